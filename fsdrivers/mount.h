@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef FSDRIVERS_MOUNT_H
+#define FSDRIVERS_MOUNT_H
+
+/*
+ * Mounts, by descriptor and detached until they are complete.
+ *
+ * mount_build() makes a detached mount of a tree, mount_nest() puts bind mounts of shared
+ * directories and rendered files into it, mount_attach() shows the whole thing at a name in one
+ * step.  Nothing of it can be seen before that, and closing the descriptor of a mount that was
+ * never attached makes it go away.
+ *
+ * Every mount is NOSUID and NODEV and private before anything is nested into it: with shared
+ * propagation the uploads mount would travel back into the pool.
+ *
+ * Needs Linux 5.12 (mount_setattr); nesting into a detached mount needs 6.15 and is done in a
+ * private staging directory before; MOVE_MOUNT_BENEATH needs 6.5 (see mount_can_beneath()).
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+enum mount_kind { MOUNT_BIND, MOUNT_OVERLAY };
+
+/* What a driver says of a tree.  All paths are relative to the pool; all strings belong to the
+ * spec. */
+struct mount_spec {
+        enum mount_kind kind;
+        bool read_only;
+        char *source;  /* MOUNT_BIND: the directory */
+        char **lowers; /* MOUNT_OVERLAY: topmost first */
+        size_t n_lowers;
+        char *upper;   /* MOUNT_OVERLAY: NULL when read_only */
+        char *work;
+};
+
+/* mount_spec_done(spec): Free what ${spec} holds; a zeroed one is fine. */
+void mount_spec_done(struct mount_spec *spec);
+
+/* mount_build(pool_fd, spec, ret_mount_fd, err): A detached mount of the tree, NOSUID, NODEV,
+ * private, and read-only as ${spec} says. */
+int mount_build(int pool_fd, const struct mount_spec *spec, int *ret_mount_fd,
+                struct err *err) MUST_CHECK;
+
+enum mount_nest_flags { MOUNT_READ_ONLY = 1 << 0, MOUNT_NOEXEC = 1 << 1 };
+
+/* mount_nest(mount_fd, path, source_fd, flags, err): Bind the directory or regular file
+ * ${source_fd} onto ${path} (relative, see common/safepath.h) of a detached mount.  NOSUID and
+ * NODEV always.  ERR_NOT_FOUND: the tree has no such entry; ERR_REFUSED: it is not of the same
+ * type as the source. */
+int mount_nest(int mount_fd, const char *path, int source_fd, unsigned flags,
+               struct err *err) MUST_CHECK;
+
+/* mount_attach(mount_fd, dir_fd, name, err): Show the mount at the directory ${name} of
+ * ${dir_fd}, over what is mounted there already, if anything. */
+int mount_attach(int mount_fd, int dir_fd, const char *name, struct err *err) MUST_CHECK;
+
+/* mount_attach_beneath(mount_fd, dir_fd, name, err): As mount_attach(), but under the mount that
+ * is there: it shows when that one is unmounted.  ERR_UNSUPPORTED: before Linux 6.5, or nothing
+ * is mounted at ${name}. */
+int mount_attach_beneath(int mount_fd, int dir_fd, const char *name, struct err *err) MUST_CHECK;
+bool mount_can_beneath(void);
+
+/* mount_detach(dir_fd, name, err): Unmount the topmost mount at ${name} and what is nested in it,
+ * only if nobody is in it in any namespace; else everything is as it was and ERR_BUSY says which
+ * process is there, as far as can be told.  Nothing mounted is success. */
+int mount_detach(int dir_fd, const char *name, struct err *err) MUST_CHECK;
+
+/* mount_seal(dir_fd, name, deadline_msec, err): Make the topmost mount at ${name} read-only, once
+ * no file in it is open for writing; nested mounts are left alone.  ERR_BUSY: someone still
+ * writes at the deadline. */
+int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err *err) MUST_CHECK;
+
+/* mount_depth(dir_fd, name, ret_depth, err): How many mounts lie on each other at ${name}. */
+int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *err) MUST_CHECK;
+
+/* mount_shared_parent(dir_fd, err): ERR_REFUSED when ${dir_fd} is not below a mount with shared
+ * propagation: other mount namespaces (a web server with PrivateTmp=) would not see versions. */
+int mount_shared_parent(int dir_fd, struct err *err) MUST_CHECK;
+
+/* mount_shows(pool_fd, path, ret_shows, err): Is the directory ${path} of the pool, or anything
+ * below it, part of a mount in any mount namespace of this machine, as the source of a bind mount
+ * or as the upper or a lower of an overlay? */
+int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err) MUST_CHECK;
+
+/* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root or an open file is
+ * in the topmost mount at ${name}; at most ${n} are written. */
+int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret_n,
+                struct err *err) MUST_CHECK;
+
+#endif
