@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_JOURNAL_H
+#define SNAPD_JOURNAL_H
+
+/*
+ * The journal: what snapd has promised to finish or take back, and the record of what it did.
+ *
+ * One row an operation, one a step, in the catalog's SQLite file.  journal_mark() returns only
+ * when the mark is on stable storage.
+ *
+ *   step        PLANNED -> RUNNING -> DONE                           (forward)
+ *                          RUNNING or DONE -> UNDOING -> UNDONE      (back)
+ *
+ *   operation   QUEUED -> RUNNING -> DONE
+ *                         RUNNING -> UNDOING -> FAILED               (before the pivot)
+ *                         RUNNING -> RESCUING -> ROLLED_BACK         (after it)
+ *                         any of them -> HELD -> where it was        (resume)
+ *
+ * A site has at most one open operation; a unique index of the database says so.
+ */
+
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+#include "snapd/catalog.h"
+#include "snapd/step.h"
+
+typedef uint64_t op_id;
+
+enum op_state {
+        OP_QUEUED,
+        OP_RUNNING,
+        OP_UNDOING,
+        OP_RESCUING,
+        OP_HELD, /* the ones up to here are open */
+        OP_DONE,
+        OP_FAILED,
+        OP_ROLLED_BACK,
+        OP_STATES
+};
+
+enum step_mark { STEP_PLANNED, STEP_RUNNING, STEP_DONE, STEP_UNDOING, STEP_UNDONE, STEP_MARKS };
+
+struct op_step {
+        enum plan_part part;
+        size_t n; /* within its part, from 0 */
+        char *kind;
+        json_t *args;
+        enum step_mark mark;
+        int64_t started_usec, ended_usec; /* 0: not yet */
+        uint64_t progress_done, progress_all;
+};
+
+struct op {
+        op_id id;
+        char *site, *verb;
+        json_t *request; /* as accepted: see docs/api.md */
+        enum op_state state, held_state; /* held_state: what it was before it was held */
+        uid_t by;
+        char *reason;
+        int64_t created_usec, ended_usec;
+        uint64_t seq;     /* rises with every change */
+        uint64_t version; /* the version it makes or goes to; 0 while unknown */
+        bool abort;       /* someone asked it to stop */
+        struct err error; /* code 0: none */
+        struct op_step *steps; /* main part first; NULL when not asked for */
+        size_t n_steps;
+};
+
+struct op_list {
+        struct op *items;
+        size_t n;
+};
+
+void op_done(struct op *op);
+void op_list_done(struct op_list *list);
+
+/* journal_queue(...): Write a request down as a queued operation.  ERR_BUSY names the operation
+ * that is open, its verb and who asked for it. */
+int journal_queue(struct catalog *catalog, const char *site, const char *verb,
+                  const json_t *request, uid_t by, op_id *ret_id, struct err *err) MUST_CHECK;
+
+/* journal_plan(...): Write the whole plan, every step PLANNED, before anything happens, and make
+ * the operation RUNNING.  Call within catalog_begin/commit, with the numbers it uses. */
+int journal_plan(struct catalog *catalog, op_id id, const struct plan *plan, uint64_t version,
+                 struct err *err) MUST_CHECK;
+
+int journal_mark(struct catalog *catalog, op_id id, enum plan_part part, size_t step,
+                 enum step_mark mark, struct err *err) MUST_CHECK;
+
+/* journal_progress(...): How far a running step is; not synced to disk, failure is ignored. */
+void journal_progress(struct catalog *catalog, op_id id, enum plan_part part, size_t step,
+                      uint64_t done, uint64_t all);
+
+/* journal_state(catalog, id, state, error, err): Move the operation to ${state}; ${error} may be
+ * NULL and is kept with it.  Within catalog_begin/commit or alone. */
+int journal_state(struct catalog *catalog, op_id id, enum op_state state, const struct err *error,
+                  struct err *err) MUST_CHECK;
+
+/* journal_get(catalog, id, with_steps, ret_op, err): ERR_NOT_FOUND.  Give it to op_done(). */
+int journal_get(struct catalog *catalog, op_id id, bool with_steps, struct op *ret_op,
+                struct err *err) MUST_CHECK;
+
+/* journal_list(catalog, site, open_only, limit, ret_list, err): Newest first, without steps;
+ * ${site} NULL for all. */
+int journal_list(struct catalog *catalog, const char *site, bool open_only, unsigned limit,
+                 struct op_list *ret_list, struct err *err) MUST_CHECK;
+
+/* journal_seq(catalog, id): The operation's seq, 0 when there is none. */
+uint64_t journal_seq(struct catalog *catalog, op_id id);
+
+/* journal_ask_abort(...): ERR_REFUSED: past its point of no return, or ended. */
+int journal_ask_abort(struct catalog *catalog, op_id id, struct err *err) MUST_CHECK;
+bool journal_abort_asked(struct catalog *catalog, op_id id);
+
+bool op_is_open(enum op_state state);
+const char *op_state_name(enum op_state state);
+const char *step_mark_name(enum step_mark mark);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_STEP_H
+#define SNAPD_STEP_H
+
+/*
+ * Steps.
+ *
+ * A plan is a list of steps, made in full before anything happens.  A step is a kind, stored by
+ * its name, and its arguments, so that a plan can be written to the journal and read back by the
+ * next process after a crash.  A kind is code:
+ *
+ *   run     make it so
+ *   undo    make it as before
+ *
+ * Both must be repeatable: the runner may call either when it had already been done, or had been
+ * done half.  A step remembers nothing: what it needs is in its arguments or can be asked of the
+ * world.
+ *
+ * A plan has two parts.  *main* is run forward; its *pivot* is the point of no return: a failure
+ * before the pivot's step has run takes back every step that was begun, in reverse; from the
+ * pivot on nothing is taken back.  After the pivot a step that fails because the system did is
+ * tried again; if the plan has a *rescue* part, a failure there is answered by running the rescue
+ * instead (an upgrade whose command failed goes back to the kept version).
+ */
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "common/error.h"
+
+struct step_env; /* what a step may touch: snapd/env.h */
+
+struct step_kind {
+        const char *name; /* "fs.capture"; on disk, so never changed */
+        int (*run)(struct step_env *env, const json_t *args, struct err *err);
+        int (*undo)(struct step_env *env, const json_t *args, struct err *err); /* NULL: nothing
+                                                                                 * to take back */
+
+        /* One line for the log and for `snapctl upgrade --dry-run`; goes to buf. */
+        void (*describe)(const json_t *args, char *buf, size_t size);
+};
+
+enum plan_part { PLAN_MAIN, PLAN_RESCUE, PLAN_PARTS };
+
+struct step {
+        const struct step_kind *kind;
+        json_t *args; /* owned by the plan */
+};
+
+struct plan {
+        struct {
+                struct step *steps;
+                size_t n;
+        } parts[PLAN_PARTS];
+        size_t pivot; /* index in main; == n of main: all of it can be taken back */
+};
+
+/* plan_add(plan, part, kind, args, err): Append a step; takes ${args} over, also on failure. */
+int plan_add(struct plan *plan, enum plan_part part, const struct step_kind *kind, json_t *args,
+             struct err *err) MUST_CHECK;
+void plan_done(struct plan *plan);
+
+/* step_kind_by_name(name): NULL when this build does not know it. */
+const struct step_kind *step_kind_by_name(const char *name);
+
+#endif
