@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_SITE_H
+#define SNAPD_SITE_H
+
+/*
+ * A site: one web application on this host, as sites.d/NAME.conf describes it.
+ *
+ * HOME is root's; below it
+ *
+ *   current          symlink to versions/N: what the web server serves
+ *   versions/N       where version N is mounted
+ *   shared/PATH      what all versions share (uploads, logs, certificates)
+ *   db/NAME          database files of SQLite sites, a directory a copy
+ *
+ * The pool, where the driver keeps the trees, is root's and 0700 and lies on the same file system
+ * as HOME, by default in `.sitesnap/NAME` at the root of that file system.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+#define SITE_NAME_MAX 33 /* bytes with the NUL */
+
+struct site_rule { /* one value in a configuration file that is rendered per version */
+        char *file, *kind, *key, *value;
+};
+
+enum site_may { MAY_READ = 1, MAY_MARK = 2, MAY_MOUNT = 4, MAY_ACTIVATE = 8, MAY_UPGRADE = 16, MAY_PRUNE = 32 };
+
+struct site_keep { /* what prune by policy keeps; 0: no such limit */
+        unsigned min, max;
+        int64_t age_sec;
+        uint64_t space_bytes, free_bytes;
+};
+
+struct site {
+        char *name, *home;
+        char *owner;
+        uid_t uid;
+        gid_t gid;
+        char *docroot;     /* the path that was adopted and is a symlink to current; or NULL */
+        char *driver;      /* "auto" or a driver's name */
+        char *pool;        /* or NULL: the default */
+        char **shared;     /* relative to the tree; NULL-terminated */
+        size_t n_shared;
+        char *switcher;    /* "symlink" or "mount" */
+        char **after_switch; /* argv, NULL-terminated, or NULL */
+        struct {
+                char *engine; /* NULL: no database */
+                char *path;   /* where it was before adoption; absolute, or relative to the tree:
+                               * then the copy is mounted there */
+        } database;
+        struct site_rule *rules;
+        size_t n_rules;
+        char **command;    /* the site's upgrade command, argv, or NULL */
+        unsigned timeout_sec;
+        unsigned drain_sec;
+        unsigned hold_msec;
+        unsigned owner_may; /* enum site_may */
+        struct site_keep keep;
+};
+
+/* One mistake in a file. */
+struct site_problem {
+        char *file;
+        int line;
+        char *key;
+        char *message;
+};
+struct site_problems {
+        struct site_problem *items;
+        size_t n;
+};
+
+/* site_name_valid(name, err): 1 to 32 of [a-z0-9-], a letter first. */
+int site_name_valid(const char *name, struct err *err) MUST_CHECK;
+
+/* site_load(conf_fd, name, problems, ret_site, err): Read sites.d/NAME.conf.  ERR_NOT_FOUND;
+ * ERR_INVALID names file, line and key of the first mistake, and all of them are added to
+ * ${problems} when it is not NULL.  Give the result to site_free(). */
+int site_load(int conf_fd, const char *name, struct site_problems *problems,
+              struct site **ret_site, struct err *err) MUST_CHECK;
+void site_free(struct site *site);
+void site_problems_done(struct site_problems *problems);
+
+/* site_save(conf_fd, site, err): Write sites.d/NAME.conf, durably; what a person wrote there
+ * before is replaced.  ERR_INVALID: a value cannot be said in the file. */
+int site_save(int conf_fd, const struct site *site, struct err *err) MUST_CHECK;
+
+/* site_delete_conf(conf_fd, name, err): Rename the file to NAME.conf.removed. */
+int site_delete_conf(int conf_fd, const char *name, struct err *err) MUST_CHECK;
+
+#endif

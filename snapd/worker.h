@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_WORKER_H
+#define SNAPD_WORKER_H
+
+/*
+ * Workers: everything that is not root's own short work runs in a child with less.
+ *
+ * A table in worker.c has a row a role: user, namespaces, seccomp list, Landlock rules, limits.
+ *
+ *   hook    the site's own command, as the site's user: own session, mount and pid namespace (so
+ *           that nothing it starts outlives it), no new privileges, deadline
+ *   render  reads a tenant's configuration file and writes the rendered one; as the site's user,
+ *           no network, no new files; runs a function of ours, not a program
+ *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/error.h"
+
+enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_AFTER, WORKER_ROLES };
+
+struct worker_command {
+        uid_t uid; /* ignored by roles that run as root */
+        gid_t gid;
+        int cwd_fd;               /* the program starts there */
+        const char *const *argv;  /* argv[0] is an absolute path */
+        const char *const *env;   /* "NAME=value", NULL-terminated; the whole environment */
+        int output_fd;            /* stdout and stderr are copied there, bounded by output_max */
+        uint64_t output_max;
+        unsigned timeout_msec;
+
+        /* Asked about every 200 ms; true ends the worker as the deadline does.  May be NULL. */
+        int (*cancelled)(void *arg);
+        void *arg;
+};
+
+/* worker_run(role, command, err): Run a program to its end; when it returns no process of it is
+ * left.  0: it exited 0.  ERR_TIMEOUT: it was ended at the deadline (TERM, 5 s later KILL);
+ * ERR_IO says with what status or signal it ended; ERR_REFUSED: cancelled. */
+int worker_run(enum worker_role role, const struct worker_command *command,
+               struct err *err) MUST_CHECK;
+
+/* A function of ours that runs with a role's rights: reads in_fd, writes out_fd. */
+typedef int (*worker_function)(int in_fd, int out_fd, const void *arg, struct err *err);
+
+/* worker_call(role, uid, gid, function, arg, in_fd, max, ret_data, ret_n, err): Run ${function} in
+ * a child of that role and return what it wrote, at most ${max} bytes, with a NUL behind; the
+ * caller frees.  An error of the function comes back as it was; a child that died is ERR_IO. */
+int worker_call(enum worker_role role, uid_t uid, gid_t gid, worker_function function,
+                const void *arg, int in_fd, size_t max, char **ret_data, size_t *ret_n,
+                struct err *err) MUST_CHECK;
+
+#endif
