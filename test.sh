@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# ./test.sh [--sanitize | --valgrind] [SUITE...]
+#
+# Builds and runs the tests; no SUITE means all of them: unit conformance crash e2e lint.  The last
+# line is "N passed, N failed, N skipped", counting single cases; the reason of every skipped case
+# stands above it.  Fails when a case failed, and when none ran.
+#
+# Missing packages are installed (Debian 12, root).  Whatever a test mounts, it mounts in a mount
+# namespace that ends with this script.
+
+set -u
+cd "$(dirname "$(readlink -f "$0")")" || exit 1
+. tests/lib/install.sh
+
+build=build-test
+setup=(-Dwerror=true -Dfault=true)
+run=()
+case ${1:-} in
+--sanitize)
+        build=build-sanitize
+        setup+=(-Db_sanitize=address,undefined -Db_lundef=false)
+        # A path that errors out of a forked child leaks by design; tests look at parents only.
+        export ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1
+        export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+        run=(--timeout-multiplier 4)
+        shift
+        ;;
+--valgrind)
+        run=(--wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+                --timeout-multiplier 20)
+        shift
+        ;;
+--help | -h)
+        sed -n '4,12s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+esac
+
+known=' unit conformance crash e2e lint '
+[ $# -gt 0 ] || set -- unit conformance crash e2e lint
+for suite; do
+        case $known in
+        *" $suite "*) run+=(--suite "$suite") ;;
+        *) echo "no suite '$suite' (there are:$known)" >&2; exit 2 ;;
+        esac
+done
+
+packages_install || exit 1
+if [ -e $build/build.ninja ]; then
+        meson configure $build "${setup[@]}" >/dev/null || exit 1
+else
+        meson setup $build "${setup[@]}" >/dev/null || { meson setup $build "${setup[@]}"; exit 1; }
+fi
+log=$build/meson-logs/build.txt
+ninja -C $build >$log 2>&1 || { cat $log; exit 1; }
+
+# Private first, so that nothing leaves this namespace; then shared inside it, as mounts are on a
+# real server.  Without root there is no namespace, and tests that need one skip themselves.
+apart=()
+if [ "$(id -u)" -eq 0 ]; then
+        apart=(unshare --mount --propagation private --
+                sh -c 'mount --make-rshared / && exec "$@"' sh)
+fi
+rm -f $build/meson-logs/testlog.json
+"${apart[@]}" meson test -C $build --no-rebuild "${run[@]}"
+exec python3 tests/lib/summary.py $build/meson-logs/testlog.json

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# Real applications for the demo and the tests, by package name alone.
+#
+# mediawiki_fetch VERSION unpacks MediaWiki 1.35, 1.39 or 1.43 below $CACHE and prints the tree's
+# path.  The packages come from the archive this machine's own apt already uses, under another
+# suite's name and with an apt state of our own, so nothing is installed and the machine's lists
+# stay as they are.  What is below $CACHE is whole: a tree appears there by a rename.
+
+CACHE=${SITESNAP_CACHE:-/var/cache/sitesnap-test}
+
+# The suite of Debian that has this release of MediaWiki.
+mediawiki_suite() {
+        case $1 in
+        1.35) echo bullseye ;;
+        1.39) echo bookworm ;;
+        1.43) echo trixie ;;
+        *) echo "mediawiki $1 is in no known suite (1.35, 1.39, 1.43)" >&2; return 1 ;;
+        esac
+}
+
+# private_apt COMMAND...: apt-get with sources and state of its own below $CACHE/apt.  The machine's
+# apt.conf stays in force, since a proxy would be set there.
+private_apt() {
+        local a=$CACHE/apt
+
+        apt-get -qq -o Dir::State="$a/state" -o Dir::State::status="$a/status" \
+                -o Dir::Cache="$a/cache" -o Dir::Etc::sourcelist="$a/sources.list" \
+                -o Dir::Etc::sourceparts="$a/none" -o Dir::Etc::preferencesparts="$a/none" \
+                -o Dir::Etc::preferences="$a/none/none" -o APT::Sandbox::User=root \
+                -o Acquire::Languages=none -o Acquire::Retries=3 "$@"
+}
+
+# The first address among this machine's sources that serves a whole Debian release.
+archive_address() {
+        # shellcheck disable=SC2016
+        apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+                'Created-By: Packages' |
+                awk '$2 ~ /^(bookworm|stable|oldstable|trixie)$/ && $3 == "main" {print $1; exit}'
+}
+
+private_apt_setup() {
+        local a=$CACHE/apt key=/usr/share/keyrings/debian-archive-keyring.gpg address suite
+
+        [ -e "$a/ready" ] && return 0
+        address=$(archive_address)
+        [ -n "$address" ] || { echo "no Debian archive among apt's sources" >&2; return 1; }
+        mkdir -p "$a/none" "$a/state/lists/partial" "$a/cache/archives/partial"
+        : >"$a/status"
+        for suite in bullseye bookworm trixie; do
+                echo "deb [signed-by=$key] $address $suite main"
+        done >"$a/sources.list"
+        private_apt update >&2 && : >"$a/ready"
+}
+
+# mediawiki_fetch VERSION: Print the path of that release's tree, after fetching it if needed.
+mediawiki_fetch() (
+        set -e
+        tree=$CACHE/mediawiki-$1
+        if [ ! -e "$tree/includes/Defines.php" ]; then
+                suite=$(mediawiki_suite "$1")
+                work=$CACHE/work.$$
+                trap 'rm -rf "$work"' EXIT
+                mkdir -p "$work/debs" "$work/root"
+                private_apt_setup
+                (cd "$work/debs" &&
+                        private_apt download "mediawiki/$suite" "mediawiki-classes/$suite" >&2)
+                for deb in "$work"/debs/*.deb; do
+                        dpkg-deb -x "$deb" "$work/root"
+                done
+                mediawiki_flatten "$work/root" "$work/tree"
+                rm -rf "$tree"
+                mv "$work/tree" "$tree"
+        fi
+        echo "$tree"
+)
+
+# mediawiki_flatten ROOT TREE: Debian spreads the application over /var/lib, /usr/share and /etc
+# and joins the parts by absolute links.  Point them into the unpacked root, drop those that lead
+# to packages we do not need, and copy what they mean into one plain tree.
+mediawiki_flatten() {
+        local root=$1 tree=$2 link
+
+        find "$root" -type l -lname '/*' | while read -r link; do
+                ln -sfn "$root$(readlink "$link")" "$link"
+        done
+        find "$root" -xtype l -delete
+        cp -rL --preserve=mode,timestamps "$root/var/lib/mediawiki" "$tree"
+        cp -rL --preserve=mode,timestamps "$root/usr/share/mediawiki/extensions-core/." \
+                "$tree/extensions/" 2>/dev/null || true
+        rm -rf "$tree/config" "$tree/LocalSettings.php"
+        chmod -R u+rwX,go+rX "$tree"
+}

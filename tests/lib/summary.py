@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""summary.py testlog.json: what a run of `meson test` came to, in single cases.
+
+Meson counts programs; a program of ours prints one TAP line a case.  A program that ended badly
+without a case to show for it (killed, timed out, plan not kept) counts as one failed case, so that
+nothing gets lost between its lines.
+"""
+import json
+import re
+import sys
+
+CASE = re.compile(r'^(not )?ok\b\s*(\d*)\s*(?:- )?([^#]*)(?:#\s*(SKIP|TODO)\S*\s*(.*))?$', re.I)
+PLAN = re.compile(r'^1\.\.(\d+)(?:\s*#\s*SKIP\S*\s*(.*))?$', re.I)
+
+
+def read_tap(text):
+    """The cases of one program: [(name, 'ok' | 'failed' | 'skipped', reason)], and its plan."""
+    cases, plan, note = [], None, ''
+    for line in text.splitlines():
+        case, planned = CASE.match(line), PLAN.match(line)
+        if line.startswith('# skipped: '):
+            note = line[len('# skipped: '):]
+        elif planned:
+            plan = int(planned.group(1))
+            if plan == 0:
+                cases.append(('everything', 'skipped', planned.group(2) or note))
+        elif case:
+            bad, _, name, mark, reason = case.groups()
+            if mark and mark.upper() == 'SKIP' and not bad:
+                cases.append((name.strip(), 'skipped', reason or note))
+            else:
+                cases.append((name.strip(), 'failed' if bad else 'ok', ''))
+            note = ''
+    return cases, plan
+
+
+def judge(test):
+    """All cases of one entry of the log, with one added for the program if it owes one."""
+    cases, plan = read_tap(test.get('stdout') or '')
+    seen = sum(1 for c in cases if c[0] != 'everything')
+    if plan is None or (plan and plan != seen):
+        cases.append(('(program)', 'failed', 'ended before its plan was done'))
+    elif test['result'] not in ('OK', 'SKIP') and not any(c[1] == 'failed' for c in cases):
+        cases.append(('(program)', 'failed', '%s, exit status %s'
+                      % (test['result'].lower(), test.get('returncode'))))
+    elif not cases:
+        cases.append(('(program)', 'failed', 'ran no case'))
+    return cases
+
+
+def main(path):
+    counts, lines = {'ok': 0, 'failed': 0, 'skipped': 0}, []
+    try:
+        with open(path, encoding='utf-8') as log:
+            tests = [json.loads(line) for line in log if line.strip()]
+    except OSError:
+        tests = []
+    for test in tests:
+        name = test['name'].split(' / ')[-1]
+        failed = False
+        for case, result, reason in judge(test):
+            counts[result] += 1
+            failed |= result == 'failed'
+            if result != 'ok':
+                lines.append('%s: %s: %s%s' % (result, name, case, reason and ' (%s)' % reason))
+        text = (test.get('stdout') or '') + (test.get('stderr') or '')
+        if failed:
+            lines += ['    ' + line for line in text.splitlines()[-60:]]
+        lines += [line[2:] for line in text.splitlines() if line.startswith('# measured: ')]
+    print('\n'.join(lines + ['%(ok)d passed, %(failed)d failed, %(skipped)d skipped' % counts]))
+    return 1 if counts['failed'] or not counts['ok'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1]))
