@@ -64,6 +64,7 @@ struct op {
         uint64_t seq;     /* rises with every change */
         uint64_t version; /* the version it makes or goes to; 0 while unknown */
         bool abort;       /* someone asked it to stop */
+        size_t pivot;     /* of the plan, see snapd/step.h */
         struct err error; /* code 0: none */
         struct op_step *steps; /* main part first; NULL when not asked for */
         size_t n_steps;

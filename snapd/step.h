@@ -19,11 +19,12 @@
  * A plan has two parts.  *main* is run forward; its *pivot* is the point of no return: a failure
  * before the pivot's step has run takes back every step that was begun, in reverse; from the
  * pivot on nothing is taken back.  After the pivot a step that fails because the system did is
- * tried again; if the plan has a *rescue* part, a failure there is answered by running the rescue
- * instead (an upgrade whose command failed goes back to the kept version).
+ * tried again.  A step that must not run twice (the site's own upgrade command) is not: when it
+ * fails, or was cut off, the plan's *rescue* part is run (back to the kept version).
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/error.h"
@@ -35,6 +36,8 @@ struct step_kind {
         int (*run)(struct step_env *env, const json_t *args, struct err *err);
         int (*undo)(struct step_env *env, const json_t *args, struct err *err); /* NULL: nothing
                                                                                  * to take back */
+
+        bool once; /* must not run twice: when it did not end, the plan's rescue follows */
 
         /* One line for the log and for `snapctl upgrade --dry-run`; goes to buf. */
         void (*describe)(const json_t *args, char *buf, size_t size);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_FAULT_H
+#define SNAPD_FAULT_H
+
+/*
+ * Crash points for the crash matrix (tests/crash).  In a build with -Dfault=true the environment
+ *
+ *   SITESNAP_FAULT=kill@KIND[#N]:PLACE     PLACE: before, after, marked
+ *
+ * ends the process with SIGKILL the N-th time (default 1) it comes to that place of a step:
+ * before it runs, after its effect but before the mark, after the mark.  KIND is a step's name, or
+ * "undo-" and a step's name.  A shipped build has none of this.
+ */
+
+#ifdef SITESNAP_FAULT
+void fault_point(const char *prefix, const char *kind, const char *place);
+#else
+static inline void fault_point(const char *prefix, const char *kind, const char *place)
+{
+        (void)prefix;
+        (void)kind;
+        (void)place;
+}
+#endif
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_RENDER_H
+#define SNAPD_RENDER_H
+
+/*
+ * Rendered configuration: the application's own file with the database of this version written
+ * into it, bind-mounted over the one in the tree, which is never edited.
+ */
+
+#include "snapd/env.h"
+#include "snapd/served.h"
+
+/* render_all(env, view, mount_fd, err): Render every file that the site's rules name from the
+ * tree in the detached mount ${mount_fd} and bind the results over them.  Reading and rewriting
+ * run as the site's user without any other right.  ERR_NOT_FOUND: the tree has no such file, or
+ * the file no such setting. */
+int render_all(struct step_env *env, const struct view *view, int mount_fd,
+               struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_SERVED_H
+#define SNAPD_SERVED_H
+
+/*
+ * What is shown at HOME/versions/N.
+ *
+ * A *view* says which tree with which database is to be seen there and whether it can be written.
+ * served_show() makes it so: the tree, the shared directories, the database directory and the
+ * rendered configuration are put together out of sight and shown in one step.  What was shown is
+ * remembered in run/served/SITE/N together with the identity of the mount, so that after a crash
+ * or a reboot one knows whether the place shows what it should; the memory dies with the mounts.
+ */
+
+#include <stdbool.h>
+
+#include "snapd/env.h"
+
+struct view {
+        uint64_t version;
+        fs_id tree;
+        bool read_only;
+        const char *database; /* "" for none */
+        int plain_fd;         /* -1; or this directory instead of the tree, without shared
+                               * directories: it is being adopted and carries links to them */
+};
+
+/* served_show(env, view, err): After it, versions/N shows ${view}; at no moment a part of it.
+ * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing. */
+int served_show(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
+
+/* served_shows(env, view): Does versions/N show exactly this? */
+bool served_shows(struct step_env *env, const struct view *view);
+
+/* served_hide(env, version, err): Unmount everything at versions/N and remove the directory.
+ * ERR_BUSY: a process is in it; all is as it was. */
+int served_hide(struct step_env *env, uint64_t version, struct err *err) MUST_CHECK;
+
+/* served_cover(env, version, by, err): Lay a second sight of what versions/BY shows over
+ * versions/N and make what was there read-only once nobody writes to it. */
+int served_cover(struct step_env *env, uint64_t version, uint64_t by, struct err *err) MUST_CHECK;
+
+/* served_versions_fd(env, ret_fd, err): HOME/versions; the caller closes it. */
+int served_versions_fd(struct step_env *env, int *ret_fd, struct err *err) MUST_CHECK;
+
+/* served_current(env, ret_version, err): The version that `current` points at; 0 when there is no
+ * such link. */
+int served_current(struct step_env *env, uint64_t *ret_version, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <time.h>
+
+#include "snapd/fault.h"
+#include "snapd/txn.h"
+
+/* After the pivot the system's own failures are waited out: 20, 40, ... 640 ms. */
+#define TRIES 6
+#define FIRST_PAUSE_MSEC 20
+
+/* The plan of a loaded operation, with its kinds looked up. */
+struct txn {
+        struct step_env *env;
+        struct op *op;
+        size_t first_rescue; /* index into op->steps */
+        size_t pivot;
+};
+
+static void pause_msec(unsigned msec)
+{
+        struct timespec ts = { .tv_sec = msec / 1000, .tv_nsec = (long)(msec % 1000) * 1000000 };
+
+        (void)nanosleep(&ts, NULL);
+}
+
+static const struct step_kind *kind_of(const struct txn *txn, size_t i)
+{
+        return step_kind_by_name(txn->op->steps[i].kind);
+}
+
+static int mark(struct txn *txn, size_t i, enum step_mark to, struct err *err)
+{
+        struct op_step *step = &txn->op->steps[i];
+
+        if (journal_mark(txn->env->catalog, txn->op->id, step->part, step->n, to, err) < 0)
+                return -1;
+        step->mark = to;
+        return 0;
+}
+
+static int run_step(struct txn *txn, size_t i, struct err *err)
+{
+        const struct op_step *step = &txn->op->steps[i];
+        const struct step_kind *kind = kind_of(txn, i);
+
+        txn->env->part = step->part;
+        txn->env->step = step->n;
+        if (step->mark != STEP_RUNNING && mark(txn, i, STEP_RUNNING, err) < 0)
+                return -1;
+        fault_point("", kind->name, "before");
+        if (kind->run(txn->env, step->args, err) < 0)
+                return err_wrap(err, "%s", kind->name);
+        fault_point("", kind->name, "after");
+        if (mark(txn, i, STEP_DONE, err) < 0)
+                return -1;
+        fault_point("", kind->name, "marked");
+        return 0;
+}
+
+/* From the pivot on only the system can refuse, and it is asked again. */
+static int run_step_patiently(struct txn *txn, size_t i, struct err *err)
+{
+        unsigned msec = FIRST_PAUSE_MSEC;
+
+        for (unsigned tries = 0; tries < TRIES; tries++, msec *= 2) {
+                if (run_step(txn, i, err) == 0)
+                        return 0;
+                pause_msec(msec);
+        }
+        return -1;
+}
+
+static int undo_step(struct txn *txn, size_t i, struct err *err)
+{
+        const struct op_step *step = &txn->op->steps[i];
+        const struct step_kind *kind = kind_of(txn, i);
+        unsigned msec = FIRST_PAUSE_MSEC;
+        int ret = -1;
+
+        txn->env->part = step->part;
+        txn->env->step = step->n;
+        if (mark(txn, i, STEP_UNDOING, err) < 0)
+                return -1;
+        fault_point("undo-", kind->name, "before");
+        for (unsigned tries = 0; ret < 0 && tries < TRIES; tries++, msec *= 2) {
+                ret = kind->undo == NULL ? 0 : kind->undo(txn->env, step->args, err);
+                if (ret < 0)
+                        pause_msec(msec);
+        }
+        if (ret < 0)
+                return err_wrap(err, "taking back %s", kind->name);
+        fault_point("undo-", kind->name, "after");
+        if (mark(txn, i, STEP_UNDONE, err) < 0)
+                return -1;
+        fault_point("undo-", kind->name, "marked");
+        return 0;
+}
+
+/* Neither forward nor back: the site keeps serving what it serves, nothing is deleted, and
+ * nobody else may begin anything until `resume`. */
+static int hold_site(struct txn *txn, const struct err *cause, struct err *err)
+{
+        struct err held = *cause, why;
+
+        (void)err_wrap(&held, "'%s' is held: operation %" PRIu64 " could not be finished",
+                       txn->op->site, txn->op->id);
+        held.code = ERR_HELD;
+        if (journal_state(txn->env->catalog, txn->op->id, OP_HELD, &held, &why) < 0)
+                (void)err_wrap(&held, "%s; and the journal could not be written", why.msg);
+        *err = held;
+        return -1;
+}
+
+static int take_back(struct txn *txn, const struct err *cause, struct err *err)
+{
+        struct err why = { 0 };
+
+        if (journal_state(txn->env->catalog, txn->op->id, OP_UNDOING, cause, &why) < 0)
+                return hold_site(txn, &why, err);
+        for (size_t i = txn->first_rescue; i-- > 0;) {
+                enum step_mark m = txn->op->steps[i].mark;
+
+                if (m != STEP_PLANNED && m != STEP_UNDONE && undo_step(txn, i, &why) < 0)
+                        return hold_site(txn, &why, err);
+        }
+        if (journal_state(txn->env->catalog, txn->op->id, OP_FAILED, cause, &why) < 0)
+                return hold_site(txn, &why, err);
+        *err = *cause;
+        return -1;
+}
+
+static int rescue(struct txn *txn, const struct err *cause, struct err *err)
+{
+        struct err why = { 0 };
+
+        if (journal_state(txn->env->catalog, txn->op->id, OP_RESCUING, cause, &why) < 0)
+                return hold_site(txn, &why, err);
+        for (size_t i = txn->first_rescue; i < txn->op->n_steps; i++)
+                if (txn->op->steps[i].mark != STEP_DONE && run_step_patiently(txn, i, &why) < 0)
+                        return hold_site(txn, &why, err);
+        if (journal_state(txn->env->catalog, txn->op->id, OP_ROLLED_BACK, cause, &why) < 0)
+                return hold_site(txn, &why, err);
+        *err = *cause;
+        err->code = ERR_ROLLED_BACK;
+        return -1;
+}
+
+static bool has_rescue(const struct txn *txn)
+{
+        return txn->first_rescue < txn->op->n_steps;
+}
+
+/* Is there a step at or after i, in main, that must not run twice? */
+static bool once_ahead(const struct txn *txn, size_t i)
+{
+        for (; i < txn->first_rescue; i++)
+                if (kind_of(txn, i)->once && txn->op->steps[i].mark != STEP_DONE)
+                        return true;
+        return false;
+}
+
+static int fail_at(struct txn *txn, size_t i, const struct err *cause, struct err *err)
+{
+        if (i <= txn->pivot)
+                return take_back(txn, cause, err);
+        if (has_rescue(txn) && once_ahead(txn, i))
+                return rescue(txn, cause, err);
+        return hold_site(txn, cause, err);
+}
+
+static int forward(struct txn *txn, struct err *err)
+{
+        struct err why = { 0 };
+
+        for (size_t i = 0; i < txn->first_rescue; i++) {
+                const struct step_kind *kind = kind_of(txn, i);
+                int ret;
+
+                if (txn->op->steps[i].mark == STEP_DONE)
+                        continue;
+                if (i <= txn->pivot && journal_abort_asked(txn->env->catalog, txn->op->id)) {
+                        (void)err_fail(&why, ERR_REFUSED, 0, "stopped as asked");
+                        return take_back(txn, &why, err);
+                }
+                ret = i > txn->pivot && !kind->once ? run_step_patiently(txn, i, &why)
+                                                    : run_step(txn, i, &why);
+                if (ret < 0)
+                        return fail_at(txn, i, &why, err);
+        }
+        if (journal_state(txn->env->catalog, txn->op->id, OP_DONE, NULL, &why) < 0)
+                return hold_site(txn, &why, err);
+        return 0;
+}
+
+/* What a process that died left: the first step of main that is not done decides. */
+static int settle(struct txn *txn, struct err *err)
+{
+        struct err cause;
+        size_t i = 0;
+
+        while (i < txn->first_rescue && txn->op->steps[i].mark == STEP_DONE)
+                i++;
+        (void)err_fail(&cause, ERR_IO, 0, "the operation was interrupted%s%s",
+                       i < txn->first_rescue ? " in " : "",
+                       i < txn->first_rescue ? txn->op->steps[i].kind : "");
+        if (i < txn->pivot || (i == txn->pivot && i < txn->first_rescue &&
+                               txn->op->steps[i].mark == STEP_PLANNED))
+                return take_back(txn, &cause, err);
+        if (has_rescue(txn) && once_ahead(txn, i))
+                return rescue(txn, &cause, err);
+        return forward(txn, err);
+}
+
+static int check_kinds(const struct txn *txn, struct err *err)
+{
+        for (size_t i = 0; i < txn->op->n_steps; i++)
+                if (kind_of(txn, i) == NULL)
+                        return err_fail(err, ERR_UNSUPPORTED, 0,
+                                        "operation %" PRIu64 " has a step '%s' that this build does "
+                                        "not know: finish it with the sitesnap that began it",
+                                        txn->op->id, txn->op->steps[i].kind);
+        return 0;
+}
+
+static int dispatch(struct txn *txn, bool recover, struct err *err)
+{
+        struct op *op = txn->op;
+        enum op_state state = op->state == OP_HELD ? op->held_state : op->state;
+        struct err cause = op->error;
+
+        switch (state) {
+        case OP_UNDOING:
+                return take_back(txn, &cause, err);
+        case OP_RESCUING:
+                return rescue(txn, &cause, err);
+        case OP_RUNNING:
+                return recover || op->state == OP_HELD ? settle(txn, err) : forward(txn, err);
+        case OP_DONE:
+                return 0;
+        case OP_FAILED:
+        case OP_ROLLED_BACK:
+                *err = cause;
+                return -1;
+        default:
+                return err_fail(err, ERR_CORRUPT, 0, "operation %" PRIu64 " has no plan", op->id);
+        }
+}
+
+int txn_run(struct step_env *env, op_id id, bool recover, struct err *err)
+{
+        struct op op = { 0 };
+        struct txn txn = { .env = env, .op = &op };
+        int ret;
+
+        if (journal_get(env->catalog, id, true, &op, err) < 0)
+                return -1;
+        env->operation = id;
+        txn.pivot = op.pivot;
+        while (txn.first_rescue < op.n_steps && op.steps[txn.first_rescue].part == PLAN_MAIN)
+                txn.first_rescue++;
+        ret = check_kinds(&txn, err) < 0 ? -1 : dispatch(&txn, recover, err);
+        op_done(&op);
+        return ret;
+}
