@@ -13,8 +13,13 @@
  * Every mount is NOSUID and NODEV and private before anything is nested into it: with shared
  * propagation the uploads mount would travel back into the pool.
  *
- * Needs Linux 5.12 (mount_setattr); nesting into a detached mount needs 6.15 and is done in a
- * private staging directory before; MOVE_MOUNT_BENEATH needs 6.5 (see mount_can_beneath()).
+ * Needs Linux 5.12 (mount_setattr).  Older kernels have slower ways to the same end: nesting into
+ * a detached mount (6.15) and more overlay layers than fit into 255 bytes (6.5) are done in a
+ * short-lived child with a mount namespace of its own, from which a detached clone comes back.
+ * MOVE_MOUNT_BENEATH needs 6.5 and has no other way (see mount_can_beneath()).
+ *
+ * A pool must be opened in the mount namespace in which it is used: the kernel clones no mount of
+ * another one.
  */
 
 #include <stdbool.h>
@@ -56,7 +61,8 @@ int mount_nest(int mount_fd, const char *path, int source_fd, unsigned flags,
                struct err *err) MUST_CHECK;
 
 /* mount_attach(mount_fd, dir_fd, name, err): Show the mount at the directory ${name} of
- * ${dir_fd}, over what is mounted there already, if anything. */
+ * ${dir_fd}, over what is mounted there already, if anything.  Close ${mount_fd} then: it counts
+ * as a user of the mount and would keep it from being detached.  ERR_NOT_FOUND: no ${name}. */
 int mount_attach(int mount_fd, int dir_fd, const char *name, struct err *err) MUST_CHECK;
 
 /* mount_attach_beneath(mount_fd, dir_fd, name, err): As mount_attach(), but under the mount that
@@ -67,12 +73,14 @@ bool mount_can_beneath(void);
 
 /* mount_detach(dir_fd, name, err): Unmount the topmost mount at ${name} and what is nested in it,
  * only if nobody is in it in any namespace; else everything is as it was and ERR_BUSY says which
- * process is there, as far as can be told.  Nothing mounted is success. */
+ * process is there, as far as can be told.  A process that is only in something nested counts
+ * too.  Nothing mounted is success.  ERR_HELD: a nested mount could not be put back, and which. */
 int mount_detach(int dir_fd, const char *name, struct err *err) MUST_CHECK;
 
 /* mount_seal(dir_fd, name, deadline_msec, err): Make the topmost mount at ${name} read-only, once
- * no file in it is open for writing; nested mounts are left alone.  ERR_BUSY: someone still
- * writes at the deadline. */
+ * no file in it is open for writing, here and in every mount namespace it has spread to (a
+ * service with PrivateTmp= writes through a mount of its own); nested mounts are left alone.
+ * ERR_BUSY: someone still writes at the deadline; ERR_NOT_FOUND: nothing is mounted there. */
 int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err *err) MUST_CHECK;
 
 /* mount_depth(dir_fd, name, ret_depth, err): How many mounts lie on each other at ${name}. */
@@ -84,11 +92,13 @@ int mount_shared_parent(int dir_fd, struct err *err) MUST_CHECK;
 
 /* mount_shows(pool_fd, path, ret_shows, err): Is the directory ${path} of the pool, or anything
  * below it, part of a mount in any mount namespace of this machine, as the source of a bind mount
- * or as the upper or a lower of an overlay? */
+ * or as the upper or a lower of an overlay?  A detached mount that is only a descriptor of some
+ * process is not seen, and neither is a namespace in which no process is. */
 int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err) MUST_CHECK;
 
-/* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root or an open file is
- * in the topmost mount at ${name}; at most ${n} are written. */
+/* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root, program, an open or
+ * a mapped file is in the topmost mount at ${name}, or in what propagation made of it in another
+ * namespace; at most ${n} are written. */
 int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret_n,
                 struct err *err) MUST_CHECK;
 
