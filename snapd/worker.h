@@ -5,21 +5,14 @@
 /*
  * Workers: everything that is not root's own short work runs in a child with less.
  *
- * A table in worker.c has a row a role: user, namespaces, seccomp list, Landlock rules, limits.
- *
- *   hook    the site's own command, as the site's user: own session, mount and pid namespace (so
- *           that nothing it starts outlives it), no new privileges, deadline
- *   render  reads a tenant's configuration file and writes the rendered one; as the site's user,
- *           no network, no new files; runs a function of ours, not a program
- *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root
+ * snapd/role.h has a row a role: user, namespaces, system calls, files, limits.
  */
 
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "common/error.h"
-
-enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_AFTER, WORKER_ROLES };
+#include "snapd/role.h"
 
 struct worker_command {
         uid_t uid; /* ignored by roles that run as root */
@@ -37,8 +30,9 @@ struct worker_command {
 };
 
 /* worker_run(role, command, err): Run a program to its end; when it returns no process of it is
- * left.  0: it exited 0.  ERR_TIMEOUT: it was ended at the deadline (TERM, 5 s later KILL);
- * ERR_IO says with what status or signal it ended; ERR_REFUSED: cancelled. */
+ * left (role after: none of its process group).  0: it exited 0.  ERR_TIMEOUT: it was ended at
+ * the deadline (TERM, 5 s later KILL); ERR_IO says with what status or signal it ended;
+ * ERR_REFUSED: cancelled. */
 int worker_run(enum worker_role role, const struct worker_command *command,
                struct err *err) MUST_CHECK;
 

@@ -21,7 +21,10 @@ FOLDERS = {
 }
 
 SNAPD_ROWS = [
-    ['dirs', 'worker'],     # where things lie; how a process is started for someone
+    ['dirs', 'sandbox', 'worker_child'], # where things lie; what a process gives up
+    ['role'],               # what a worker may
+    ['worker'],             # how a process is started for someone
+    ['worker_call'],
     ['site'],
     ['config', 'rewrite'],
     ['step', 'catalog'],

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sched.h>
+
+#include "snapd/role.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define COMPUTE_MEMORY RLIM_INFINITY /* the sanitizer's shadow is terabytes of address space */
+#else
+#define COMPUTE_MEMORY (512 * MIB)
+#endif
+
+/* NPROC counts every process of the user, its PHP workers too; a fork bomb ends there. */
+const struct role roles[WORKER_ROLES] = {
+        [WORKER_HOOK] = {
+                .program = true,
+                .namespaces = CLONE_NEWPID | CLONE_NEWNS,
+                .sandbox = {
+                        .as_user = true,
+                        .umask = 022,
+                        .calls = SANDBOX_CALLS_PROGRAM,
+                        .limits = {
+                                { true, RLIMIT_NPROC, 512 },
+                                { true, RLIMIT_FSIZE, 16 * GIB },
+                                { true, RLIMIT_NOFILE, 4096 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
+        [WORKER_RENDER] = {
+                .call_msec = 10000,
+                .sandbox = {
+                        .as_user = true,
+                        .no_files = true,
+                        .umask = 077,
+                        .calls = SANDBOX_CALLS_COMPUTE,
+                        .limits = {
+                                { true, RLIMIT_AS, COMPUTE_MEMORY },
+                                { true, RLIMIT_CPU, 2 },
+                                { true, RLIMIT_FSIZE, 4 * MIB },
+                                { true, RLIMIT_NOFILE, 16 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
+        [WORKER_AFTER] = {
+                .program = true,
+                .sandbox = {
+                        .umask = 022,
+                        .calls = SANDBOX_CALLS_ALL,
+                        .limits = { { true, RLIMIT_CORE, 0 } },
+                },
+        },
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_ROLE_H
+#define SNAPD_ROLE_H
+
+/*
+ * The roles of workers: a table with a row a role, which says what it may.  It is said here and
+ * nowhere else.
+ *
+ *   hook    the site's own command, as the site's user: own session, mount and pid namespace (so
+ *           that nothing it starts outlives it), no new privileges, deadline
+ *   render  reads a tenant's configuration file and writes the rendered one; as the site's user,
+ *           no network, no new files; runs a function of ours, not a program
+ *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root, in
+ *           its own session; a service it started in another session stays
+ */
+
+#include <stdint.h>
+
+#include "snapd/sandbox.h"
+
+enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_AFTER, WORKER_ROLES };
+
+struct role {
+        bool program;        /* worker_run() may use it; else worker_call() */
+        uint64_t namespaces; /* with a pid namespace comes a process 1 and the certain end of all */
+        unsigned call_msec;  /* the deadline of worker_call() */
+        struct sandbox sandbox;
+};
+
+extern const struct role roles[WORKER_ROLES];
+
+#endif
