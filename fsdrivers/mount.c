@@ -162,10 +162,25 @@ static int seal_once(int top_fd, struct err *err)
         return 0;
 }
 
-int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err *err)
+int mount_seal_fd(int top_fd, unsigned deadline_msec, struct err *err)
 {
         int64_t deadline = clock_boot_usec() + (int64_t)deadline_msec * 1000;
         struct timespec pause = { .tv_nsec = 200000 };
+
+        /* Requests end within milliseconds, so the first looks are quick ones. */
+        while (seal_once(top_fd, err) < 0) {
+                if (err->code != ERR_BUSY || clock_boot_usec() >= deadline)
+                        return -1;
+                (void)clock_nanosleep(CLOCK_BOOTTIME, 0, &pause, NULL);
+                if (pause.tv_nsec < 20000000)
+                        pause.tv_nsec *= 2;
+        }
+        return 0;
+}
+
+/* The topmost mount at a name, where there is one. */
+static int open_top(int dir_fd, const char *name, int *ret_fd, struct err *err)
+{
         CLEANUP(closep) int top_fd = -1;
         int below, top;
 
@@ -174,14 +189,64 @@ int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err 
                 return -1;
         if (below == top)
                 return err_fail(err, ERR_NOT_FOUND, 0, "nothing is mounted at '%s'", name);
+        *ret_fd = steal_fd(&top_fd);
+        return 0;
+}
 
-        /* Requests end within milliseconds, so the first looks are quick ones. */
-        while (seal_once(top_fd, err) < 0) {
-                if (err->code != ERR_BUSY || clock_boot_usec() >= deadline)
-                        return err_wrap(err, "'%s'", name);
-                (void)clock_nanosleep(CLOCK_BOOTTIME, 0, &pause, NULL);
-                if (pause.tv_nsec < 20000000)
-                        pause.tv_nsec *= 2;
+int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err *err)
+{
+        CLEANUP(closep) int top_fd = -1;
+
+        if (open_top(dir_fd, name, &top_fd, err) < 0)
+                return -1;
+        if (mount_seal_fd(top_fd, deadline_msec, err) < 0)
+                return err_wrap(err, "'%s'", name);
+        return 0;
+}
+
+int mount_unseal(int dir_fd, const char *name, struct err *err)
+{
+        struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY };
+        CLEANUP(closep) int top_fd = -1, fs_fd = -1;
+
+        if (open_top(dir_fd, name, &top_fd, err) < 0)
+                return -1;
+        if (mount_setattr(top_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s' writable", name);
+        /* An overlay was sealed as a file system; other kinds refuse this, and need not have it. */
+        fs_fd = fspick(top_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+        if (fs_fd >= 0 && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "rw", NULL, 0) == 0)
+                (void)fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+        return 0;
+}
+
+int mount_clone(int dir_fd, const char *name, int *ret_mount_fd, struct err *err)
+{
+        int fd = open_tree(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_RECURSIVE | OPEN_TREE_CLONE |
+                           OPEN_TREE_CLOEXEC);
+        struct mount_attr attr = { .propagation = MS_PRIVATE };
+
+        if (fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot clone the mount at '%s'", name);
+        /* What is unmounted in one of the two sights must not go from the other. */
+        if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0) {
+                (void)err_fail(err, ERR_IO, errno, "cannot set apart the mount at '%s'", name);
+                (void)close(fd);
+                return -1;
         }
+        *ret_mount_fd = fd;
+        return 0;
+}
+
+int mount_drop(int dir_fd, const char *name, struct err *err)
+{
+        CLEANUP(closep) int top_fd = -1;
+        char path[64];
+
+        if (open_top(dir_fd, name, &top_fd, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", top_fd);
+        if (umount2(path, MNT_DETACH) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot take '%s' away", name);
         return 0;
 }

@@ -83,6 +83,22 @@ int mount_detach(int dir_fd, const char *name, struct err *err) MUST_CHECK;
  * ERR_BUSY: someone still writes at the deadline; ERR_NOT_FOUND: nothing is mounted there. */
 int mount_seal(int dir_fd, const char *name, unsigned deadline_msec, struct err *err) MUST_CHECK;
 
+/* mount_seal_fd(top_fd, deadline_msec, err): As mount_seal(), for the mount that ${top_fd} is the
+ * root of, which may be covered by another one meanwhile. */
+int mount_seal_fd(int top_fd, unsigned deadline_msec, struct err *err) MUST_CHECK;
+
+/* mount_unseal(dir_fd, name, err): The way back from mount_seal(). */
+int mount_unseal(int dir_fd, const char *name, struct err *err) MUST_CHECK;
+
+/* mount_clone(dir_fd, name, ret_mount_fd, err): A detached second sight of what is mounted at
+ * ${name}, nested mounts included: the same files through another mount. */
+int mount_clone(int dir_fd, const char *name, int *ret_mount_fd, struct err *err) MUST_CHECK;
+
+/* mount_drop(dir_fd, name, err): Take the topmost mount at ${name} away from new lookups at once;
+ * whoever is in it keeps it, but loses sight of what was nested in it (MNT_DETACH).  Only for a
+ * place that cannot wait: mount_detach() loses nothing. */
+int mount_drop(int dir_fd, const char *name, struct err *err) MUST_CHECK;
+
 /* mount_depth(dir_fd, name, ret_depth, err): How many mounts lie on each other at ${name}. */
 int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *err) MUST_CHECK;
 

@@ -14,15 +14,15 @@ extern const struct step_kind step_site_dirs, step_site_register, step_site_unre
         step_site_after;
 
 /* steps_adopt.c: taking a directory over and giving it back */
-extern const struct step_kind step_share_out, step_share_in, step_docroot_take, step_docroot_give,
-        step_fs_import, step_fs_flatten, step_db_adopt, step_db_give;
+extern const struct step_kind step_share_out, step_share_in, step_share_link, step_share_unlink,
+        step_docroot_take, step_docroot_give, step_fs_import, step_fs_flatten;
 
 /* steps_fs.c: trees */
 extern const struct step_kind step_fs_capture, step_fs_branch, step_fs_remove, step_fs_sweep;
 
 /* steps_mount.c: what is shown at versions/N, and which of them is current */
-extern const struct step_kind step_fs_mount, step_fs_unmount, step_fs_cover, step_fs_retire,
-        step_fs_switch;
+extern const struct step_kind step_fs_mount, step_fs_unmount, step_fs_seal, step_fs_cover,
+        step_fs_retire, step_fs_switch;
 
 /* steps_db.c: database copies */
 extern const struct step_kind step_db_hold, step_db_release, step_db_copy, step_db_verify,

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/safepath.h"
+#include "snapd/exchange.h"
+
+int exchange_open(const char *path, int *ret_dir_fd, const char **ret_name, struct err *err)
+{
+        CLEANUP(closep) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        const char *slash = strrchr(path, '/');
+        char parent[1024];
+
+        if (path[0] != '/' || path[1] == '\0' || safepath_valid(path + 1, err) < 0)
+                return err_fail(err, ERR_INVALID, 0, "'%s' is not a plain absolute path", path);
+        if (root_fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot open '/'");
+        (void)snprintf(parent, sizeof(parent), "%.*s",
+                       slash == path ? 0 : (int)(slash - path - 1), path + 1);
+        if (safepath_open_mounted(root_fd, parent, O_PATH | O_DIRECTORY, ret_dir_fd, err) < 0)
+                return -1;
+        *ret_name = slash + 1;
+        return 0;
+}
+
+static bool is_directory(struct place place)
+{
+        struct stat st;
+
+        return fstatat(place.dir_fd, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               S_ISDIR(st.st_mode);
+}
+
+bool exchange_is_link(struct place place, const char *link)
+{
+        char target[PATH_MAX];
+        ssize_t n = readlinkat(place.dir_fd, place.name, target, sizeof(target) - 1);
+
+        if (n < 0)
+                return false;
+        target[n] = '\0';
+        return strcmp(target, link) == 0;
+}
+
+static int sync_both(struct place a, struct place b, struct err *err)
+{
+        return file_sync_dir(a.dir_fd, err) < 0 ? -1 : file_sync_dir(b.dir_fd, err);
+}
+
+static int swap(struct place a, struct place b, struct err *err)
+{
+        if (renameat2(a.dir_fd, a.name, b.dir_fd, b.name, RENAME_EXCHANGE) == 0)
+                return sync_both(a, b, err);
+        if (errno == EXDEV)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "'%s' is not on the file system (or btrfs subvolume) of the site's "
+                                "home, so that it cannot be taken over without a copy",
+                                a.name);
+        if (errno == EBUSY)
+                return err_fail(err, ERR_BUSY, 0, "something is mounted on '%s'", a.name);
+        return err_fail(err, ERR_IO, errno, "cannot exchange '%s'", a.name);
+}
+
+int exchange_out(struct place from, struct place to, const char *link, struct err *err)
+{
+        if (exchange_is_link(from, link) && is_directory(to))
+                return sync_both(from, to, err);
+        if (!is_directory(from))
+                return err_fail(err, ERR_NOT_FOUND, 0, "'%s' is not there, or not a directory",
+                                from.name);
+
+        /* An empty slot, or the link that an interrupted try had put there. */
+        if (unlinkat(to.dir_fd, to.name, AT_REMOVEDIR) < 0 && errno == ENOTDIR &&
+            exchange_is_link(to, link))
+                (void)unlinkat(to.dir_fd, to.name, 0);
+        if (symlinkat(link, to.dir_fd, to.name) < 0)
+                return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
+                                "cannot make a link at '%s'", to.name);
+        if (swap(from, to, err) == 0)
+                return 0;
+        (void)unlinkat(to.dir_fd, to.name, 0);
+        return -1;
+}
+
+int exchange_in(struct place from, struct place to, const char *link, struct err *err)
+{
+        if (!is_directory(to)) {
+                /* Not begun, or taken back already but for our link. */
+                if (exchange_is_link(to, link) && unlinkat(to.dir_fd, to.name, 0) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", to.name);
+                return is_directory(from) ? sync_both(from, to, err) :
+                                            err_fail(err, ERR_NOT_FOUND, 0,
+                                                     "neither '%s' nor '%s' is a directory",
+                                                     from.name, to.name);
+        }
+        if (is_directory(from))
+                return sync_both(from, to, err);
+        if (exchange_is_link(from, link)) {
+                if (swap(from, to, err) < 0)
+                        return -1;
+                (void)unlinkat(to.dir_fd, to.name, 0);
+                return file_sync_dir(to.dir_fd, err);
+        }
+        if (renameat2(to.dir_fd, to.name, from.dir_fd, from.name, RENAME_NOREPLACE) < 0)
+                return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
+                                "cannot give '%s' back", from.name);
+        return sync_both(from, to, err);
+}

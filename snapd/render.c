@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "common/safepath.h"
+#include "snapd/render.h"
+#include "snapd/rewrite.h"
+#include "snapd/worker.h"
+
+#define CONFIG_MAX (1024 * 1024)
+#define VALUE_MAX_LEN 4096
+
+/* What a {word} in a rule's value stands for. */
+struct words {
+        char database_dir[1200], version[24];
+        const char *database, *home, *site;
+};
+
+static int word_value(const struct words *words, const char *word, size_t n, const char **ret)
+{
+        const struct {
+                const char *name, *value;
+        } table[] = {
+                { "database", words->database }, { "database_dir", words->database_dir },
+                { "home", words->home },         { "site", words->site },
+                { "version", words->version },
+        };
+
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+                if (strlen(table[i].name) == n && memcmp(table[i].name, word, n) == 0) {
+                        *ret = table[i].value;
+                        return 0;
+                }
+        return -1;
+}
+
+static int expand(const struct words *words, const char *value, char *out, size_t size,
+                  struct err *err)
+{
+        size_t used = 0;
+
+        while (*value != '\0') {
+                size_t n = *value == '{' ? strcspn(value, "}") : 0;
+                const char *text = value;
+                size_t len = 1;
+
+                if (n > 1 && value[n] == '}') {
+                        if (word_value(words, value + 1, n - 1, &text) < 0)
+                                return err_fail(err, ERR_INVALID, 0,
+                                                "'%.*s' stands for nothing: there are {database}, "
+                                                "{database_dir}, {home}, {site} and {version}",
+                                                (int)n + 1, value);
+                        len = strlen(text);
+                        value += n + 1;
+                } else {
+                        value++;
+                }
+                if (used + len >= size)
+                        return err_fail(err, ERR_INVALID, 0, "the value is too long");
+                memcpy(out + used, text, len);
+                used += len;
+        }
+        out[used] = '\0';
+        return 0;
+}
+
+/* Rules of one file, ready for the worker. */
+struct job {
+        const char *file;
+        struct rewrite_rule *rules;
+        size_t n;
+};
+
+/* Runs as the site's user with nothing but these two descriptors. */
+static int rewrite_worker(int in_fd, int out_fd, const void *arg, struct err *err)
+{
+        const struct job *job = arg;
+        CLEANUP(freep) char *in = NULL;
+        CLEANUP(freep) char *out = NULL;
+        size_t n_in, n_out;
+
+        if (file_read_fd(in_fd, CONFIG_MAX, &in, &n_in, err) < 0 ||
+            rewrite_apply(job->file, in, n_in, job->rules, job->n, &out, &n_out, err) < 0)
+                return -1;
+        return file_write_all(out_fd, out, n_out, err);
+}
+
+/* The rendered file is the tenant's, with the mode of the one it stands for; it lies where nobody
+ * but root can go and is seen only through its bind mount. */
+static int store(struct step_env *env, const struct view *view, size_t index, const char *data,
+                 size_t n, const struct stat *like, int *ret_fd, struct err *err)
+{
+        CLEANUP(closep) int dir_fd = -1, fd = -1;
+        char path[64], name[64];
+
+        (void)snprintf(path, sizeof(path), "sites/%s/rendered", env->site->name);
+        (void)snprintf(name, sizeof(name), "%" PRIu64 "-%zu", view->version, index);
+        if (safepath_mkdirs(env->dirs->state_fd, path, 0700, 0, 0, &dir_fd, err) < 0 ||
+            file_replace(dir_fd, name, data, n, 0600, err) < 0 ||
+            safepath_open(dir_fd, name, O_RDONLY, &fd, err) < 0)
+                return -1;
+        if (fchown(fd, like->st_uid, like->st_gid) < 0 || fchmod(fd, like->st_mode & 0777) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", name);
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+static int render_file(struct step_env *env, const struct view *view, int mount_fd,
+                       const struct job *job, size_t index, struct err *err)
+{
+        CLEANUP(closep) int in_fd = -1, out_fd = -1;
+        CLEANUP(freep) char *data = NULL;
+        struct stat st;
+        size_t n;
+
+        if (safepath_open(mount_fd, job->file, O_RDONLY, &in_fd, err) < 0)
+                return -1;
+        if (fstat(in_fd, &st) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot stat it");
+        if (!S_ISREG(st.st_mode))
+                return err_fail(err, ERR_REFUSED, 0, "it is not a regular file");
+        if (worker_call(WORKER_RENDER, env->site->uid, env->site->gid, rewrite_worker, job, in_fd,
+                        CONFIG_MAX, &data, &n, err) < 0 ||
+            store(env, view, index, data, n, &st, &out_fd, err) < 0)
+                return -1;
+        return mount_nest(mount_fd, job->file, out_fd, MOUNT_READ_ONLY | MOUNT_NOEXEC, err);
+}
+
+int render_all(struct step_env *env, const struct view *view, int mount_fd, struct err *err)
+{
+        const struct site *site = env->site;
+        CLEANUP(freep) struct rewrite_rule *rules = calloc(site->n_rules + 1, sizeof(*rules));
+        CLEANUP(freep) char *values = malloc((site->n_rules + 1) * VALUE_MAX_LEN);
+        struct words words = { .database = view->database, .home = site->home, .site = site->name };
+
+        if (rules == NULL || values == NULL)
+                return err_oom(err);
+        (void)snprintf(words.version, sizeof(words.version), "%" PRIu64, view->version);
+        (void)snprintf(words.database_dir, sizeof(words.database_dir), "%s/db/%s", site->home,
+                       view->database);
+
+        /* All rules of a file are applied together, in the order they were written. */
+        for (size_t i = 0; i < site->n_rules; i++) {
+                struct job job = { .file = site->rules[i].file, .rules = rules };
+                bool seen = false;
+
+                for (size_t j = 0; j < i; j++)
+                        seen |= strcmp(site->rules[j].file, job.file) == 0;
+                for (size_t j = i; !seen && j < site->n_rules; j++) {
+                        char *value = values + j * VALUE_MAX_LEN;
+
+                        if (strcmp(site->rules[j].file, job.file) != 0)
+                                continue;
+                        if (expand(&words, site->rules[j].value, value, VALUE_MAX_LEN, err) < 0)
+                                return err_wrap(err, "the rule for '%s'", job.file);
+                        rules[job.n++] = (struct rewrite_rule){ .kind = site->rules[j].kind,
+                                                                .key = site->rules[j].key,
+                                                                .value = value };
+                }
+                if (!seen && render_file(env, view, mount_fd, &job, i, err) < 0)
+                        return err_wrap(err, "the configuration file '%s'", job.file);
+        }
+        return 0;
+}

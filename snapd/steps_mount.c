@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/safepath.h"
+#include "snapd/args.h"
+#include "snapd/served.h"
+#include "snapd/steps.h"
+#include "snapd/switcher.h"
+
+static struct view view_from(const json_t *args)
+{
+        return (struct view){
+                .version = json_get_u64(args, "version"),
+                .tree = json_get_u64(args, "tree"),
+                .read_only = json_get_bool(args, "read_only"),
+                .database = arg_text(args, "database"),
+                .plain_fd = -1,
+        };
+}
+
+/* fs.mount {version, tree, read_only, database, plain?}: plain is an absolute directory that is
+ * being adopted and is shown as it is. */
+static int mount_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        CLEANUP(closep) int plain_fd = -1;
+        struct view view = view_from(args);
+        const char *plain = json_get_string(args, "plain");
+
+        if (plain != NULL) {
+                if (served_shows(env, &(struct view){ view.version, view.tree, view.read_only,
+                                                      view.database, 0 }))
+                        return 0;
+                plain_fd = open(plain, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (plain_fd < 0)
+                        return err_fail(err, ERR_NOT_FOUND, 0,
+                                        "'%s' is not there, or not a directory", plain);
+                view.plain_fd = plain_fd;
+        }
+        return served_show(env, &view, err);
+}
+
+static int mount_undo(struct step_env *env, const json_t *args, struct err *err)
+{
+        const json_t *before = json_object_get(args, "before");
+        struct view view;
+
+        if (before == NULL)
+                return served_hide(env, json_get_u64(args, "version"), err);
+        view = view_from(before);
+        return served_show(env, &view, err);
+}
+
+static void mount_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "show tree %" PRIu64 " at versions/%" PRIu64 "%s%s%s",
+                       json_get_u64(args, "tree"), json_get_u64(args, "version"),
+                       json_get_bool(args, "read_only") ? ", read-only" : "",
+                       arg_text(args, "database")[0] == '\0' ? "" : ", with database ",
+                       arg_text(args, "database"));
+}
+
+const struct step_kind step_fs_mount = {
+        .name = "fs.mount",
+        .run = mount_run,
+        .undo = mount_undo,
+        .describe = mount_describe,
+};
+
+/* fs.unmount {version, lenient, before?}: lenient leaves a version that is in use where it is. */
+static int unmount_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        uint64_t version = json_get_u64(args, "version");
+
+        if (served_hide(env, version, err) == 0)
+                return 0;
+        if (err->code != ERR_BUSY || !json_get_bool(args, "lenient"))
+                return -1;
+        env_note(env, "version %" PRIu64 " stays mounted for now: %s", version, err->msg);
+        return 0;
+}
+
+static int unmount_undo(struct step_env *env, const json_t *args, struct err *err)
+{
+        const json_t *before = json_object_get(args, "before");
+        struct view view;
+
+        if (before == NULL)
+                return 0;
+        view = view_from(before);
+        return served_show(env, &view, err);
+}
+
+static void unmount_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "take versions/%" PRIu64 " away", json_get_u64(args, "version"));
+}
+
+const struct step_kind step_fs_unmount = {
+        .name = "fs.unmount",
+        .run = unmount_run,
+        .undo = unmount_undo,
+        .describe = unmount_describe,
+};
+
+/* fs.cover {version, by}: requests still running in the old version see and write the new one. */
+static int cover_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        return served_cover(env, json_get_u64(args, "version"), json_get_u64(args, "by"), err);
+}
+
+static void cover_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "show versions/%" PRIu64 " at versions/%" PRIu64 " too and seal the tree",
+                       json_get_u64(args, "by"), json_get_u64(args, "version"));
+}
+
+const struct step_kind step_fs_cover = {
+        .name = "fs.cover",
+        .run = cover_run,
+        .describe = cover_describe,
+};
+
+/* fs.seal {version}: nobody writes to the tree any more, or the step fails. */
+static int seal(struct step_env *env, const json_t *args, bool sealed, struct err *err)
+{
+        CLEANUP(closep) int versions_fd = -1;
+        char name[24];
+        unsigned depth;
+
+        (void)snprintf(name, sizeof(name), "%" PRIu64, json_get_u64(args, "version"));
+        if (served_versions_fd(env, &versions_fd, err) < 0 ||
+            mount_depth(versions_fd, name, &depth, err) < 0)
+                return -1;
+        /* After a crash with a reboot nothing is mounted, and nobody writes. */
+        if (depth == 0)
+                return 0;
+        return sealed ? mount_seal(versions_fd, name, env->site->drain_sec * 1000, err) :
+                        mount_unseal(versions_fd, name, err);
+}
+
+static int seal_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        return seal(env, args, true, err);
+}
+
+static int seal_undo(struct step_env *env, const json_t *args, struct err *err)
+{
+        return seal(env, args, false, err);
+}
+
+static void seal_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "make version %" PRIu64 " read-only", json_get_u64(args, "version"));
+}
+
+const struct step_kind step_fs_seal = {
+        .name = "fs.seal",
+        .run = seal_run,
+        .undo = seal_undo,
+        .describe = seal_describe,
+};
+
+/* fs.retire {version, show, tree, database}: wait until the last request in the version has
+ * ended, then show its frozen tree there, or nothing.  Somebody who stays longer than the site's
+ * drain time keeps what he has; the next operation or start of snapd tries again. */
+static int retire_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        int64_t deadline = clock_boot_usec() + (int64_t)env->site->drain_sec * USEC_PER_SEC;
+        struct timespec pause = { .tv_nsec = 2000000 };
+        struct view view = view_from(args);
+
+        view.read_only = true;
+        for (;;) {
+                int ret = json_get_bool(args, "show") ? served_show(env, &view, err)
+                                                      : served_hide(env, view.version, err);
+
+                if (ret == 0 || err->code != ERR_BUSY)
+                        return ret;
+                if (clock_boot_usec() >= deadline)
+                        break;
+                (void)nanosleep(&pause, NULL);
+                if (pause.tv_nsec < 100000000)
+                        pause.tv_nsec *= 2;
+        }
+        env_note(env, "version %" PRIu64 " is still in use and stays as it is for now: %s",
+                 view.version, err->msg);
+        return 0;
+}
+
+static void retire_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size,
+                       json_get_bool(args, "show")
+                               ? "when its last request has ended, show kept version %" PRIu64
+                               : "when its last request has ended, take versions/%" PRIu64 " away",
+                       json_get_u64(args, "version"));
+}
+
+const struct step_kind step_fs_retire = {
+        .name = "fs.retire",
+        .run = retire_run,
+        .describe = retire_describe,
+};
+
+/* fs.switch {from, to}: from is 0 when nothing was served before. */
+static int switch_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        return switcher_flip(env, json_get_u64(args, "to"), err);
+}
+
+static int switch_undo(struct step_env *env, const json_t *args, struct err *err)
+{
+        return switcher_flip(env, json_get_u64(args, "from"), err);
+}
+
+static void switch_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "serve version %" PRIu64, json_get_u64(args, "to"));
+}
+
+const struct step_kind step_fs_switch = {
+        .name = "fs.switch",
+        .run = switch_run,
+        .undo = switch_undo,
+        .describe = switch_describe,
+};
