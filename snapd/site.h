@@ -29,7 +29,14 @@ struct site_rule { /* one value in a configuration file that is rendered per ver
         char *file, *kind, *key, *value;
 };
 
-enum site_may { MAY_READ = 1, MAY_MARK = 2, MAY_MOUNT = 4, MAY_ACTIVATE = 8, MAY_UPGRADE = 16, MAY_PRUNE = 32 };
+enum site_may { /* what the owner may ask for, beside an administrator */
+        MAY_READ = 1,
+        MAY_MARK = 2,
+        MAY_MOUNT = 4,
+        MAY_ACTIVATE = 8, /* also rollback and forward */
+        MAY_UPGRADE = 16,
+        MAY_PRUNE = 32,
+};
 
 struct site_keep { /* what prune by policy keeps; 0: no such limit */
         unsigned min, max;
@@ -76,19 +83,41 @@ struct site_problems {
         size_t n;
 };
 
-/* site_name_valid(name, err): 1 to 32 of [a-z0-9-], a letter first. */
+/* site_name_valid(name, err): ERR_INVALID unless 1 to 32 of [a-z0-9-], a letter first. */
 int site_name_valid(const char *name, struct err *err) MUST_CHECK;
+
+/* site_new(name, ret_site, err): A site of that name with every key at the value that it has when
+ * a file does not give it; home and owner are NULL.  Give it to site_free(). */
+int site_new(const char *name, struct site **ret_site, struct err *err) MUST_CHECK;
+
+/* site_parse(name, file, text, problems, ret_site, err): As site_load(), from ${text} as it would
+ * stand in ${file}. */
+int site_parse(const char *name, const char *file, const char *text,
+               struct site_problems *problems, struct site **ret_site, struct err *err) MUST_CHECK;
 
 /* site_load(conf_fd, name, problems, ret_site, err): Read sites.d/NAME.conf.  ERR_NOT_FOUND;
  * ERR_INVALID names file, line and key of the first mistake, and all of them are added to
  * ${problems} when it is not NULL.  Give the result to site_free(). */
 int site_load(int conf_fd, const char *name, struct site_problems *problems,
               struct site **ret_site, struct err *err) MUST_CHECK;
+
+/* site_free(site), site_problems_done(problems): NULL and an empty list are fine. */
 void site_free(struct site *site);
 void site_problems_done(struct site_problems *problems);
 
+/* site_problem_add(problems, file, line, key, err): Take down a mistake; ${problems} may be NULL.
+ * Fails only when there is no memory. */
+int site_problem_add(struct site_problems *problems, const char *file, int line, const char *key,
+                     const struct err *problem, struct err *err) MUST_CHECK;
+
+/* site_check(site, problems, err): Would a file that says this be without mistakes?  Nothing is
+ * written.  uid and gid are not looked at: they follow from the owner. */
+int site_check(const struct site *site, struct site_problems *problems,
+               struct err *err) MUST_CHECK;
+
 /* site_save(conf_fd, site, err): Write sites.d/NAME.conf, durably; what a person wrote there
- * before is replaced.  ERR_INVALID: a value cannot be said in the file. */
+ * before is replaced.  ERR_INVALID: it could not be loaded again, see site_check(); nothing is
+ * written. */
 int site_save(int conf_fd, const struct site *site, struct err *err) MUST_CHECK;
 
 /* site_delete_conf(conf_fd, name, err): Rename the file to NAME.conf.removed. */

@@ -25,7 +25,11 @@ SNAPD_ROWS = [
     ['role'],               # what a worker may
     ['worker'],             # how a process is started for someone
     ['worker_call'],
-    ['site'],
+    ['site'],               # what a site is
+    ['site_keys'],          # the table of its file's keys
+    ['site_kinds', 'site_numbers', 'site_check'],
+    ['site_load'],
+    ['site_save'],
     ['config', 'rewrite'],
     ['step', 'catalog'],
     ['journal'],

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "snapd/site_keys.h"
+
+/* What is wrong between values that are each right.  Each check speaks of one key, so that a
+ * person is sent to one line. */
+
+struct check {
+        const struct site *site;
+        site_problem_visit visit;
+        void *arg;
+        struct err *err;
+};
+
+/* Is ${path} the same as ${dir}, or below it?  Both are absolute or both relative. */
+static bool path_within(const char *path, const char *dir)
+{
+        size_t n = strlen(dir);
+
+        return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+static bool paths_nest(const char *a, const char *b)
+{
+        return path_within(a, b) || path_within(b, a);
+}
+
+static int report(const struct check *check, const char *section, const char *key,
+                  const struct err *problem)
+{
+        return check->visit(site_key_find(section, key), problem, check->arg, check->err);
+}
+
+/* A docroot gives its place to a symlink into home, so it can neither hold home nor be part of
+ * what sitesnap keeps there. */
+static int check_docroot(const struct check *check)
+{
+        static const char *const ours[] = { "/current", "/versions", "/shared", "/db" };
+        const struct site *site = check->site;
+        struct err problem;
+
+        if (site->docroot == NULL || site->home == NULL)
+                return 0;
+        if (path_within(site->home, site->docroot)) {
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "'%s' holds home '%s'; home must lie elsewhere", site->docroot,
+                               site->home);
+                return report(check, "site", "docroot", &problem);
+        }
+        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+                size_t n = strlen(site->home);
+
+                if (path_within(site->docroot, site->home) &&
+                    path_within(site->docroot + n, ours[i])) {
+                        (void)err_fail(&problem, ERR_INVALID, 0,
+                                       "'%s' lies in '%s%s', which belongs to sitesnap",
+                                       site->docroot, site->home, ours[i]);
+                        return report(check, "site", "docroot", &problem);
+                }
+        }
+        return 0;
+}
+
+static int check_pool(const struct check *check)
+{
+        const struct site *site = check->site;
+        struct err problem;
+
+        if (site->pool == NULL)
+                return 0;
+        if (site->docroot != NULL && paths_nest(site->pool, site->docroot))
+                (void)err_fail(&problem, ERR_INVALID, 0, "'%s' and docroot '%s' lie in one another",
+                               site->pool, site->docroot);
+        else if (site->home != NULL && path_within(site->home, site->pool))
+                (void)err_fail(&problem, ERR_INVALID, 0, "'%s' holds home '%s'", site->pool,
+                               site->home);
+        else
+                return 0;
+        return report(check, "site", "pool", &problem);
+}
+
+static int check_shared(const struct check *check)
+{
+        const struct site *site = check->site;
+        struct err problem;
+
+        for (size_t i = 0; i < site->n_shared; i++)
+                for (size_t j = 0; j < i; j++) {
+                        if (!paths_nest(site->shared[i], site->shared[j]))
+                                continue;
+                        (void)err_fail(&problem, ERR_INVALID, 0,
+                                       "'%s' and '%s' lie in one another; share the outer one, "
+                                       "once",
+                                       site->shared[j], site->shared[i]);
+                        if (report(check, "site", "shared", &problem) < 0)
+                                return -1;
+                        break;
+                }
+        return 0;
+}
+
+static int check_database(const struct check *check)
+{
+        const struct site *site = check->site;
+        const char *engine = site->database.engine, *path = site->database.path;
+        struct err problem;
+
+        if (engine == NULL && path == NULL)
+                return 0;
+        if (engine == NULL || path == NULL) {
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "engine and path go together: %s is missing",
+                               engine == NULL ? "engine" : "path");
+                return report(check, "database", engine == NULL ? "path" : "engine", &problem);
+        }
+        for (size_t i = 0; path[0] != '/' && i < site->n_shared; i++) {
+                if (!paths_nest(path, site->shared[i]))
+                        continue;
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "'%s' and the shared '%s' lie in one another; a database belongs "
+                               "to its version and is not shared",
+                               path, site->shared[i]);
+                return report(check, "database", "path", &problem);
+        }
+        if (path[0] == '/' && site->docroot != NULL && path_within(path, site->docroot)) {
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "'%s' lies in the docroot: say it relative to the docroot", path);
+                return report(check, "database", "path", &problem);
+        }
+        return 0;
+}
+
+static int check_rule(const struct check *check, const struct site_rule *rule)
+{
+        const struct site *site = check->site;
+        struct err problem;
+
+        if (site->database.engine == NULL && strstr(rule->value, "{database") != NULL) {
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "'%s' names the database, but the site has none: add [database]",
+                               rule->value);
+                return report(check, "config", "set", &problem);
+        }
+        for (size_t i = 0; i < site->n_shared; i++) {
+                if (!path_within(rule->file, site->shared[i]))
+                        continue;
+                (void)err_fail(&problem, ERR_INVALID, 0,
+                               "'%s' lies in the shared '%s', so it cannot differ between "
+                               "versions",
+                               rule->file, site->shared[i]);
+                return report(check, "config", "set", &problem);
+        }
+        return 0;
+}
+
+static int check_rules(const struct check *check)
+{
+        for (size_t i = 0; i < check->site->n_rules; i++)
+                if (check_rule(check, &check->site->rules[i]) < 0)
+                        return -1;
+        return 0;
+}
+
+static int check_switch(const struct check *check)
+{
+        const struct site *site = check->site;
+        struct err problem;
+
+        if (site->switcher == NULL || strcmp(site->switcher, "mount") != 0 || site->docroot != NULL)
+                return 0;
+        (void)err_fail(&problem, ERR_INVALID, 0,
+                       "'mount' mounts on the docroot: set [site] docroot");
+        return report(check, "switch", "method", &problem);
+}
+
+static int check_keep(const struct check *check)
+{
+        const struct site_keep *keep = &check->site->keep;
+        struct err problem;
+
+        if (keep->max == 0 || keep->max >= keep->min)
+                return 0;
+        (void)err_fail(&problem, ERR_INVALID, 0, "max %u is less than min %u", keep->max,
+                       keep->min);
+        return report(check, "keep", "max", &problem);
+}
+
+int site_check_all(const struct site *site, site_problem_visit visit, void *arg, struct err *err)
+{
+        static int (*const checks[])(const struct check *) = {
+                check_docroot, check_pool,   check_shared, check_database,
+                check_rules,   check_switch, check_keep,
+        };
+        const struct check check = { site, visit, arg, err };
+
+        for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+                if (checks[i](&check) < 0)
+                        return -1;
+        return 0;
+}

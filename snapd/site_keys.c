@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <assert.h>
+#include <string.h>
+
+#include "snapd/site_keys.h"
+
+#define NEAR      2 /* a name that differs in more than two letters is another name */
+#define NAME_ROOM 32
+
+#define MEMBER(m) .offset = offsetof(struct site, m), .size = sizeof(((struct site *)0)->m)
+
+static const char *const drivers[] = { "auto", "btrfs", "overlayfs", NULL };
+static const char *const engines[] = { "sqlite", NULL };
+static const char *const switchers[] = { "symlink", "mount", NULL };
+
+const struct site_key site_keys[] = {
+        { "site", "home", &site_kind_path, MEMBER(home), .required = true,
+          .help = "root's directory that holds current, versions and shared" },
+        { "site", "owner", &site_kind_owner, MEMBER(owner), .required = true,
+          .help = "the user the application runs as" },
+        { "site", "docroot", &site_kind_path, MEMBER(docroot),
+          .help = "the directory that was adopted; its path goes on working" },
+        { "site", "driver", &site_kind_word, MEMBER(driver), .words = drivers, .preset = "auto",
+          .help = "how trees are kept: auto, btrfs or overlayfs" },
+        { "site", "pool", &site_kind_path, MEMBER(pool),
+          .help = "where trees are kept; on the file system of home" },
+        { "site", "shared", &site_kind_shared, MEMBER(shared), .repeatable = true,
+          .help = "a directory of the tree that all versions share" },
+        { "site", "owner_may", &site_kind_may, MEMBER(owner_may), .preset = "read",
+          .help = "what the owner may ask for: read mark mount activate upgrade prune, or none" },
+
+        { "database", "engine", &site_kind_word, MEMBER(database.engine), .words = engines,
+          .help = "sqlite" },
+        { "database", "path", &site_kind_path_either, MEMBER(database.path),
+          .help = "the directory of the database files; relative: inside the tree" },
+
+        { "config", "set", &site_kind_rule, MEMBER(rules), .repeatable = true,
+          .help = "FILE KIND KEY VALUE: one value rendered for each version" },
+
+        { "upgrade", "command", &site_kind_argv, MEMBER(command),
+          .help = "the program that upgrades the tree in place, with its arguments" },
+        { "upgrade", "timeout", &site_kind_duration, MEMBER(timeout_sec), .unit = 1000, .min = 1,
+          .max = 7 * 86400, .preset = "30m", .help = "when the command is ended" },
+        { "upgrade", "hold", &site_kind_duration, MEMBER(hold_msec), .unit = 1, .min = 10,
+          .max = 60000, .preset = "2s", .help = "for how long writers of the database may wait" },
+        { "upgrade", "drain", &site_kind_duration, MEMBER(drain_sec), .unit = 1000, .min = 0,
+          .max = 3600, .preset = "10s", .help = "for how long old requests may end by themselves" },
+
+        { "switch", "method", &site_kind_word, MEMBER(switcher), .words = switchers,
+          .preset = "symlink", .help = "symlink, or mount for a docroot that cannot be one" },
+        { "switch", "after", &site_kind_argv, MEMBER(after_switch),
+          .help = "a program that root runs after each switch, with its arguments" },
+
+        { "keep", "min", &site_kind_count, MEMBER(keep.min), .unit = 1, .min = 1, .max = 10000,
+          .preset = "2", .help = "versions that prune always leaves" },
+        { "keep", "max", &site_kind_count, MEMBER(keep.max), .unit = 1, .min = 0, .max = 10000,
+          .preset = "10", .help = "versions that prune leaves at most; 0: no limit" },
+        { "keep", "age", &site_kind_duration, MEMBER(keep.age_sec), .unit = 1000, .min = 0,
+          .max = UINT64_C(100) * 366 * 86400, .preset = "0",
+          .help = "older versions are pruned; 0: no limit" },
+        { "keep", "space", &site_kind_size, MEMBER(keep.space_bytes), .unit = 1, .min = 0,
+          .max = UINT64_C(1) << 60, .preset = "0",
+          .help = "what kept versions may take; 0: no limit" },
+        { "keep", "free", &site_kind_size, MEMBER(keep.free_bytes), .unit = 1, .min = 0,
+          .max = UINT64_C(1) << 60, .preset = "0",
+          .help = "what stays free on the file system; 0: no limit" },
+        { NULL },
+};
+
+static_assert(sizeof(site_keys) / sizeof(site_keys[0]) <= SITE_KEYS_MAX, "SITE_KEYS_MAX");
+
+const struct site_key *site_key_find(const char *section, const char *name)
+{
+        for (const struct site_key *key = site_keys; key->key != NULL; key++)
+                if ((section == NULL || strcmp(key->section, section) == 0) &&
+                    strcmp(key->key, name) == 0)
+                        return key;
+        return NULL;
+}
+
+static size_t least(size_t a, size_t b)
+{
+        return a < b ? a : b;
+}
+
+/* How many letters must be put in, taken out or changed (Levenshtein, two rows). */
+static size_t name_distance(const char *a, const char *b)
+{
+        size_t row[NAME_ROOM + 1], n = strlen(b);
+
+        if (strlen(a) > NAME_ROOM || n > NAME_ROOM)
+                return NAME_ROOM;
+        for (size_t j = 0; j <= n; j++)
+                row[j] = j;
+        for (size_t i = 0; a[i] != '\0'; i++) {
+                size_t diagonal = row[0];
+
+                row[0] = i + 1;
+                for (size_t j = 0; j < n; j++) {
+                        size_t change = diagonal + (a[i] != b[j]);
+
+                        diagonal = row[j + 1];
+                        row[j + 1] = least(change, least(row[j], diagonal) + 1);
+                }
+        }
+        return row[n];
+}
+
+/* A name of three letters is not near to every other one. */
+static bool name_is_near(const char *a, const char *b)
+{
+        size_t distance = name_distance(a, b);
+
+        return distance <= NEAR && distance * 2 <= strlen(b);
+}
+
+const struct site_key *site_key_nearest(const char *section, const char *name)
+{
+        const struct site_key *best = site_key_find(NULL, name);
+
+        for (const struct site_key *key = site_keys; best == NULL && key->key != NULL; key++)
+                if (strcmp(key->section, section) == 0 && name_is_near(name, key->key))
+                        best = key;
+        for (const struct site_key *key = site_keys; best == NULL && key->key != NULL; key++)
+                if (name_is_near(name, key->key))
+                        best = key;
+        return best;
+}
+
+const char *site_section_nearest(const char *section)
+{
+        for (const struct site_key *key = site_keys; key->key != NULL; key++)
+                if (strcmp(key->section, section) == 0)
+                        return key->section;
+        for (const struct site_key *key = site_keys; key->key != NULL; key++)
+                if (name_is_near(section, key->section))
+                        return key->section;
+        return NULL;
+}
