@@ -19,7 +19,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
+#include "snapd/progress.h"
 
 struct catalog;
 
@@ -36,16 +38,16 @@ struct version {
         enum version_state state;
         enum version_mark mark;
         bool pinned;
-        bool mounted;     /* asked to be mounted; the active and the last good are in any case */
-        uint64_t parent;  /* the version it came from; 0 for the first */
+        bool mounted;    /* asked to be mounted; the active and the last good are in any case */
+        uint64_t parent; /* the version it came from; 0 for the first */
         uint64_t tree;
-        char *database;   /* "" when the site has none */
+        char *database; /* "" when the site has none */
         char *label, *reason, *mark_reason;
-        char *verb;       /* of the operation that made it */
+        char *verb; /* of the operation that made it */
         uint64_t operation;
         uid_t by;
         int64_t created_usec;
-        int64_t active_usec;  /* when it was last made active */
+        int64_t active_usec;                              /* when it was last made active */
         int64_t files_bytes, freed_bytes, database_bytes; /* -1: not measured yet */
 };
 
@@ -54,30 +56,45 @@ struct version_list {
         size_t n;
 };
 
-/* catalog_open(dir_fd, ret_catalog, err): Open state.db in ${dir_fd}, making it when there is
- * none.  ERR_UNSUPPORTED: it was written by a newer sitesnap. */
+/* catalog_open(dir_fd, ret_catalog, err): Open state.db in ${dir_fd}, making it (root's, 0600)
+ * when there is none and bringing an older one up to date.  ${dir_fd} stays the caller's.
+ * ERR_UNSUPPORTED: it was written by a newer sitesnap.  ERR_CORRUPT: it is not a catalog. */
 int catalog_open(int dir_fd, struct catalog **ret_catalog, struct err *err) MUST_CHECK;
 void catalog_close(struct catalog *catalog);
+DEFINE_CLEANUP(struct catalog *, catalog_close);
 
-/* catalog_db(catalog): For the journal, and for nobody else. */
+/* catalog_db(catalog), catalog_progress(catalog): For the journal, and for nobody else. */
 sqlite3 *catalog_db(struct catalog *catalog);
+struct progress_file *catalog_progress(struct catalog *catalog);
 
-/* catalog_begin/commit/rollback(...): A write transaction; others wait for at most 10 s.
- * catalog_rollback() is fine when there is none. */
+/* catalog_begin/commit/rollback(...): A write transaction; others wait for at most 10 s, then it
+ * is ERR_BUSY.  Every function here and in the journal may be called within one or alone.  After
+ * a failed commit there is no transaction any more; nothing of it is visible, but after ERR_IO a
+ * crash may still bring it back, so ask the catalog again before acting on either.  A commit
+ * wakes snapd (snapd/wake.h).  catalog_rollback() is fine when there is none. */
 int catalog_begin(struct catalog *catalog, struct err *err) MUST_CHECK;
 int catalog_commit(struct catalog *catalog, struct err *err) MUST_CHECK;
 void catalog_rollback(struct catalog *catalog);
 
-/* catalog_change(catalog): A number that differs whenever another process has committed. */
+/* catalog_enter(catalog, ret_own, err), catalog_leave(catalog, own, result, err): A bracket for a
+ * function that may be called within a transaction or alone: enter begins one when there is none;
+ * leave ends that one, by commit when ${result} is 0, and returns what the function returns. */
+int catalog_enter(struct catalog *catalog, bool *ret_own, struct err *err) MUST_CHECK;
+int catalog_leave(struct catalog *catalog, bool own, int result, struct err *err) MUST_CHECK;
+
+/* catalog_change(catalog): A number that differs whenever another process has committed; 0 when
+ * it cannot be read. */
 uint64_t catalog_change(struct catalog *catalog);
 
-/* catalog_take(catalog, counter, n, ret_first, err): Give out ${n} numbers that were never given
- * out before.  Counters: "tree", "copy", and "version:SITE". */
+/* catalog_take(catalog, counter, n, ret_first, err): Give out ${n} (at least 1) numbers that were
+ * never given out before, beginning at 1.  Counters: "tree", "copy", and "version:SITE"; they
+ * outlive their site. */
 int catalog_take(struct catalog *catalog, const char *counter, unsigned n, uint64_t *ret_first,
                  struct err *err) MUST_CHECK;
 
 /* catalog_add_site / remove_site: The driver's name and the pool's path never change in a
- * site's life.  ERR_EXISTS, ERR_NOT_FOUND. */
+ * site's life.  A site takes its versions' rows with it; its operations are remembered.
+ * ERR_EXISTS, ERR_NOT_FOUND. */
 int catalog_add_site(struct catalog *catalog, const char *site, const char *driver,
                      const char *pool, struct err *err) MUST_CHECK;
 int catalog_remove_site(struct catalog *catalog, const char *site, struct err *err) MUST_CHECK;
@@ -94,12 +111,14 @@ int catalog_site(struct catalog *catalog, const char *site, struct catalog_site 
                  struct err *err) MUST_CHECK;
 void catalog_site_done(struct catalog_site *site);
 
-/* catalog_sites(catalog, visit, arg, err): Call visit with the name of every site. */
+/* catalog_sites(catalog, visit, arg, err): Call visit with the name of every site, by name, until
+ * it returns -1, which is then the result.  visit may call the catalog. */
 typedef int (*catalog_visit)(const char *site, void *arg, struct err *err);
 int catalog_sites(struct catalog *catalog, catalog_visit visit, void *arg,
                   struct err *err) MUST_CHECK;
 
-/* catalog_versions(...): All versions of a site.  Give the list to version_list_done(). */
+/* catalog_versions(...): All versions of a site, by number.  ERR_NOT_FOUND: there is no such site.
+ * Give the list to version_list_done(). */
 int catalog_versions(struct catalog *catalog, const char *site, struct version_list *ret_list,
                      struct err *err) MUST_CHECK;
 void version_list_done(struct version_list *list);
@@ -110,7 +129,9 @@ int catalog_version(struct catalog *catalog, const char *site, uint64_t number,
                     struct version *ret_version, struct err *err) MUST_CHECK;
 void version_done(struct version *version);
 
-/* catalog_put_version(...): Insert or replace. */
+/* catalog_put_version(...): Insert or replace; texts that are NULL are stored as "".  ERR_EXISTS:
+ * the site has another active version (make that one kept first, in the same transaction).
+ * catalog_delete_version(): no error when it has gone already. */
 int catalog_put_version(struct catalog *catalog, const char *site, const struct version *version,
                         struct err *err) MUST_CHECK;
 int catalog_delete_version(struct catalog *catalog, const char *site, uint64_t number,
@@ -120,6 +141,7 @@ int catalog_delete_version(struct catalog *catalog, const char *site, uint64_t n
  * It is what rollback goes to and what prune never removes. */
 const struct version *version_last_good(const struct version_list *list);
 
+/* The names of the schema and of the API; NULL for no such state. */
 const char *version_state_name(enum version_state state);
 const char *version_mark_name(enum version_mark mark);
 
