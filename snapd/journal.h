@@ -12,11 +12,16 @@
  *                          RUNNING or DONE -> UNDOING -> UNDONE      (back)
  *
  *   operation   QUEUED -> RUNNING -> DONE
+ *               QUEUED -> FAILED                                     (no plan could be made)
  *                         RUNNING -> UNDOING -> FAILED               (before the pivot)
  *                         RUNNING -> RESCUING -> ROLLED_BACK         (after it)
  *                         any of them -> HELD -> where it was        (resume)
  *
- * A site has at most one open operation; a unique index of the database says so.
+ * A site has at most one open operation; a unique index of the database says so.  The last 1,000
+ * ended operations of a site are remembered.
+ *
+ * Everything is durable when the function returns (one fsync), or with the commit of the
+ * transaction it was called in.
  */
 
 #include <jansson.h>
@@ -56,16 +61,16 @@ struct op_step {
 struct op {
         op_id id;
         char *site, *verb;
-        json_t *request; /* as accepted: see docs/api.md */
+        json_t *request;                 /* as accepted: see docs/api.md */
         enum op_state state, held_state; /* held_state: what it was before it was held */
         uid_t by;
         char *reason;
         int64_t created_usec, ended_usec;
-        uint64_t seq;     /* rises with every change */
-        uint64_t version; /* the version it makes or goes to; 0 while unknown */
-        bool abort;       /* someone asked it to stop */
-        size_t pivot;     /* of the plan, see snapd/step.h */
-        struct err error; /* code 0: none */
+        uint64_t seq;          /* rises with every change */
+        uint64_t version;      /* the version it makes or goes to; 0 while unknown */
+        bool abort;            /* someone asked it to stop */
+        size_t pivot;          /* of the plan, see snapd/step.h */
+        struct err error;      /* code 0: none */
         struct op_step *steps; /* main part first; NULL when not asked for */
         size_t n_steps;
 };
@@ -75,28 +80,34 @@ struct op_list {
         size_t n;
 };
 
+/* op_done(op), op_list_done(list): Free what journal_get() and journal_list() filled in. */
 void op_done(struct op *op);
 void op_list_done(struct op_list *list);
 
-/* journal_queue(...): Write a request down as a queued operation.  ERR_BUSY names the operation
- * that is open, its verb and who asked for it. */
+/* journal_queue(...): Write a request down as a queued operation; its reason is the request's
+ * member "reason".  ERR_BUSY names the operation that is open, its verb and who asked for it. */
 int journal_queue(struct catalog *catalog, const char *site, const char *verb,
                   const json_t *request, uid_t by, op_id *ret_id, struct err *err) MUST_CHECK;
 
 /* journal_plan(...): Write the whole plan, every step PLANNED, before anything happens, and make
- * the operation RUNNING.  Call within catalog_begin/commit, with the numbers it uses. */
+ * the operation RUNNING.  Call within catalog_begin/commit, with the numbers it uses.
+ * ERR_CORRUPT: the operation is not QUEUED. */
 int journal_plan(struct catalog *catalog, op_id id, const struct plan *plan, uint64_t version,
                  struct err *err) MUST_CHECK;
 
+/* journal_mark(...): On stable storage when it returns.  A step's times are those of its first
+ * RUNNING or UNDOING and of its last DONE or UNDONE.  ERR_NOT_FOUND: the plan has no such step. */
 int journal_mark(struct catalog *catalog, op_id id, enum plan_part part, size_t step,
                  enum step_mark mark, struct err *err) MUST_CHECK;
 
-/* journal_progress(...): How far a running step is; not synced to disk, failure is ignored. */
+/* journal_progress(...): How far a running step is, for people only: not synced to disk, failure is
+ * ignored.  Cheap enough for every file: at most ten a second are written. */
 void journal_progress(struct catalog *catalog, op_id id, enum plan_part part, size_t step,
                       uint64_t done, uint64_t all);
 
-/* journal_state(catalog, id, state, error, err): Move the operation to ${state}; ${error} may be
- * NULL and is kept with it.  Within catalog_begin/commit or alone. */
+/* journal_state(catalog, id, state, error, err): Move the operation to ${state}; ${error} is kept
+ * with it, NULL keeps the one that is there.  ERR_CORRUPT: the picture above has no such arrow;
+ * the state it is in already is fine. */
 int journal_state(struct catalog *catalog, op_id id, enum op_state state, const struct err *error,
                   struct err *err) MUST_CHECK;
 
@@ -109,15 +120,19 @@ int journal_get(struct catalog *catalog, op_id id, bool with_steps, struct op *r
 int journal_list(struct catalog *catalog, const char *site, bool open_only, unsigned limit,
                  struct op_list *ret_list, struct err *err) MUST_CHECK;
 
-/* journal_seq(catalog, id): The operation's seq, 0 when there is none. */
+/* journal_seq(catalog, id): The operation's seq, 0 when there is none.  Costs one read. */
 uint64_t journal_seq(struct catalog *catalog, op_id id);
 
-/* journal_ask_abort(...): ERR_REFUSED: past its point of no return, or ended. */
+/* journal_ask_abort(...): The operation is asked to stop and take back.  ERR_REFUSED: it is past
+ * its point of no return and has no way back in its plan, or is held; ERR_NOTHING: it has ended or
+ * is being taken back already; ERR_NOT_FOUND. */
 int journal_ask_abort(struct catalog *catalog, op_id id, struct err *err) MUST_CHECK;
 bool journal_abort_asked(struct catalog *catalog, op_id id);
 
+/* The names of the API; op_state_by_name() is OP_STATES for NULL and for no such name. */
 bool op_is_open(enum op_state state);
 const char *op_state_name(enum op_state state);
+enum op_state op_state_by_name(const char *name);
 const char *step_mark_name(enum step_mark mark);
 
 #endif

@@ -31,8 +31,12 @@ SNAPD_ROWS = [
     ['site_load'],
     ['site_save'],
     ['config', 'rewrite'],
+    ['sql', 'progress', 'wake', 'fault'],  # what the records are made with
+    ['catalog_schema'],
     ['step', 'catalog'],
+    ['catalog_*'],
     ['journal'],
+    ['journal_*'],
     ['txn'],
     ['steps'],              # what the kinds of steps share
     ['steps_*'],
