@@ -47,7 +47,7 @@ packages_install() (
         services_forbid
         trap services_allow EXIT
         trap 'exit 1' INT TERM HUP
+        # shellcheck disable=SC2086
         apt-get -qq update &&
-                # shellcheck disable=SC2086
                 apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends -y $missing >/dev/null
 )

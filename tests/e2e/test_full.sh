@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A disk that is full before an upgrade, and one that fills up in the middle of it.
+. "$(dirname "$0")/common.sh"
+
+e2e_begin 512M
+need 'a site on it' app_add app
+need 'and a second version' ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two
+
+# Leave this many MiB on the disk.
+fill() {
+        local free
+
+        free=$(df -BM --output=avail "$SITES" | tail -n 1 | tr -dc 0-9)
+        [ "$free" -le "$1" ] || head -c "$((free - $1))M" /dev/zero >"$SITES/filler"
+        sync -f "$SITES"
+}
+
+empty() {
+        rm -f "$SITES/filler"
+        sync -f "$SITES"
+}
+
+full_before() {
+        local status
+
+        fill 1
+        exits 5 '' ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three
+        status=$?
+        app_expect "$PORT" two && empty && return "$status"
+}
+
+full_midway() {
+        local status
+
+        cat >"$WORLD/bin/eat" <<END
+#!/bin/sh
+head -c 8G /dev/zero >eaten
+exit 1
+END
+        chmod 755 "$WORLD/bin/eat"
+        exits 6 '' ctl upgrade app --label eaten -- "$WORLD/bin/eat"
+        status=$?
+        app_expect "$PORT" two && return "$status"
+}
+
+after_all() {
+        local n
+
+        for n in $(versions app | awk '$2 ~ /bad/ {print $1}'); do
+                ctl prune app "$n" -y || return 1
+        done
+        ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three &&
+                app_expect "$PORT" three
+}
+
+check 'a full disk is seen before anything is changed' full_before
+check 'a disk that fills up in the middle: undone' full_midway
+check 'with room again the upgrade goes through' after_all
+tap_done

@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# A real application: MediaWiki through three of its releases, by its own migrator.
+. "$(dirname "$0")/common.sh"
+
+e2e_begin
+for version in 1.35 1.39 1.43; do
+        mediawiki_fetch $version >/dev/null || tap_skip "MediaWiki $version cannot be fetched"
+done
+
+adopted() {
+        wiki_install 1.35 "$SITES/www" "$SITES/data" "$PORT" "$OWNER" &&
+                PICTURE=$(wiki_picture "$SITES/www") &&
+                web_site wiki "$PORT" "$SITES/www" && web_start &&
+                ctl site add wiki --home "$SITES/wiki" --owner "$OWNER" --driver "$DRIVER" \
+                        --adopt "$SITES/www" --shared images --database "sqlite:$SITES/data" \
+                        --set 'LocalSettings.php php-assign wgSQLiteDataDir {database_dir}' &&
+                wiki_verify "$PORT" 1.35 "$PICTURE" && wiki_login "$PORT"
+}
+
+upgraded() {
+        ctl upgrade wiki --label "$1" -- "$WORLD/bin/upgrade-wiki" "$CACHE/mediawiki-$1" &&
+                wiki_verify "$PORT" "$1" "$PICTURE" && wiki_login "$PORT"
+}
+
+broken_is_undone() {
+        exits 6 '' ctl upgrade wiki --label broken -- \
+                "$WORLD/bin/upgrade-wiki" "$CACHE/mediawiki-1.43" broken &&
+                wiki_verify "$PORT" 1.43 "$PICTURE" && wiki_login "$PORT"
+}
+
+oldest_beside() {
+        ctl mount wiki 1 && web_site beside "$((PORT + 1))" "$SITES/wiki/versions/1" &&
+                web_start && wiki_verify "$((PORT + 1))" 1.35 "$PICTURE" &&
+                wiki_verify "$PORT" 1.43 "$PICTURE"
+}
+
+# The front page of either release under way while they take turns.
+switched_under_load() {
+        local list=$WORLD/urls pid i from to result
+
+        from=$(active wiki) to=2
+        printf '200 http://127.0.0.1:%s/index.php/Kept_page_%s Kept text %s\n' \
+                "$PORT" 1 1 "$PORT" 2 2 "$PORT" 3 3 >"$list"
+        "$BUILD/tests/e2e/load" -c 4 -s 'content="MediaWiki ' -l "$SITES/wiki/current" \
+                -f stamp.txt "$list" >"$WORLD/load" &
+        pid=$!
+        for i in $(seq 10); do
+                ctl activate wiki "$to" && sleep 0.5 && ctl activate wiki "$from" && sleep 0.5 ||
+                        break
+        done
+        kill -TERM "$pid"
+        wait "$pid"
+        result=$?
+        cat "$WORLD/load"
+        return "$result"
+}
+
+older_lives_on() {
+        ctl activate wiki 2 && wiki_verify "$PORT" 1.39 "$PICTURE" && wiki_login "$PORT" &&
+                sqlite3 "$(dirname "$(find "$SITES" "$WORLD" -xdev -name wiki.sqlite | head -1)")"/wiki.sqlite \
+                        'PRAGMA integrity_check' | grep -qx ok
+}
+
+need 'MediaWiki 1.35 is adopted' adopted
+need 'its own migrator brings it to 1.39' upgraded 1.39
+need 'and to 1.43' upgraded 1.43
+check 'a release without a core class is undone' broken_is_undone
+check 'release 1.35 is read beside 1.43' oldest_beside
+check 'no request fails while releases take turns' switched_under_load && measured "wiki, $DRIVER: $(cat "$WORLD/load")"
+check 'an older release goes on working' older_lives_on
+tap_done
