@@ -64,5 +64,6 @@ if [ "$(id -u)" -eq 0 ]; then
                 sh -c 'mount --make-rshared / && exec "$@"' sh)
 fi
 rm -f $build/meson-logs/testlog.json
-"${apart[@]}" meson test -C $build --no-rebuild "${run[@]}"
+# Meson's own lists of failures are left out: the summary has them case by case.
+"${apart[@]}" meson test -C $build --no-rebuild "${run[@]}" | grep -E '^ *[0-9]+/[0-9]+ '
 exec python3 tests/lib/summary.py $build/meson-logs/testlog.json

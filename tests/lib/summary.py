@@ -15,12 +15,17 @@ PLAN = re.compile(r'^1\.\.(\d+)(?:\s*#\s*SKIP\S*\s*(.*))?$', re.I)
 
 
 def read_tap(text):
-    """The cases of one program: [(name, 'ok' | 'failed' | 'skipped', reason)], and its plan."""
-    cases, plan, note = [], None, ''
+    """The cases of one program: [(name, 'ok' | 'failed' | 'skipped', reason)], and its plan.
+
+    The reason of a failed case is what the program said about it: the comments before its line.
+    """
+    cases, plan, note, said = [], None, '', []
     for line in text.splitlines():
         case, planned = CASE.match(line), PLAN.match(line)
         if line.startswith('# skipped: '):
             note = line[len('# skipped: '):]
+        elif line.startswith('#'):
+            said.append(line)
         elif planned:
             plan = int(planned.group(1))
             if plan == 0:
@@ -30,8 +35,9 @@ def read_tap(text):
             if mark and mark.upper() == 'SKIP' and not bad:
                 cases.append((name.strip(), 'skipped', reason or note))
             else:
-                cases.append((name.strip(), 'failed' if bad else 'ok', ''))
-            note = ''
+                cases.append((name.strip(), 'failed' if bad else 'ok',
+                              ''.join('\n    ' + s for s in said[-40:]) if bad else ''))
+            note, said = '', []
     return cases, plan
 
 
@@ -63,11 +69,11 @@ def main(path):
             counts[result] += 1
             failed |= result == 'failed'
             if result != 'ok':
-                lines.append('%s: %s: %s%s' % (result, name, case, reason and ' (%s)' % reason))
-        text = (test.get('stdout') or '') + (test.get('stderr') or '')
+                lines.append('%s: %s: %s%s' % (result, name, case, reason and ': ' + reason))
         if failed:
-            lines += ['    ' + line for line in text.splitlines()[-60:]]
-        lines += [line[2:] for line in text.splitlines() if line.startswith('# measured: ')]
+            lines += ['    ' + line for line in (test.get('stderr') or '').splitlines()[-40:]]
+        lines += [line[2:] for line in (test.get('stdout') or '').splitlines()
+                  if line.startswith('# measured: ')]
     print('\n'.join(lines + ['%(ok)d passed, %(failed)d failed, %(skipped)d skipped' % counts]))
     return 1 if counts['failed'] or not counts['ok'] else 0
 
