@@ -79,6 +79,7 @@ static const char *const scripts[] = {
         "  n INTEGER NOT NULL,"
         "  kind TEXT NOT NULL,"
         "  args TEXT NOT NULL,"
+        "  once INTEGER NOT NULL,"
         "  mark TEXT NOT NULL"
         "    CHECK (mark IN ('planned', 'running', 'done', 'undoing', 'undone')),"
         "  started INTEGER NOT NULL DEFAULT 0,"

@@ -198,10 +198,11 @@ static int step_insert(sqlite3 *db, op_id id, enum plan_part part, size_t n,
         if (args == NULL)
                 return err_oom(err);
         return sql_run(db,
-                       "INSERT INTO steps (op, part, n, kind, args, mark)"
-                       "  VALUES (?, ?, ?, ?, ?, 'planned')",
+                       "INSERT INTO steps (op, part, n, kind, args, once, mark)"
+                       "  VALUES (?, ?, ?, ?, ?, ?, 'planned')",
                        SQL_ARGS(sql_uint(id), sql_int(part), sql_uint(n),
-                                sql_text(step->kind->name), sql_text(args)),
+                                sql_text(step->kind->name), sql_text(args),
+                                sql_int(step->kind->once)),
                        err);
 }
 
@@ -281,7 +282,8 @@ void journal_progress(struct catalog *catalog, op_id id, enum plan_part part, si
                 wake_send();
 }
 
-/* Past the pivot only a plan with a rescue part has a way back. */
+/* Past the pivot the way back is the rescue, and it is open until the step that must not run twice
+ * is done (snapd/step.h). */
 static int past_return(sqlite3 *db, op_id id, bool *ret_past, struct err *err)
 {
         uint64_t past = 0;
@@ -289,7 +291,8 @@ static int past_return(sqlite3 *db, op_id id, bool *ret_past, struct err *err)
         if (sql_number(db,
                        "SELECT EXISTS (SELECT 1 FROM steps, ops WHERE op = ?1 AND id = ?1"
                        "    AND part = 0 AND n >= pivot AND mark = 'done')"
-                       "  AND NOT EXISTS (SELECT 1 FROM steps WHERE op = ?1 AND part = 1)",
+                       "  AND NOT EXISTS (SELECT 1 FROM steps"
+                       "    WHERE op = ?1 AND part = 0 AND once AND mark != 'done')",
                        SQL_ARGS(sql_uint(id)), &past, err) < 0)
                 return -1;
         *ret_past = past != 0;

@@ -124,8 +124,8 @@ int journal_list(struct catalog *catalog, const char *site, bool open_only, unsi
 uint64_t journal_seq(struct catalog *catalog, op_id id);
 
 /* journal_ask_abort(...): The operation is asked to stop and take back.  ERR_REFUSED: it is past
- * its point of no return and has no way back in its plan, or is held; ERR_NOTHING: it has ended or
- * is being taken back already; ERR_NOT_FOUND. */
+ * its point of no return and of the step that a rescue would answer, or is held; ERR_NOTHING: it
+ * has ended or is being taken back already; ERR_NOT_FOUND. */
 int journal_ask_abort(struct catalog *catalog, op_id id, struct err *err) MUST_CHECK;
 bool journal_abort_asked(struct catalog *catalog, op_id id);
 
