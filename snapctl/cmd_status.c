@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "snapctl/cmd.h"
+#include "snapctl/operation.h"
+#include "snapctl/site.h"
+#include "snapctl/text.h"
+#include "snapctl/version.h"
+
+#define OPERATIONS_SHOWN 5
+
+/* A heading between the parts of the screen. */
+static void heading(const struct ctl *ctl, const char *text)
+{
+        (void)fprintf(ctl->look.term.stream, "\n%s%s%s\n",
+                      term_colour(&ctl->look.term, COLOUR_BOLD), text,
+                      term_colour(&ctl->look.term, COLOUR_NONE));
+}
+
+static void say_daemon(const struct ctl *ctl, const json_t *status)
+{
+        const char *version = json_get_string(status, "version");
+        char uptime[TEXT_TIME_MAX];
+        const json_t *held, *name;
+        size_t i;
+
+        text_duration((int64_t)json_get_u64(status, "uptime_sec") * USEC_PER_SEC, uptime);
+        ctl_say(ctl, "sitesnap %s, up %s, pid %" PRIu64, version != NULL ? version : "?", uptime,
+                json_get_u64(status, "pid"));
+        held = json_object_get(status, "held");
+        json_array_foreach((json_t *)held, i, name)
+                ctl_say(ctl,
+                        "HELD: site '%s' could not be rolled back; it serves what it last served. "
+                        "See: " SITESNAP_CTL " ops %s",
+                        json_is_string(name) ? json_string_value(name) : "?",
+                        json_is_string(name) ? json_string_value(name) : "?");
+}
+
+/* The same for every site, for whoever may see them. */
+static int status_all(struct ctl *ctl, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *sites = NULL;
+        CLEANUP(json_decrefp) json_t *status = NULL;
+        CLEANUP(json_decrefp) json_t *whole = json_object();
+        const json_t *list;
+
+        if (client_get(ctl->client, &sites, err, "/v1/sites") < 0 ||
+            answer_array(sites, "sites", &list, err) < 0)
+                return -1;
+        /* The daemon's own state is the administrators'; an owner still sees its sites. */
+        if (client_get(ctl->client, &status, err, "/v1/status") < 0 && err->code != ERR_DENIED)
+                return -1;
+        if (ctl->look.format == FORMAT_JSON) {
+                if (json_object_set(whole, "daemon", status != NULL ? status : json_null()) < 0 ||
+                    json_object_update(whole, sites) < 0)
+                        return err_oom(err);
+                return json_print(whole, &ctl->look.term, err);
+        }
+        if (ctl->look.format == FORMAT_CSV)
+                return table_print(&site_table, sites, &ctl->look, err);
+        if (status != NULL) {
+                say_daemon(ctl, status);
+                ctl_say(ctl, "%s", "");
+        }
+        if (table_print(&site_table, sites, &ctl->look, err) < 0)
+                return -1;
+        if (json_array_size(json_object_get(status, "operations")) == 0)
+                return 0;
+        heading(ctl, "Going on");
+        return table_print(&operation_table, status, &ctl->look, err);
+}
+
+/* The site's own lines, its versions and what was done last. */
+static int status_site(struct ctl *ctl, const char *name, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *site = NULL;
+        CLEANUP(json_decrefp) json_t *versions = NULL;
+        CLEANUP(json_decrefp) json_t *ops = NULL;
+        CLEANUP(json_decrefp) json_t *whole = json_object();
+        char size[TEXT_SIZE_MAX];
+
+        if (client_get(ctl->client, &site, err, "/v1/sites/%s", name) < 0 ||
+            version_list(ctl, name, &versions, err) < 0 ||
+            operation_list(ctl, name, OPERATIONS_SHOWN, &ops, err) < 0)
+                return -1;
+        if (ctl->look.format == FORMAT_JSON) {
+                /* "site" in the list of versions is the name alone: the object wins. */
+                if (json_object_update(whole, versions) < 0 || json_object_update(whole, ops) < 0 ||
+                    json_object_set(whole, "site", site) < 0)
+                        return err_oom(err);
+                return json_print(whole, &ctl->look.term, err);
+        }
+        if (ctl->look.format == FORMAT_CSV)
+                return table_print_object(&site_table, site, &ctl->look, err);
+        if (table_print_object(&site_table, site, &ctl->look, err) < 0)
+                return -1;
+        heading(ctl, "Versions");
+        if (table_print(&version_table, versions, &ctl->look, err) < 0)
+                return -1;
+        text_size(json_get_u64(versions, "free_bytes"), size);
+        ctl_say(ctl, "%s of disk left", size);
+        heading(ctl, "Last operations");
+        return table_print(&operation_table, ops, &ctl->look, err);
+}
+
+int cmd_status(struct ctl *ctl, struct err *err)
+{
+        const char *name = args_word(ctl->args, 0);
+
+        return name != NULL ? status_site(ctl, name, err) : status_all(ctl, err);
+}
