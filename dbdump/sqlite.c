@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/safepath.h"
+#include "dbdump/dbdriver.h"
+#include "dbdump/sqlite_copy.h"
+#include "dbdump/sqlite_hold.h"
+#include "dbdump/sqlite_mode.h"
+
+/*
+ * The SQLite driver.
+ *
+ * A schema is a directory of database files below conf.root_fd (sqlite_dir.h).  Root lists,
+ * clones, names and removes; everything that reads a page is done by a helper process with the
+ * tenant's ids (sqlite_helper.h, sqlite_view.h).  sqlite_hold.h is the view, sqlite_copy.h the
+ * copy, sqlite_mode.h the read-only state.
+ */
+
+struct db {
+        int root_fd; /* the caller's */
+        uid_t uid;
+        gid_t gid;
+        unsigned timeout_msec;
+        struct sqlite_hold *hold; /* the last view; stays for verify() */
+        bool copied; /* it was released and a copy was made of it: the next copy() is another's */
+};
+
+#define TIMEOUT_MSEC 30000
+
+static int sqlite_open(const struct db_conf *conf, struct db **ret_db, struct err *err)
+{
+        struct stat st;
+        struct db *db;
+
+        if (fstat(conf->root_fd, &st) < 0)
+                return err_fail(err, ERR_IO, errno, "the directory of the SQLite schemas");
+        if (!S_ISDIR(st.st_mode))
+                return err_fail(err, ERR_INVALID, 0,
+                                "the place of the SQLite schemas is not a directory");
+        if (conf->owner_uid == 0)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "databases of root are not opened; give the site an owner");
+        db = calloc(1, sizeof(*db));
+        if (db == NULL)
+                return err_oom(err);
+        db->root_fd = conf->root_fd;
+        db->uid = conf->owner_uid;
+        db->gid = conf->owner_gid;
+        db->timeout_msec = conf->timeout_msec == 0 ? TIMEOUT_MSEC : conf->timeout_msec;
+        *ret_db = db;
+        return 0;
+}
+
+static void forget_hold(struct db *db)
+{
+        sqlite_hold_end(db->hold);
+        db->hold = NULL;
+        db->copied = false;
+}
+
+static void sqlite_close(struct db *db)
+{
+        if (db == NULL)
+                return;
+        forget_hold(db);
+        free(db);
+}
+
+static int sqlite_features(struct db *db, const char *schema, unsigned *ret_features,
+                           struct err *err)
+{
+        bool in_hold;
+
+        if (sqlite_hold_plan(db->root_fd, schema, db->uid, &in_hold, err) < 0)
+                return -1;
+        *ret_features = in_hold ? DB_COPY_IN_HOLD : DB_COPY_CONSISTENT;
+        return 0;
+}
+
+/* Opening each database as the site does finds everything that can be wrong with it, and rolls
+ * back what a crash left hot, as the site's next request would. */
+static int sqlite_check(struct db *db, const char *schema, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+        CLEANUP(sqlite_helper_stopp) struct sqlite_helper *helper = NULL;
+
+        if (sqlite_dir_open(db->root_fd, schema, db->uid, &dir, err) < 0)
+                return -1;
+        if (sqlite_dir_databases(dir) == 0)
+                return err_fail(err, ERR_NOT_FOUND, 0, "there is no SQLite database in '%s'",
+                                schema);
+        return sqlite_hold_start_helper(dir, db->uid, db->gid, 0,
+                                        clock_boot_usec() + (int64_t)db->timeout_msec * 1000,
+                                        &helper, err);
+}
+
+static int sqlite_hold(struct db *db, const char *schema, unsigned deadline_msec, struct err *err)
+{
+        int64_t deadline_usec = clock_boot_usec() + (int64_t)deadline_msec * 1000;
+
+        forget_hold(db);
+        return sqlite_hold_begin(db->root_fd, schema, db->uid, db->gid, deadline_usec, &db->hold,
+                                 err);
+}
+
+static int sqlite_release(struct db *db, struct err *err)
+{
+        if (db->hold == NULL)
+                return err_fail(err, ERR_INVALID, 0, "nothing is held");
+        /* A copy that was made inside belongs to this hold. */
+        return sqlite_hold_release(db->hold, err);
+}
+
+/* Without a hold of the caller's there is one of our own, as short as the way of copying lets it
+ * be, and without a deadline: report() may stop it. */
+static int sqlite_copy(struct db *db, const char *from, const char *to, db_report report,
+                       void *arg, struct err *err)
+{
+        struct sqlite_copy copy = { db->root_fd, db->uid, db->gid, NULL, to, report, arg };
+        bool own = db->hold == NULL || db->copied || strcmp(db->hold->schema, from) != 0;
+        struct err why;
+        int r;
+
+        if (own) {
+                forget_hold(db);
+                if (sqlite_hold_begin(db->root_fd, from, db->uid, db->gid, 0, &db->hold, err) < 0)
+                        return -1;
+                if (!db->hold->in_hold && sqlite_hold_release(db->hold, err) < 0)
+                        return -1;
+        }
+        copy.hold = db->hold;
+        r = sqlite_copy_make(&copy, err);
+        if (own && db->hold->held && sqlite_hold_release(db->hold, &why) < 0 && r == 0) {
+                *err = why;
+                return -1;
+        }
+        db->copied = r == 0 && !db->hold->held;
+        if (r < 0 && own)
+                forget_hold(db);
+        return r;
+}
+
+static int sqlite_exists(struct db *db, const char *schema, bool *ret_exists, struct err *err)
+{
+        struct stat st;
+
+        if (sqlite_dir_name_valid(schema, err) < 0)
+                return -1;
+        if (fstatat(db->root_fd, schema, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                *ret_exists = S_ISDIR(st.st_mode);
+        else if (errno == ENOENT)
+                *ret_exists = false;
+        else
+                return err_fail(err, ERR_IO, errno, "cannot stat '%s'", schema);
+        return 0;
+}
+
+static int sqlite_verify(struct db *db, const char *schema, const char *copy, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+        CLEANUP(sqlite_helper_stopp) struct sqlite_helper *helper = NULL;
+
+        if (db->hold == NULL || strcmp(db->hold->schema, schema) != 0)
+                return err_fail(err, ERR_INVALID, 0, "no copy of '%s' was made here", schema);
+        if (sqlite_dir_open(db->root_fd, copy, db->uid, &dir, err) < 0)
+                return -1;
+        if (sqlite_dir_databases(dir) != sqlite_dir_databases(db->hold->dir))
+                return err_fail(err, ERR_CORRUPT, 0, "'%s' has %zu databases, '%s' had %zu", copy,
+                                sqlite_dir_databases(dir), schema,
+                                sqlite_dir_databases(db->hold->dir));
+        if (sqlite_hold_start_helper(dir, db->uid, db->gid, 0, 0, &helper, err) < 0 ||
+            sqlite_hold_compare(db->hold, db->uid, dir, helper, err) < 0)
+                return err_wrap(err, "verifying '%s'", copy);
+        for (size_t i = 0; i < dir->n; i++)
+                if (dir->entries[i].kind == SQLITE_KIND_DATABASE &&
+                    sqlite_helper_ask(helper, SQLITE_OP_INTEGRITY, dir->entries[i].name, 0, -1,
+                                      err) < 0)
+                        return err_wrap(err, "verifying '%s'", copy);
+        return 0;
+}
+
+static int sqlite_set_writable(struct db *db, const char *schema, bool writable, struct err *err)
+{
+        /* A view that nobody waits for must not be who "still uses it". */
+        if (db->hold != NULL && !db->hold->held && strcmp(db->hold->schema, schema) == 0)
+                forget_hold(db);
+        return (writable ? sqlite_mode_thaw : sqlite_mode_freeze)(db->root_fd, schema, db->uid,
+                                                                  db->gid, err);
+}
+
+static int sqlite_size(struct db *db, const char *schema, uint64_t *ret_bytes, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+
+        if (sqlite_dir_open(db->root_fd, schema, db->uid, &dir, err) < 0)
+                return -1;
+        *ret_bytes = sqlite_dir_bytes(dir);
+        return 0;
+}
+
+/* Under its own name a copy is whole: it gets the name of debris before it is taken apart. */
+static int sqlite_drop(struct db *db, const char *copy, struct err *err)
+{
+        char partial[SQLITE_COPY_PARTIAL_MAX];
+
+        if (sqlite_dir_name_valid(copy, err) < 0)
+                return -1;
+        sqlite_copy_partial(copy, partial);
+        if (sqlite_dir_remove(db->root_fd, partial, err) < 0)
+                return -1;
+        if (renameat2(db->root_fd, copy, db->root_fd, partial, RENAME_NOREPLACE) < 0)
+                return errno == ENOENT ? 0
+                                       : err_fail(err, ERR_IO, errno, "cannot drop '%s'", copy);
+        if (file_sync_dir(db->root_fd, err) < 0)
+                return -1;
+        return sqlite_dir_remove(db->root_fd, partial, err);
+}
+
+const struct db_driver db_driver_sqlite = {
+        .name = "sqlite",
+        .open = sqlite_open,
+        .close = sqlite_close,
+        .features = sqlite_features,
+        .check = sqlite_check,
+        .hold = sqlite_hold,
+        .release = sqlite_release,
+        .copy = sqlite_copy,
+        .exists = sqlite_exists,
+        .verify = sqlite_verify,
+        .set_writable = sqlite_set_writable,
+        .size = sqlite_size,
+        .drop = sqlite_drop,
+};

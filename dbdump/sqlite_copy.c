@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/safepath.h"
+#include "dbdump/sqlite_copy.h"
+
+#define NEW         "new"
+#define SPACE_SPARE (4 << 20) /* for directories and the file system's own */
+
+/* Where a copy is being made. */
+struct making {
+        const struct sqlite_copy *copy;
+        char partial[SQLITE_COPY_PARTIAL_MAX];
+        int partial_fd, new_fd;
+        bool clone;
+        struct db_progress progress;
+        uint64_t bytes_before; /* in the databases that are done */
+};
+
+static inline void making_donep(struct making *making)
+{
+        closep(&making->partial_fd);
+        closep(&making->new_fd);
+}
+
+void sqlite_copy_partial(const char *name, char partial[static SQLITE_COPY_PARTIAL_MAX])
+{
+        (void)snprintf(partial, SQLITE_COPY_PARTIAL_MAX, "%s.partial", name);
+}
+
+static int check_space(const struct sqlite_copy *copy, struct err *err)
+{
+        uint64_t need = sqlite_dir_bytes(copy->hold->dir) + SPACE_SPARE, room;
+        struct statvfs st;
+
+        if (fstatvfs(copy->root_fd, &st) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot see how much space there is");
+        room = (uint64_t)st.f_bavail * st.f_frsize;
+        if (room >= need)
+                return 0;
+        return err_fail(err, ERR_NO_SPACE, 0,
+                        "a copy of '%s' needs %" PRIu64 " MB and there are %" PRIu64 " MB free",
+                        copy->hold->schema, (need >> 20) + 1, room >> 20);
+}
+
+static int begin(struct making *making, struct err *err)
+{
+        const struct sqlite_copy *copy = making->copy;
+
+        /* What an earlier attempt left goes first. */
+        sqlite_copy_partial(copy->to, making->partial);
+        if (sqlite_dir_remove(copy->root_fd, making->partial, err) < 0)
+                return -1;
+        if (mkdirat(copy->root_fd, making->partial, 0700) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s'", making->partial);
+        if (safepath_open(copy->root_fd, making->partial, O_PATH | O_DIRECTORY,
+                          &making->partial_fd, err) < 0)
+                return -1;
+        if (mkdirat(making->partial_fd, NEW, 0700) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s/%s'", making->partial, NEW);
+        if (safepath_open(making->partial_fd, NEW, O_RDONLY | O_DIRECTORY, &making->new_fd, err) <
+            0)
+                return -1;
+        if (fchown(making->new_fd, copy->uid, copy->gid) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot give '%s' to the site", NEW);
+        return 0;
+}
+
+/* Make the same file in the copy, empty. */
+static int create(const struct making *making, const struct sqlite_entry *entry, const char *name,
+                  int *ret_fd, struct err *err)
+{
+        CLEANUP(closep) int fd = openat(making->new_fd, name,
+                                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s'", name);
+        if (fchown(fd, making->copy->uid, making->copy->gid) < 0 || fchmod(fd, entry->mode) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", name);
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+static int copy_bytes(int from, int to, const char *name, struct err *err)
+{
+        ssize_t n;
+
+        if (ioctl(to, FICLONE, from) == 0)
+                return 0;
+        do
+                n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0);
+        while (n > 0 || (n < 0 && errno == EINTR));
+        return n == 0 ? 0 : err_fail(err, ERR_IO, errno, "cannot copy '%s'", name);
+}
+
+static int copy_file(const struct making *making, const struct sqlite_entry *entry,
+                     struct err *err)
+{
+        CLEANUP(closep) int from = -1;
+        CLEANUP(closep) int to = -1;
+
+        if (sqlite_dir_open_file(making->copy->hold->dir, entry->name, making->copy->uid, O_RDONLY,
+                                 &from, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1; /* came and went: a lock */
+        if (create(making, entry, entry->name, &to, err) < 0)
+                return -1;
+        return copy_bytes(from, to, entry->name, err);
+}
+
+static int clone_file(const struct making *making, const struct sqlite_entry *entry,
+                      const char *name, struct err *err)
+{
+        CLEANUP(closep) int from = -1;
+        CLEANUP(closep) int to = -1;
+
+        if (sqlite_dir_open_file(making->copy->hold->dir, name, making->copy->uid, O_RDONLY, &from,
+                                 err) < 0 ||
+            create(making, entry, name, &to, err) < 0)
+                return -1;
+        if (ioctl(to, FICLONE, from) < 0)
+                return err_fail(err, errno == EINVAL || errno == EXDEV ? ERR_UNSUPPORTED : ERR_IO,
+                                errno, "cannot clone '%s'", name);
+        return 0;
+}
+
+/* The database first: a checkpoint that runs meanwhile moves pages from the log into it, and the
+ * whole log, which only a writer could reset, brings them again. */
+static int clone_database(const struct making *making, const struct sqlite_entry *entry,
+                          struct err *err)
+{
+        char log[NAME_MAX + 8];
+        struct err why;
+
+        if (clone_file(making, entry, entry->name, err) < 0)
+                return -1;
+        (void)snprintf(log, sizeof(log), "%s-wal", entry->name);
+        if (!entry->wal || clone_file(making, entry, log, &why) == 0 || why.code == ERR_NOT_FOUND)
+                return 0;
+        *err = why;
+        return -1;
+}
+
+static int report_pages(uint64_t done, uint64_t all, void *arg, struct err *err)
+{
+        struct making *making = arg;
+
+        /* Work that has no bytes to count asks all the same. */
+        if (all != 0)
+                making->progress.bytes_done = making->bytes_before + done;
+        return making->copy->report == NULL
+                       ? 0
+                       : making->copy->report(&making->progress, making->copy->arg, err);
+}
+
+static int backup_database(struct making *making, const struct sqlite_entry *entry,
+                           struct err *err)
+{
+        struct sqlite_dir made = { .fd = making->new_fd };
+        struct sqlite_call call = { .op = SQLITE_OP_COPY };
+        CLEANUP(closep) int fd = -1;
+
+        (void)snprintf(call.name, sizeof(call.name), "%s", entry->name);
+        if (sqlite_helper_call(making->copy->hold->helper, &call, making->new_fd, report_pages,
+                               making, err) < 0)
+                return -1;
+        if (sqlite_dir_open_file(&made, entry->name, making->copy->uid, O_RDONLY, &fd, err) < 0)
+                return err_wrap(err, "the copy");
+        if (fchmod(fd, entry->mode) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", entry->name);
+        return 0;
+}
+
+static int copy_databases(struct making *making, struct err *err)
+{
+        const struct sqlite_dir *dir = making->copy->hold->dir;
+
+        making->progress.tables_all = sqlite_dir_databases(dir);
+        for (size_t i = 0; i < dir->n; i++)
+                if (dir->entries[i].kind == SQLITE_KIND_DATABASE)
+                        making->progress.bytes_all += dir->entries[i].bytes;
+        for (size_t i = 0; i < dir->n; i++) {
+                const struct sqlite_entry *entry = &dir->entries[i];
+
+                if (entry->kind != SQLITE_KIND_DATABASE)
+                        continue;
+                if ((making->clone ? clone_database(making, entry, err)
+                                   : backup_database(making, entry, err)) < 0)
+                        return -1;
+                making->bytes_before += entry->bytes;
+                making->progress.tables_done++;
+                if (report_pages(0, 1, making, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+static int copy_rest(const struct making *making, struct err *err)
+{
+        const struct sqlite_dir *dir = making->copy->hold->dir;
+
+        for (size_t i = 0; i < dir->n; i++) {
+                const struct sqlite_entry *entry = &dir->entries[i];
+                int fd;
+
+                if (entry->kind == SQLITE_KIND_FILE && copy_file(making, entry, err) < 0)
+                        return -1;
+                if (entry->kind != SQLITE_KIND_DIR)
+                        continue;
+                if (safepath_mkdirs(making->new_fd, entry->name, entry->mode, making->copy->uid,
+                                    making->copy->gid, &fd, err) < 0)
+                        return -1;
+                (void)close(fd);
+        }
+        return 0;
+}
+
+/* Bring each database into one file and its own mode.  The helper writes in the copy only here
+ * and never again; then everything goes to the disk. */
+static int settle(const struct making *making, struct err *err)
+{
+        const struct sqlite_dir *dir = making->copy->hold->dir;
+
+        for (size_t i = 0; i < dir->n; i++)
+                if (dir->entries[i].kind == SQLITE_KIND_DATABASE &&
+                    sqlite_helper_ask(making->copy->hold->helper, SQLITE_OP_SETTLE,
+                                      dir->entries[i].name,
+                                      dir->entries[i].wal ? SQLITE_CALL_WAL : 0, making->new_fd,
+                                      err) < 0)
+                        return err_wrap(err, "the copy");
+        return 0;
+}
+
+static int sync_all(const struct making *making, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *made = NULL;
+
+        if (sqlite_dir_open(making->partial_fd, NEW, making->copy->uid, &made, err) < 0)
+                return -1;
+        for (size_t i = 0; i < made->n; i++) {
+                CLEANUP(closep) int fd = -1;
+
+                if (made->entries[i].kind == SQLITE_KIND_DIR)
+                        continue;
+                if (sqlite_dir_open_file(made, made->entries[i].name, making->copy->uid, O_RDONLY,
+                                         &fd, err) < 0)
+                        return -1;
+                if (fsync(fd) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot sync '%s'",
+                                        made->entries[i].name);
+        }
+        if (fchmod(making->new_fd, making->copy->hold->dir->mode) < 0 ||
+            fsync(making->new_fd) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", making->partial);
+        return 0;
+}
+
+/* The copy gets its name.  One that an earlier run made of another instant changes places with it
+ * and goes with the partial directory. */
+static int publish(const struct making *making, struct err *err)
+{
+        const struct sqlite_copy *copy = making->copy;
+
+        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_NOREPLACE) < 0) {
+                if (errno != EEXIST)
+                        return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
+                if (!db_is_copy_name(copy->to))
+                        return err_fail(err, ERR_EXISTS, 0, "'%s'", copy->to);
+                if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_EXCHANGE) <
+                    0)
+                        return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
+        }
+        if (file_sync_dir(copy->root_fd, err) < 0)
+                return -1;
+        return sqlite_dir_remove(copy->root_fd, making->partial, err);
+}
+
+static int make(struct making *making, struct err *err)
+{
+        struct sqlite_hold *hold = making->copy->hold;
+
+        if (begin(making, err) < 0 || copy_databases(making, err) < 0 ||
+            copy_rest(making, err) < 0)
+                return -1;
+        if (hold->held && hold->in_hold &&
+            (sqlite_hold_note(hold, making->copy->uid, !making->clone, err) < 0 ||
+             sqlite_hold_check(hold, err) < 0))
+                return -1;
+        if (settle(making, err) < 0 || sync_all(making, err) < 0)
+                return -1;
+        return publish(making, err);
+}
+
+int sqlite_copy_make(const struct sqlite_copy *copy, struct err *err)
+{
+        CLEANUP(making_donep) struct making making = { .copy = copy, .partial_fd = -1,
+                                                       .new_fd = -1 };
+        struct stat st;
+        struct err ignored;
+
+        if (sqlite_dir_name_valid(copy->to, err) < 0)
+                return -1;
+        if (!db_is_copy_name(copy->to) &&
+            fstatat(copy->root_fd, copy->to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return err_fail(err, ERR_EXISTS, 0, "'%s'", copy->to);
+        making.clone = copy->hold->clones && (copy->hold->held || copy->hold->dir->read_only);
+        if (!making.clone && check_space(copy, err) < 0)
+                return -1;
+        if (make(&making, err) == 0)
+                return 0;
+        if (sqlite_dir_remove(copy->root_fd, making.partial, &ignored) < 0)
+                return err_wrap(err, "copying '%s' to '%s' (which leaves '%s')",
+                                copy->hold->schema, copy->to, making.partial);
+        return err_wrap(err, "copying '%s' to '%s'", copy->hold->schema, copy->to);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/safepath.h"
+#include "dbdump/sqlite_helper.h"
+#include "dbdump/sqlite_mode.h"
+
+#define RECORD_MAX (SQLITE_DIR_ENTRIES * (NAME_MAX + 16))
+#define FILE_MODE  0640
+#define DIR_MODE   0750
+#define SELF       "." /* the directory's own line in the record */
+
+/* One line is "MODE w|- NAME" and a NUL, since names may hold anything else.  A tenant can have
+ * written it while the directory was his, so it decides about nothing but his own files. */
+static void recall_line(struct sqlite_dir *dir, const char *line)
+{
+        char *end;
+        unsigned long mode = strtoul(line, &end, 8);
+
+        if (end == line || end[0] != ' ' || end[1] == '\0' || end[2] != ' ')
+                return;
+        if (strcmp(end + 3, SELF) == 0)
+                dir->mode = mode & 0777;
+        for (size_t i = 0; i < dir->n; i++)
+                if (strcmp(dir->entries[i].name, end + 3) == 0) {
+                        dir->entries[i].mode = mode & 0777;
+                        dir->entries[i].wal |= end[1] == 'w' &&
+                                               dir->entries[i].kind == SQLITE_KIND_DATABASE;
+                }
+}
+
+int sqlite_mode_recall(struct sqlite_dir *dir, struct err *err)
+{
+        CLEANUP(freep) char *text = NULL;
+        size_t n, len;
+
+        if (sqlite_dir_find(dir, SQLITE_DIR_RECORD) == NULL)
+                return 0;
+        if (file_read(dir->fd, SQLITE_DIR_RECORD, RECORD_MAX, &text, &n, err) < 0)
+                return -1;
+        for (size_t at = 0; at < n; at += len + 1) {
+                len = strlen(text + at);
+                recall_line(dir, text + at);
+        }
+        return 0;
+}
+
+static int write_record(const struct sqlite_dir *dir, struct err *err)
+{
+        CLEANUP(freep) char *text = malloc(RECORD_MAX);
+        size_t n;
+
+        if (text == NULL)
+                return err_oom(err);
+        n = (size_t)snprintf(text, RECORD_MAX, "%o - %s", dir->mode, SELF) + 1;
+        for (size_t i = 0; i < dir->n; i++)
+                n += (size_t)snprintf(text + n, RECORD_MAX - n, "%o %c %s", dir->entries[i].mode,
+                                      dir->entries[i].wal ? 'w' : '-', dir->entries[i].name) +
+                     1;
+        return file_replace(dir->fd, SQLITE_DIR_RECORD, text, n, 0600, err);
+}
+
+static int give_fd(int fd, const char *name, uid_t uid, gid_t gid, mode_t mode, struct err *err)
+{
+        /* The mode second: chown takes away what chmod gave. */
+        if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot change the owner of '%s'", name);
+        if (fsync(fd) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", name);
+        return 0;
+}
+
+/* The listing says a file is root's or the tenant's by turns, in every state a crash can leave. */
+static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *entry, uid_t uid,
+                      uid_t to_uid, gid_t gid, mode_t mode, struct err *err)
+{
+        struct sqlite_dir either = *dir;
+        CLEANUP(closep) int fd = -1;
+
+        either.read_only = true;
+        if (entry->kind == SQLITE_KIND_DIR) {
+                if (safepath_open(dir->fd, entry->name, O_RDONLY | O_DIRECTORY, &fd, err) < 0)
+                        return -1;
+        } else if (sqlite_dir_open_file(&either, entry->name, uid, O_RDONLY, &fd, err) < 0) {
+                return -1;
+        }
+        return give_fd(fd, entry->name, to_uid, gid, mode, err);
+}
+
+static int give_self(const struct sqlite_dir *dir, uid_t uid, gid_t gid, mode_t mode,
+                     struct err *err)
+{
+        CLEANUP(closep) int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot open the directory");
+        return give_fd(fd, "the directory", uid, gid, mode, err);
+}
+
+/* A read lease is given only on a file that nobody has open for writing, and no new writer can
+ * have come: the file is root's by now. */
+static int check_no_writer(const struct sqlite_dir *dir, const char *name, uid_t uid,
+                           struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+
+        if (sqlite_dir_open_file(dir, name, uid, O_RDONLY, &fd, err) < 0)
+                return -1;
+        if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+                return 0;
+        if (errno == EAGAIN)
+                return err_fail(err, ERR_BUSY, 0,
+                                "'%s' is still open for writing in a process of the site's; it "
+                                "has to end or close it", name);
+        return err_fail(err, ERR_IO, errno, "cannot see who has '%s' open", name);
+}
+
+/* Put every database of the listing into the journal mode it is to have. */
+static int settle_all(const struct sqlite_dir *dir, bool frozen, uid_t uid, gid_t gid,
+                      struct err *err)
+{
+        CLEANUP(sqlite_helper_stopp) struct sqlite_helper *helper = NULL;
+
+        if (sqlite_helper_start(dir->fd, uid, gid, &helper, err) < 0)
+                return -1;
+        for (size_t i = 0; i < dir->n; i++) {
+                const struct sqlite_entry *entry = &dir->entries[i];
+
+                if (entry->kind == SQLITE_KIND_DATABASE &&
+                    sqlite_helper_ask(helper, SQLITE_OP_SETTLE, entry->name,
+                                      entry->wal && !frozen ? SQLITE_CALL_WAL : 0, dir->fd,
+                                      err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+/* Everything is root's; is it also as it should be? */
+static int check_frozen(int root_fd, const char *name, uid_t uid, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+
+        if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
+                return -1;
+        for (size_t i = 0; i < dir->n; i++) {
+                if (dir->entries[i].kind == SQLITE_KIND_DIR)
+                        continue;
+                if (dir->entries[i].wal)
+                        return err_fail(err, ERR_BUSY, 0,
+                                        "'%s' went back to WAL mode meanwhile; somebody still "
+                                        "uses it", dir->entries[i].name);
+                if (check_no_writer(dir, dir->entries[i].name, uid, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+
+        if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
+                return -1;
+        if (!dir->read_only) {
+                /* A record that is there already is an interrupted attempt's: what it switched
+                 * to DELETE mode was WAL before. */
+                if (sqlite_mode_recall(dir, err) < 0 || write_record(dir, err) < 0 ||
+                    settle_all(dir, true, uid, gid, err) < 0)
+                        return err_wrap(err, "making '%s' read-only", name);
+        }
+        /* The directory first: from here on the tenant adds and replaces nothing. */
+        if (give_self(dir, 0, gid, DIR_MODE, err) < 0)
+                return -1;
+        sqlite_dir_close(STEAL(dir));
+        if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
+                return -1;
+        for (size_t i = 0; i < dir->n; i++) {
+                const struct sqlite_entry *entry = &dir->entries[i];
+                mode_t mode = entry->kind == SQLITE_KIND_DIR ? DIR_MODE : FILE_MODE;
+
+                if (entry->kind != SQLITE_KIND_RECORD &&
+                    give_entry(dir, entry, uid, 0, gid, mode, err) < 0)
+                        return err_wrap(err, "making '%s' read-only", name);
+        }
+        if (check_frozen(root_fd, name, uid, err) < 0)
+                return err_wrap(err, "making '%s' read-only", name);
+        return file_sync_dir(dir->fd, err);
+}
+
+int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
+{
+        CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+
+        if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
+                return -1;
+        if (!dir->read_only && sqlite_dir_find(dir, SQLITE_DIR_RECORD) == NULL)
+                return 0;
+        if (sqlite_mode_recall(dir, err) < 0)
+                return err_wrap(err, "making '%s' writable", name);
+        for (size_t i = 0; i < dir->n; i++)
+                if (dir->entries[i].kind != SQLITE_KIND_RECORD &&
+                    give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode,
+                               err) < 0)
+                        return err_wrap(err, "making '%s' writable", name);
+        if (give_self(dir, uid, gid, dir->mode, err) < 0 ||
+            settle_all(dir, false, uid, gid, err) < 0)
+                return err_wrap(err, "making '%s' writable", name);
+        if (unlinkat(dir->fd, SQLITE_DIR_RECORD, 0) < 0 && errno != ENOENT)
+                return err_fail(err, ERR_IO, errno, "cannot remove '%s'", SQLITE_DIR_RECORD);
+        return file_sync_dir(dir->fd, err);
+}
