@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -208,15 +210,19 @@ int mount_unseal(int dir_fd, const char *name, struct err *err)
 {
         struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY };
         CLEANUP(closep) int top_fd = -1, fs_fd = -1;
+        struct statfs fs;
 
         if (open_top(dir_fd, name, &top_fd, err) < 0)
                 return -1;
         if (mount_setattr(top_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s' writable", name);
-        /* An overlay was sealed as a file system; other kinds refuse this, and need not have it. */
+        /* An overlay was sealed as a file system; a bind mount's is the whole disk's, not ours. */
+        if (fstatfs(top_fd, &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC)
+                return 0;
         fs_fd = fspick(top_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
-        if (fs_fd >= 0 && fsconfig(fs_fd, FSCONFIG_SET_FLAG, "rw", NULL, 0) == 0)
-                (void)fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
+        if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_FLAG, "rw", NULL, 0) < 0 ||
+            fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make the overlay writable");
         return 0;
 }
 

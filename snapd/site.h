@@ -115,6 +115,10 @@ int site_problem_add(struct site_problems *problems, const char *file, int line,
 int site_check(const struct site *site, struct site_problems *problems,
                struct err *err) MUST_CHECK;
 
+/* site_resolve(site, ret_site, err): The site as it would be loaded from a file that says this,
+ * its owner looked up.  ERR_INVALID names the first mistake. */
+int site_resolve(const struct site *site, struct site **ret_site, struct err *err) MUST_CHECK;
+
 /* site_save(conf_fd, site, err): Write sites.d/NAME.conf, durably; what a person wrote there
  * before is replaced.  ERR_INVALID: it could not be loaded again, see site_check(); nothing is
  * written. */

@@ -110,6 +110,16 @@ int site_check(const struct site *site, struct site_problems *problems, struct e
         return text_checked(site, problems, &text, &n, err);
 }
 
+int site_resolve(const struct site *site, struct site **ret_site, struct err *err)
+{
+        CLEANUP(freep) char *text = NULL;
+        size_t n = 0;
+
+        if (site_name_valid(site->name, err) < 0 || site_text(site, &text, &n, err) < 0)
+                return -1;
+        return site_parse(site->name, site->name, text, NULL, ret_site, err);
+}
+
 int site_save(int conf_fd, const struct site *site, struct err *err)
 {
         CLEANUP(closep) int dir_fd = -1;

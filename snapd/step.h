@@ -39,6 +39,8 @@ struct step_kind {
 
         bool once; /* must not run twice: when it did not end, the plan's rescue follows */
 
+        bool fades; /* its effect is gone after a reboot: recovery runs it again */
+
         /* One line for the log and for `snapctl upgrade --dry-run`; goes to buf. */
         void (*describe)(const json_t *args, char *buf, size_t size);
 };

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
-#include "common/file.h"
-#include "common/safepath.h"
 #include "snapd/args.h"
+#include "snapd/exchange.h"
 #include "snapd/served.h"
 #include "snapd/steps.h"
 #include "snapd/switcher.h"
@@ -30,21 +28,23 @@ static struct view view_from(const json_t *args)
  * being adopted and is shown as it is. */
 static int mount_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        CLEANUP(closep) int plain_fd = -1;
+        CLEANUP(closep) int parent_fd = -1, plain_fd = -1;
+        const char *plain = json_get_string(args, "plain"), *name;
         struct view view = view_from(args);
-        const char *plain = json_get_string(args, "plain");
+        int ret;
 
-        if (plain != NULL) {
-                if (served_shows(env, &(struct view){ view.version, view.tree, view.read_only,
-                                                      view.database, 0 }))
-                        return 0;
-                plain_fd = open(plain, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (plain_fd < 0)
-                        return err_fail(err, ERR_NOT_FOUND, 0,
-                                        "'%s' is not there, or not a directory", plain);
-                view.plain_fd = plain_fd;
-        }
-        return served_show(env, &view, err);
+        if (plain == NULL)
+                return served_show(env, &view, err);
+        if (exchange_open(plain, &parent_fd, &name, err) < 0)
+                return -1;
+        plain_fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (plain_fd < 0 && errno != ELOOP && errno != ENOTDIR)
+                return err_fail(err, ERR_IO, errno, "cannot open '%s'", plain);
+        /* A link there: it was taken before the mounts were lost, and its tree is in the pool. */
+        view.plain_fd = steal_fd(&plain_fd);
+        ret = served_show(env, &view, err);
+        closep(&view.plain_fd);
+        return ret;
 }
 
 static int mount_undo(struct step_env *env, const json_t *args, struct err *err)
@@ -52,10 +52,19 @@ static int mount_undo(struct step_env *env, const json_t *args, struct err *err)
         const json_t *before = json_object_get(args, "before");
         struct view view;
 
-        if (before == NULL)
-                return served_hide(env, json_get_u64(args, "version"), err);
-        view = view_from(before);
-        return served_show(env, &view, err);
+        if (before != NULL) {
+                view = view_from(before);
+                if (served_show(env, &view, err) == 0)
+                        return 0;
+        } else if (served_hide(env, json_get_u64(args, "version"), err) == 0) {
+                return 0;
+        }
+        /* Somebody looks at it; it is not what is served, so that it may wait for a later sweep. */
+        if (err->code != ERR_BUSY)
+                return -1;
+        env_note(env, "version %" PRIu64 " stays mounted for now: %s",
+                 json_get_u64(args, "version"), err->msg);
+        return 0;
 }
 
 static void mount_describe(const json_t *args, char *buf, size_t size)
@@ -71,6 +80,7 @@ const struct step_kind step_fs_mount = {
         .name = "fs.mount",
         .run = mount_run,
         .undo = mount_undo,
+        .fades = true,
         .describe = mount_describe,
 };
 
@@ -142,7 +152,7 @@ static int seal(struct step_env *env, const json_t *args, bool sealed, struct er
         /* After a crash with a reboot nothing is mounted, and nobody writes. */
         if (depth == 0)
                 return 0;
-        return sealed ? mount_seal(versions_fd, name, env->site->drain_sec * 1000, err) :
+        return sealed ? mount_seal(versions_fd, name, 1000, err) :
                         mount_unseal(versions_fd, name, err);
 }
 
@@ -168,30 +178,39 @@ const struct step_kind step_fs_seal = {
         .describe = seal_describe,
 };
 
-/* fs.retire {version, show, tree, database}: wait until the last request in the version has
+/* fs.retire {version, show, wait, tree, database}: wait until the last request in the version has
  * ended, then show its frozen tree there, or nothing.  Somebody who stays longer than the site's
- * drain time keeps what he has; the next operation or start of snapd tries again. */
-static int retire_run(struct step_env *env, const json_t *args, struct err *err)
+ * drain time keeps what he has, without the right to write; the next start of snapd, or the next
+ * operation, tries again. */
+static int retire_once(struct step_env *env, const json_t *args, struct err *err)
 {
-        int64_t deadline = clock_boot_usec() + (int64_t)env->site->drain_sec * USEC_PER_SEC;
-        struct timespec pause = { .tv_nsec = 2000000 };
         struct view view = view_from(args);
 
         view.read_only = true;
-        for (;;) {
-                int ret = json_get_bool(args, "show") ? served_show(env, &view, err)
-                                                      : served_hide(env, view.version, err);
+        return json_get_bool(args, "show") ? served_show(env, &view, err) :
+                                             served_hide(env, view.version, err);
+}
 
-                if (ret == 0 || err->code != ERR_BUSY)
-                        return ret;
-                if (clock_boot_usec() >= deadline)
-                        break;
+static int retire_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        int64_t wait_sec = json_get_bool(args, "wait") ? env->site->drain_sec : 0;
+        int64_t deadline = clock_boot_usec() + wait_sec * USEC_PER_SEC;
+        struct timespec pause = { .tv_nsec = 2000000 };
+        struct err seal_err;
+
+        while (retire_once(env, args, err) < 0) {
+                if (err->code != ERR_BUSY)
+                        return -1;
+                if (clock_boot_usec() >= deadline) {
+                        (void)seal(env, args, true, &seal_err);
+                        env_note(env, "version %" PRIu64 " is still in use and stays for now: %s",
+                                 json_get_u64(args, "version"), err->msg);
+                        return 0;
+                }
                 (void)nanosleep(&pause, NULL);
                 if (pause.tv_nsec < 100000000)
                         pause.tv_nsec *= 2;
         }
-        env_note(env, "version %" PRIu64 " is still in use and stays as it is for now: %s",
-                 view.version, err->msg);
         return 0;
 }
 

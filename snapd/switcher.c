@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
-#include "common/safepath.h"
+#include "snapd/exchange.h"
 #include "snapd/served.h"
 #include "snapd/switcher.h"
 
@@ -35,25 +33,6 @@ static int flip_symlink(struct step_env *env, uint64_t version, struct err *err)
         return file_link_replace(home_fd, "current", target, err);
 }
 
-/* The docroot as a mount point: parent directory and name, links in the parent refused. */
-static int open_docroot(const char *docroot, int *ret_parent_fd, const char **ret_name,
-                        struct err *err)
-{
-        CLEANUP(closep) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        CLEANUP(freep) char *parent = strdup(docroot);
-        char *slash;
-
-        if (parent == NULL)
-                return err_oom(err);
-        if (root_fd < 0)
-                return err_fail(err, ERR_IO, errno, "cannot open '/'");
-        slash = strrchr(parent, '/');
-        *slash = '\0';
-        *ret_name = docroot + (slash - parent) + 1;
-        return safepath_open_mounted(root_fd, parent[0] == '\0' ? "" : parent + 1,
-                                     O_PATH | O_DIRECTORY, ret_parent_fd, err);
-}
-
 /* Where MOVE_MOUNT_BENEATH is missing (before Linux 6.5) the new version is laid over the old one:
  * the same for whoever opens a path, but the old one stays below until the next start. */
 static int flip_mount(struct step_env *env, uint64_t version, struct err *err)
@@ -61,10 +40,10 @@ static int flip_mount(struct step_env *env, uint64_t version, struct err *err)
         CLEANUP(closep) int versions_fd = -1, parent_fd = -1, clone_fd = -1;
         struct stat docroot_st, version_st;
         char number[24];
-        const char *name;
+        const char *name = NULL;
         unsigned depth;
 
-        if (open_docroot(env->site->docroot, &parent_fd, &name, err) < 0 ||
+        if (exchange_open(env->site->docroot, &parent_fd, &name, err) < 0 ||
             mount_depth(parent_fd, name, &depth, err) < 0)
                 return err_wrap(err, "the docroot '%s'", env->site->docroot);
         if (version == 0)

@@ -130,11 +130,27 @@ static int take_back(struct txn *txn, const struct err *cause, struct err *err)
         return -1;
 }
 
+/* What a reboot took: mounts of steps that are done.  They are end states, so that making them
+ * again where nothing was lost does nothing. */
+static int refresh(struct txn *txn, size_t from, size_t to, struct err *err)
+{
+        for (size_t i = from; i < to; i++) {
+                const struct step_kind *kind = kind_of(txn, i);
+
+                if (kind->fades && txn->op->steps[i].mark == STEP_DONE &&
+                    kind->run(txn->env, txn->op->steps[i].args, err) < 0)
+                        return err_wrap(err, "%s again", kind->name);
+        }
+        return 0;
+}
+
 static int rescue(struct txn *txn, const struct err *cause, struct err *err)
 {
         struct err why = { 0 };
 
         if (journal_state(txn->env->catalog, txn->op->id, OP_RESCUING, cause, &why) < 0)
+                return hold_site(txn, &why, err);
+        if (refresh(txn, txn->first_rescue, txn->op->n_steps, &why) < 0)
                 return hold_site(txn, &why, err);
         for (size_t i = txn->first_rescue; i < txn->op->n_steps; i++)
                 if (txn->op->steps[i].mark != STEP_DONE && run_step_patiently(txn, i, &why) < 0)
@@ -209,6 +225,8 @@ static int settle(struct txn *txn, struct err *err)
                 return take_back(txn, &cause, err);
         if (has_rescue(txn) && once_ahead(txn, i))
                 return rescue(txn, &cause, err);
+        if (refresh(txn, 0, i, &cause) < 0)
+                return hold_site(txn, &cause, err);
         return forward(txn, err);
 }
 

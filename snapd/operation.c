@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "snapd/adopt.h"
+#include "snapd/operation.h"
+#include "snapd/plan.h"
+#include "snapd/settle.h"
+#include "snapd/txn.h"
+
+#define STATUS_BUSY 3
+
+static int open_lock(const struct dirs *dirs, const char *name, int *ret_fd, struct err *err)
+{
+        int fd = openat(dirs->run_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot open the lock '%s'", name);
+        *ret_fd = fd;
+        return 0;
+}
+
+static int lock_operation(const struct dirs *dirs, op_id id, int *ret_fd, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
+        if (open_lock(dirs, name, &fd, err) < 0)
+                return -1;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return err_fail(err, ERR_BUSY, 0, "operation %" PRIu64 " runs in another process",
+                                id);
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+bool operation_alive(const struct dirs *dirs, op_id id)
+{
+        CLEANUP(closep) int fd = -1;
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
+        fd = openat(dirs->run_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/* The pool of a site is one process's at a time: an operation's, or that of the tidying after the
+ * one before, which ends when somebody waits. */
+static int lock_site(const struct dirs *dirs, const char *site, int *ret_fd, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "site-%s.lock", site);
+        if (open_lock(dirs, name, &fd, err) < 0)
+                return -1;
+        while (flock(fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return err_fail(err, ERR_IO, errno, "cannot lock site '%s'", site);
+        *ret_fd = steal_fd(&fd);
+        return 0;
+}
+
+/* An operation that ends without its plan; what cannot be written is at least in the log. */
+static void end_early(struct catalog *catalog, const struct op *op, enum op_state state,
+                      const struct err *why)
+{
+        struct err err;
+
+        if (journal_state(catalog, op->id, state, why, &err) < 0)
+                log_error("operation %" PRIu64 ": %s", op->id, err.msg);
+}
+
+static int plan_and_journal(struct step_env *env, const struct op *op, struct err *err)
+{
+        struct plan_facts facts = { 0 };
+        struct plan plan = { 0 };
+        uint64_t version = 0;
+        int ret;
+
+        if (plan_prepare(env, op->verb, op->request, op->by, &facts, err) < 0) {
+                plan_facts_done(&facts);
+                return -1;
+        }
+        ret = catalog_begin(env->catalog, err);
+        if (ret == 0) {
+                ret = plan_make(env, &facts, &plan, &version, err);
+                if (ret == 0)
+                        ret = journal_plan(env->catalog, op->id, &plan, version, err);
+                if (ret == 0)
+                        ret = catalog_commit(env->catalog, err);
+                if (ret < 0)
+                        catalog_rollback(env->catalog);
+        }
+        plan_done(&plan);
+        plan_facts_done(&facts);
+        return ret;
+}
+
+static int run(struct step_env *env, const struct op *op, struct err *err)
+{
+        bool recover = op->state != OP_QUEUED;
+        struct err ignored;
+        int ret;
+
+        if (!recover && plan_and_journal(env, op, err) < 0) {
+                end_early(env->catalog, op, OP_FAILED, err);
+                return -1;
+        }
+        ret = txn_run(env, op->id, recover, err);
+        if (recover && settle_site(env, &ignored) < 0)
+                log_warning("site '%s': %s", op->site, ignored.msg);
+        return ret;
+}
+
+/* The site as the operation needs it: one that is being added may have no file yet, one that is
+ * being removed may have none any more. */
+static int load_site(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
+                     struct site **ret_site, struct err *err)
+{
+        if (strcmp(op->verb, "add") == 0)
+                return adopt_site(dirs, op->request, ret_site, err);
+        if (site_load(dirs->conf_fd, op->site, NULL, ret_site, err) == 0)
+                return 0;
+        if (strcmp(op->verb, "remove") == 0 && err->code == ERR_NOT_FOUND &&
+            op->state == OP_RUNNING)
+                end_early(catalog, op, OP_DONE, NULL);
+        else
+                end_early(catalog, op, op->state == OP_QUEUED ? OP_FAILED : OP_HELD, err);
+        return -1;
+}
+
+static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
+                      struct err *err)
+{
+        CLEANUP(closep) int site_lock = -1;
+        struct step_env env;
+        struct site *site;
+        int ret;
+
+        if (lock_site(dirs, op->site, &site_lock, err) < 0 ||
+            load_site(dirs, catalog, op, &site, err) < 0)
+                return -1;
+        env_init(&env, dirs, catalog, site);
+        env.operation = op->id;
+        ret = run(&env, op, err);
+        if (ret == 0 && strcmp(op->verb, "remove") != 0)
+                settle_tidy(&env);
+        env_done(&env);
+        return ret;
+}
+
+int operation_main(const struct dirs *dirs, op_id id)
+{
+        CLEANUP(closep) int lock_fd = -1;
+        struct catalog *catalog;
+        struct op op = { 0 };
+        struct err err;
+        bool open;
+
+        if (catalog_open(dirs->state_fd, &catalog, &err) < 0) {
+                log_error("operation %" PRIu64 ": %s", id, err.msg);
+                return 1;
+        }
+        if (lock_operation(dirs, id, &lock_fd, &err) < 0 ||
+            journal_get(catalog, id, false, &op, &err) < 0) {
+                log_error("%s", err.msg);
+                catalog_close(catalog);
+                return err.code == ERR_BUSY ? STATUS_BUSY : 1;
+        }
+        if (op_is_open(op.state) && run_loaded(dirs, catalog, &op, &err) < 0)
+                log_warning("operation %" PRIu64 ", %s of '%s': %s", id, op.verb, op.site, err.msg);
+        op_done(&op);
+        open = journal_get(catalog, id, false, &op, &err) < 0 || op_is_open(op.state);
+        op_done(&op);
+        catalog_close(catalog);
+        return open ? 1 : 0;
+}

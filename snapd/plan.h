@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_PLAN_H
+#define SNAPD_PLAN_H
+
+/*
+ * Planning: a request becomes a list of steps with every number and name they will use.
+ *
+ * plan_prepare() asks the world what a plan depends on and refuses what cannot be begun;
+ * plan_make() gives out numbers and writes the steps, within a catalog transaction, so that a
+ * plan that is not journalled takes no number.
+ */
+
+#include "snapd/env.h"
+#include "snapd/step.h"
+
+struct plan_facts {
+        const char *verb;
+        const json_t *request;
+        uid_t by;
+        struct version_list versions;
+        const struct version *active;    /* NULL before adoption */
+        const struct version *last_good; /* or NULL */
+        bool remounts;                   /* FS_CAPTURE_REMOUNTS */
+        bool moves;                      /* FS_IMPORT_MOVES */
+        bool copy_in_hold;               /* DB_COPY_IN_HOLD */
+        const struct fs_driver *driver;  /* of a site that is being added */
+        char *pool;                      /* the same */
+        uint64_t needed_bytes, free_bytes; /* 0 when it was not asked */
+};
+
+/* plan_facts_load(...): The part of plan_prepare() that only the catalog is asked for. */
+int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
+                    const json_t *request, uid_t by, struct plan_facts *facts,
+                    struct err *err) MUST_CHECK;
+
+int plan_prepare(struct step_env *env, const char *verb, const json_t *request, uid_t by,
+                 struct plan_facts *facts, struct err *err) MUST_CHECK;
+void plan_facts_done(struct plan_facts *facts);
+
+/* plan_make(env, facts, plan, ret_version, err): ${ret_version} is the version the operation makes
+ * or goes to, 0 for none.  Give the plan to plan_done(), also on failure. */
+int plan_make(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+              uint64_t *ret_version, struct err *err) MUST_CHECK;
+
+/* One function a verb, in plan_*.c; called by plan_make() only. */
+typedef int (*plan_function)(struct step_env *env, const struct plan_facts *facts,
+                             struct plan *plan, uint64_t *ret_version, struct err *err);
+int plan_upgrade(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                 uint64_t *ret_version, struct err *err);
+int plan_activate(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                  uint64_t *ret_version, struct err *err);
+int plan_mount(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+               uint64_t *ret_version, struct err *err);
+int plan_umount(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                uint64_t *ret_version, struct err *err);
+int plan_prune(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+               uint64_t *ret_version, struct err *err);
+int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                  uint64_t *ret_version, struct err *err);
+int plan_remove_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                     uint64_t *ret_version, struct err *err);
+
+/* plan_target(facts, ret_version, err): The version that activate, rollback, forward, mount or
+ * umount means.  ERR_NOT_FOUND, ERR_NOTHING, ERR_REFUSED. */
+int plan_target(const struct plan_facts *facts, const struct version **ret_version,
+                struct err *err) MUST_CHECK;
+
+/* plan_prune_list(env, facts, ret_numbers, ret_n, err): The versions that a prune removes, oldest
+ * first: what was asked for, or what the site's policy says.  ERR_REFUSED: one of them is active,
+ * pinned or the last good one; ERR_NOTHING.  The caller frees. */
+int plan_prune_list(struct step_env *env, const struct plan_facts *facts, uint64_t **ret_numbers,
+                    size_t *ret_n, struct err *err) MUST_CHECK;
+
+/* ADD(kind, format, ...): In a plan_function with `plan`, `part` and `err`: append a step with the
+ * arguments that json_pack() makes, or leave the function with -1. */
+#define ADD(kind, ...)                                                                             \
+        do {                                                                                       \
+                if (plan_add(plan, part, &(kind), json_pack(__VA_ARGS__), err) < 0)                \
+                        return -1;                                                                 \
+        } while (0)
+
+/* plan_view(version): {version, tree, read_only, database} of a kept version, as fs.mount shows
+ * it; NULL when memory is short. */
+json_t *plan_view(const struct version *version);
+
+/* plan_is_shown(facts, version): Is it mounted by rule: active, last good, or asked for? */
+bool plan_is_shown(const struct plan_facts *facts, const struct version *version);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "common/json.h"
+#include "snapd/adopt.h"
+#include "snapd/plan.h"
+#include "snapd/served.h"
+
+/* One fifth more than the estimate: metadata, and what is written while we work. */
+#define MARGIN(bytes) ((bytes) + (bytes) / 5)
+
+int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
+                    const json_t *request, uid_t by, struct plan_facts *facts, struct err *err)
+{
+        *facts = (struct plan_facts){ .verb = verb, .request = request, .by = by };
+        if (catalog_versions(catalog, site, &facts->versions, err) < 0)
+                return -1;
+        for (size_t i = 0; i < facts->versions.n; i++)
+                if (facts->versions.items[i].state == VERSION_ACTIVE)
+                        facts->active = &facts->versions.items[i];
+        facts->last_good = version_last_good(&facts->versions);
+        return 0;
+}
+
+void plan_facts_done(struct plan_facts *facts)
+{
+        version_list_done(&facts->versions);
+        free(facts->pool);
+        *facts = (struct plan_facts){ 0 };
+}
+
+json_t *plan_view(const struct version *version)
+{
+        return json_pack("{s:I, s:I, s:b, s:s}", "version", (json_int_t)version->number, "tree",
+                         (json_int_t)version->tree, "read_only", version->state != VERSION_ACTIVE,
+                         "database", version->database);
+}
+
+bool plan_is_shown(const struct plan_facts *facts, const struct version *version)
+{
+        return version->state == VERSION_ACTIVE || version == facts->last_good || version->mounted;
+}
+
+static const struct version *find(const struct plan_facts *facts, uint64_t number)
+{
+        for (size_t i = 0; i < facts->versions.n; i++)
+                if (facts->versions.items[i].number == number)
+                        return &facts->versions.items[i];
+        return NULL;
+}
+
+static int target_rollback(const struct plan_facts *facts, const struct version **ret,
+                           struct err *err)
+{
+        if (facts->last_good == NULL)
+                return err_fail(err, ERR_NOTHING, 0,
+                                "there is no kept version to go back to that is not marked bad");
+        *ret = facts->last_good;
+        return 0;
+}
+
+/* The newest version that is newer than what is served. */
+static int target_forward(const struct plan_facts *facts, const struct version **ret,
+                          struct err *err)
+{
+        const struct version *newest = NULL;
+
+        for (size_t i = 0; i < facts->versions.n; i++)
+                if (facts->versions.items[i].state == VERSION_KEPT)
+                        newest = &facts->versions.items[i];
+        if (newest == NULL || newest->number < facts->active->number)
+                return err_fail(err, ERR_NOTHING, 0,
+                                "version %" PRIu64 " is the newest there is",
+                                facts->active->number);
+        if (newest->mark == MARK_BAD)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "version %" PRIu64 " is marked bad (%s); 'activate' goes there all "
+                                "the same",
+                                newest->number, newest->mark_reason);
+        *ret = newest;
+        return 0;
+}
+
+static int target_number(const struct plan_facts *facts, const struct version **ret,
+                         struct err *err)
+{
+        uint64_t number = json_get_u64(facts->request, "version");
+        const struct version *version = find(facts, number);
+
+        if (version == NULL || version->state == VERSION_PRUNING)
+                return err_fail(err, ERR_NOT_FOUND, 0, "there is no version %" PRIu64, number);
+        if (version->state == VERSION_ACTIVE)
+                return strcmp(facts->verb, "umount") == 0 ?
+                               err_fail(err, ERR_REFUSED, 0,
+                                        "version %" PRIu64 " is active and stays mounted", number) :
+                               err_fail(err, ERR_NOTHING, 0, "version %" PRIu64 " is active already",
+                                        number);
+        *ret = version;
+        return 0;
+}
+
+int plan_target(const struct plan_facts *facts, const struct version **ret_version,
+                struct err *err)
+{
+        if (facts->active == NULL)
+                return err_fail(err, ERR_NOT_FOUND, 0, "the site has no active version");
+        if (strcmp(facts->verb, "rollback") == 0)
+                return target_rollback(facts, ret_version, err);
+        if (strcmp(facts->verb, "forward") == 0)
+                return target_forward(facts, ret_version, err);
+        return target_number(facts, ret_version, err);
+}
+
+static int free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err)
+{
+        struct statvfs st;
+        int home_fd;
+
+        if (env_home(env, &home_fd, err) < 0)
+                return -1;
+        if (fstatvfs(home_fd, &st) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot ask '%s' for its space",
+                                env->site->home);
+        *ret_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+        return 0;
+}
+
+/* Space to clone the whole site, although copy-on-write will take less: an upgrade may rewrite
+ * every file, and its rollback must still find room. */
+static int check_space(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        const struct version *active = facts->active;
+        struct fs_sizes sizes = { 0 };
+        struct fs_pool *pool;
+        uint64_t database = 0;
+        struct db *db;
+
+        if (active->files_bytes >= 0)
+                sizes.total_bytes = (uint64_t)active->files_bytes;
+        else if (env_pool(env, &pool, err) < 0 ||
+                 env->fs->sizes(pool, active->tree, &sizes, err) < 0)
+                return -1;
+        if (active->database[0] != '\0' &&
+            (env_database(env, &db, err) < 0 ||
+             env->database_driver->size(db, active->database, &database, err) < 0))
+                return -1;
+        if (free_space(env, &facts->free_bytes, err) < 0)
+                return -1;
+        facts->needed_bytes = MARGIN(sizes.total_bytes + database);
+        if (facts->needed_bytes > facts->free_bytes)
+                return err_fail(err, ERR_NO_SPACE, 0,
+                                "'%s' takes %" PRIu64 " MiB (files %" PRIu64 ", database %" PRIu64
+                                ", one fifth spare) and '%s' has %" PRIu64
+                                " MiB free: prune old versions or make room; nothing was changed",
+                                env->site->name, facts->needed_bytes >> 20,
+                                sizes.total_bytes >> 20, database >> 20, env->site->home,
+                                facts->free_bytes >> 20);
+        return 0;
+}
+
+static int check_database(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        const char *name = facts->active->database;
+        unsigned features;
+        struct db *db;
+
+        if (name[0] == '\0')
+                return 0;
+        if (env_database(env, &db, err) < 0 || env->database_driver->check(db, name, err) < 0 ||
+            env->database_driver->features(db, name, &features, err) < 0)
+                return -1;
+        facts->copy_in_hold = (features & DB_COPY_IN_HOLD) != 0;
+        return 0;
+}
+
+/* What serves has to be what we think: somebody may have changed it by hand. */
+static int check_served(struct step_env *env, const struct plan_facts *facts, struct err *err)
+{
+        uint64_t current;
+        int home_fd;
+
+        if (env_home(env, &home_fd, err) < 0 || mount_shared_parent(home_fd, err) < 0 ||
+            served_current(env, &current, err) < 0)
+                return -1;
+        if (current != facts->active->number)
+                return err_fail(err, ERR_CORRUPT, 0,
+                                "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
+                                " is active: somebody changed it; 'snapctl ops resume' puts it right",
+                                env->site->home, current, facts->active->number);
+        return 0;
+}
+
+static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        return check_database(env, facts, err) < 0 ? -1 : check_space(env, facts, err);
+}
+
+static int prepare_prune(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        return free_space(env, &facts->free_bytes, err);
+}
+
+int plan_prepare(struct step_env *env, const char *verb, const json_t *request, uid_t by,
+                 struct plan_facts *facts, struct err *err)
+{
+        static const struct {
+                const char *verb;
+                int (*prepare)(struct step_env *env, struct plan_facts *facts, struct err *err);
+        } extra[] = {
+                { "upgrade", prepare_upgrade },
+                { "prune", prepare_prune },
+        };
+        struct fs_pool *pool;
+
+        if (plan_facts_load(env->catalog, env->site->name, verb, request, by, facts, err) < 0)
+                return -1;
+        if (strcmp(verb, "add") == 0)
+                return adopt_prepare(env, facts, err);
+        if (facts->active == NULL)
+                return err_fail(err, ERR_NOT_FOUND, 0, "'%s' has no active version",
+                                env->site->name);
+        if (check_served(env, facts, err) < 0 || env_pool(env, &pool, err) < 0)
+                return -1;
+        facts->remounts = (env->fs->features & FS_CAPTURE_REMOUNTS) != 0;
+        for (size_t i = 0; i < sizeof(extra) / sizeof(extra[0]); i++)
+                if (strcmp(extra[i].verb, verb) == 0)
+                        return extra[i].prepare(env, facts, err);
+        return 0;
+}

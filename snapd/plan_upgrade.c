@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "snapd/args.h"
+#include "snapd/plan.h"
+#include "snapd/steps.h"
+
+/* Every number and name of one upgrade.  The old version's tree is `head` before and `kept`
+ * afterwards; the new one lives on in `head`; should it fail, `back` is where the old one lives on
+ * and `bad` what is kept of the new. */
+struct names {
+        uint64_t version;
+        fs_id head, kept, back, bad;
+        char copy[DB_NAME_MAX];
+        const char *live;
+        bool has_db;
+};
+
+static int give_names(struct step_env *env, const struct plan_facts *facts, struct names *names,
+                      struct err *err)
+{
+        char counter[64];
+        uint64_t tree, serial;
+
+        *names = (struct names){
+                .head = facts->active->tree,
+                .live = facts->active->database,
+                .has_db = facts->active->database[0] != '\0',
+        };
+        (void)snprintf(counter, sizeof(counter), "version:%s", env->site->name);
+        if (catalog_take(env->catalog, counter, 1, &names->version, err) < 0 ||
+            catalog_take(env->catalog, "tree", 3, &tree, err) < 0)
+                return -1;
+        names->kept = tree;
+        names->back = tree + 1;
+        names->bad = tree + 2;
+        if (!names->has_db)
+                return 0;
+        if (catalog_take(env->catalog, "copy", 1, &serial, err) < 0)
+                return -1;
+        db_copy_name(env->site->name, serial, names->copy);
+        return 0;
+}
+
+static int add_copy(struct plan *plan, const struct names *names, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+
+        ADD(step_db_copy, "{s:s, s:s}", "from", names->live, "to", names->copy);
+        return 0;
+}
+
+/* Up to the moment when both versions are whole and the new number is served: the same files, the
+ * same database, nothing changed yet. */
+static int add_keep(const struct plan_facts *facts, struct plan *plan, const struct names *names,
+                    struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+
+        if (names->has_db)
+                ADD(step_db_hold, "{s:s}", "database", names->live);
+        ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)names->head, "frozen",
+            (json_int_t)names->kept);
+        if (names->has_db && facts->copy_in_hold && add_copy(plan, names, err) < 0)
+                return -1;
+        if (names->has_db)
+                ADD(step_db_release, "{}");
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", new, "tree", (json_int_t)names->head,
+            "read_only", 0, "database", names->live);
+        if (facts->remounts)
+                ADD(step_fs_cover, "{s:I, s:I}", "version", old, "by", new);
+        ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
+        ADD(step_site_after, "{s:I}", "version", new);
+        if (!names->has_db)
+                return 0;
+        if (!facts->copy_in_hold && add_copy(plan, names, err) < 0)
+                return -1;
+        ADD(step_db_verify, "{s:s, s:s}", "from", names->live, "to", names->copy);
+        ADD(step_db_writable, "{s:s, s:b}", "database", names->copy, "writable", 0);
+        return 0;
+}
+
+static int add_commit(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                      const struct names *names, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+        json_int_t now = clock_wall_usec();
+
+        plan->pivot = plan->parts[PLAN_MAIN].n;
+        ADD(step_catalog_commit,
+            "{s:[{s:I, s:s, s:I, s:s}, {s:I, s:s, s:I, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I}]}",
+            "set", "number", old, "state", "kept", "tree", (json_int_t)names->kept, "database",
+            names->copy, "number", new, "state", "active", "tree", (json_int_t)names->head,
+            "database", names->live, "parent", old, "label", arg_text(facts->request, "label"),
+            "reason", arg_text(facts->request, "reason"), "verb", "upgrade", "created_usec", now,
+            "active_usec", now, "by", (json_int_t)facts->by);
+        ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", old, "show", 1, "wait", 1,
+            "tree", (json_int_t)names->kept, "database", names->copy);
+        (void)env;
+        return 0;
+}
+
+static int add_hook(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                    const struct names *names, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_t *command = json_deep_copy(json_object_get(facts->request, "command"));
+        uint64_t timeout = json_get_u64(facts->request, "timeout_sec");
+
+        if (command == NULL) {
+                command = json_array();
+                for (char **word = env->site->command; word != NULL && *word != NULL; word++)
+                        (void)json_array_append_new(command, json_string(*word));
+        }
+        if (timeout == 0)
+                timeout = env->site->timeout_sec;
+        ADD(step_hook_run, "{s:I, s:o, s:I}", "version", (json_int_t)names->version, "command",
+            command, "timeout_sec", (json_int_t)timeout);
+        if (facts->last_good != NULL && !facts->last_good->mounted)
+                ADD(step_fs_unmount, "{s:I, s:b}", "version", (json_int_t)facts->last_good->number,
+                    "lenient", 1);
+        return 0;
+}
+
+/* Back to the kept version: a fresh head of its tree, its own copy; the new version keeps the
+ * database that its command may have left half-migrated. */
+static int add_rescue(const struct plan_facts *facts, struct plan *plan, const struct names *names,
+                      struct err *err)
+{
+        const enum plan_part part = PLAN_RESCUE;
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+
+        ADD(step_fs_branch, "{s:I, s:I}", "frozen", (json_int_t)names->kept, "head",
+            (json_int_t)names->back);
+        if (names->has_db)
+                ADD(step_db_writable, "{s:s, s:b}", "database", names->copy, "writable", 1);
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", old, "tree", (json_int_t)names->back,
+            "read_only", 0, "database", names->copy);
+        ADD(step_fs_switch, "{s:I, s:I}", "from", new, "to", old);
+        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:I, s:s}, {s:I, s:s, s:s, s:b}]}", "set",
+            "number", old, "state", "active", "tree", (json_int_t)names->back, "database",
+            names->copy, "number", new, "state", "kept", "mark", "bad", "why", 1);
+        ADD(step_site_after, "{s:I}", "version", old);
+        ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 1);
+        if (names->has_db)
+                ADD(step_db_writable, "{s:s, s:b, s:b}", "database", names->live, "writable", 0,
+                    "lenient", 1);
+        ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)names->head, "frozen",
+            (json_int_t)names->bad);
+        ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", new, "tree",
+            (json_int_t)names->bad);
+        ADD(step_fs_sweep, "{}");
+        return 0;
+}
+
+int plan_upgrade(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                 uint64_t *ret_version, struct err *err)
+{
+        struct names names;
+
+        if (give_names(env, facts, &names, err) < 0 ||
+            add_keep(facts, plan, &names, err) < 0 ||
+            add_commit(env, facts, plan, &names, err) < 0 ||
+            add_hook(env, facts, plan, &names, err) < 0 ||
+            add_rescue(facts, plan, &names, err) < 0)
+                return -1;
+        *ret_version = names.version;
+        return 0;
+}

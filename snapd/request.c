@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "snapd/adopt.h"
+#include "snapd/plan_verb.h"
+#include "snapd/request.h"
+
+DEFINE_CLEANUP(struct site *, site_free);
+
+/* What the catalog alone can answer. */
+static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
+                       const struct plan_verb *verb, const json_t *request, struct err *err)
+{
+        CLEANUP(site_freep) struct site *conf = NULL;
+        struct plan_facts facts;
+        const struct version *version;
+        struct catalog_site row;
+        int ret = 0;
+
+        if (catalog_site(catalog, site, &row, err) < 0)
+                return -1;
+        catalog_site_done(&row);
+        if (strcmp(verb->name, "upgrade") == 0 && json_object_get(request, "command") == NULL) {
+                if (site_load(dirs->conf_fd, site, NULL, &conf, err) < 0)
+                        return -1;
+                if (conf->command == NULL)
+                        return err_fail(err, ERR_INVALID, 0,
+                                        "'%s' has no upgrade command: give one after '--', or set "
+                                        "'command' in its file",
+                                        site);
+        }
+        if (plan_facts_load(catalog, site, verb->name, request, 0, &facts, err) < 0)
+                return -1;
+        if (facts.active == NULL)
+                ret = err_fail(err, ERR_NOT_FOUND, 0, "'%s' has no active version", site);
+        else if (verb->targets && plan_target(&facts, &version, err) < 0)
+                ret = err_wrap(err, "'%s'", site);
+        plan_facts_done(&facts);
+
+        /* The catalog can tell a pruned number from one that never was. */
+        if (ret < 0 && verb->targets && err->code == ERR_NOT_FOUND) {
+                struct version gone;
+
+                return catalog_version(catalog, site, json_get_u64(request, "version"), &gone,
+                                       err);
+        }
+        return ret;
+}
+
+static int check_new(const struct dirs *dirs, struct catalog *catalog, const char *name,
+                     const json_t *request, struct err *err)
+{
+        CLEANUP(site_freep) struct site *site = NULL;
+        struct catalog_site row;
+
+        if (catalog_site(catalog, name, &row, err) == 0) {
+                catalog_site_done(&row);
+                return err_fail(err, ERR_EXISTS, 0, "there is a site '%s' already", name);
+        }
+        if (err->code != ERR_NOT_FOUND)
+                return -1;
+        return adopt_site(dirs, request, &site, err);
+}
+
+int request_check(const struct dirs *dirs, struct catalog *catalog, const char *site,
+                  const json_t *request, struct err *err)
+{
+        const char *name = json_get_string(request, "verb");
+        const struct plan_verb *verb = plan_verb_by_name(name);
+
+        if (verb == NULL)
+                return err_fail(err, ERR_INVALID, 0, "there is no verb '%s'",
+                                name == NULL ? "" : name);
+        if (plan_verb_check(verb, request, err) < 0)
+                return -1;
+        return strcmp(verb->name, "add") == 0 ?
+                       check_new(dirs, catalog, site, request, err) :
+                       check_known(dirs, catalog, site, verb, request, err);
+}
+
+int request_submit(const struct dirs *dirs, struct catalog *catalog, const char *site,
+                   const json_t *request, uid_t by, op_id *ret_id, struct err *err)
+{
+        if (request_check(dirs, catalog, site, request, err) < 0)
+                return -1;
+        return journal_queue(catalog, site, json_get_string(request, "verb"), request, by, ret_id,
+                             err);
+}
