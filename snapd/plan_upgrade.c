@@ -71,7 +71,8 @@ static int add_keep(const struct plan_facts *facts, struct plan *plan, const str
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", new, "tree", (json_int_t)names->head,
             "read_only", 0, "database", names->live);
         if (facts->remounts)
-                ADD(step_fs_cover, "{s:I, s:I}", "version", old, "by", new);
+                ADD(step_fs_cover, "{s:I, s:I, s:I, s:s}", "version", old, "by", new, "tree",
+                    (json_int_t)names->head, "database", names->live);
         ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
         ADD(step_site_after, "{s:I}", "version", new);
         if (!names->has_db)

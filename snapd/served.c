@@ -83,9 +83,8 @@ static int memory_fd(struct step_env *env, int *ret_fd, struct err *err)
 
 static void memory_text(const struct view *view, uint64_t identity, char *text, size_t size)
 {
-        (void)snprintf(text, size, "%" PRIu64 " %s %s %s %" PRIu64 "\n", view->tree,
-                       view->read_only ? "ro" : "rw", view->plain_fd >= 0 ? "plain" : "tree",
-                       view->database[0] == '\0' ? "-" : view->database, identity);
+        (void)snprintf(text, size, "%" PRIu64 " %s %s %" PRIu64 "\n", view->tree,
+                       view->read_only ? "ro" : "rw", view->database[0] == '\0' ? "-" : view->database, identity);
 }
 
 bool served_shows(struct step_env *env, const struct view *view)
@@ -266,23 +265,24 @@ static bool same_superblock(int dir_fd, const char *a, const char *b)
                fstatat(dir_fd, b, &other, AT_SYMLINK_NOFOLLOW) == 0 && one.st_dev == other.st_dev;
 }
 
-int served_cover(struct step_env *env, uint64_t version, uint64_t by, struct err *err)
+int served_cover(struct step_env *env, const struct view *view, uint64_t by, struct err *err)
 {
         CLEANUP(closep) int versions_fd = -1, old_fd = -1, clone_fd = -1;
         char name[NAME_LEN], by_name[NAME_LEN];
         struct err seal_err;
 
-        number_name(version, name);
+        number_name(view->version, name);
         number_name(by, by_name);
         if (served_versions_fd(env, &versions_fd, err) < 0)
                 return -1;
         if (same_superblock(versions_fd, name, by_name))
-                return 0;
+                return remember(env, view, versions_fd, err);
         if (safepath_open_mounted(versions_fd, name, O_PATH | O_DIRECTORY, &old_fd, err) < 0 ||
             mount_clone(versions_fd, by_name, &clone_fd, err) < 0 ||
             mount_attach(clone_fd, versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
-        forget(env, name);
+        if (remember(env, view, versions_fd, err) < 0)
+                return -1;
 
         /* From here on whoever opens a path writes to the new head.  Somebody who keeps a file
          * open for longer than this still writes into the kept tree: said, not hidden. */

@@ -36,9 +36,10 @@ bool served_shows(struct step_env *env, const struct view *view);
  * ERR_BUSY: a process is in it; all is as it was. */
 int served_hide(struct step_env *env, uint64_t version, struct err *err) MUST_CHECK;
 
-/* served_cover(env, version, by, err): Lay a second sight of what versions/BY shows over
- * versions/N and make what was there read-only once nobody writes to it. */
-int served_cover(struct step_env *env, uint64_t version, uint64_t by, struct err *err) MUST_CHECK;
+/* served_cover(env, view, by, err): Lay a second sight of what versions/BY shows, which is
+ * ${view}, over versions/N and make what was there read-only once nobody writes to it. */
+int served_cover(struct step_env *env, const struct view *view, uint64_t by,
+                 struct err *err) MUST_CHECK;
 
 /* served_versions_fd(env, ret_fd, err): HOME/versions; the caller closes it. */
 int served_versions_fd(struct step_env *env, int *ret_fd, struct err *err) MUST_CHECK;

@@ -120,10 +120,12 @@ const struct step_kind step_fs_unmount = {
         .describe = unmount_describe,
 };
 
-/* fs.cover {version, by}: requests still running in the old version see and write the new one. */
+/* fs.cover {version, by, tree, database}: requests still running in the old version see and write the new one. */
 static int cover_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        return served_cover(env, json_get_u64(args, "version"), json_get_u64(args, "by"), err);
+        struct view view = view_from(args);
+
+        return served_cover(env, &view, json_get_u64(args, "by"), err);
 }
 
 static void cover_describe(const json_t *args, char *buf, size_t size)
