@@ -83,8 +83,7 @@ static int open_leased(const char *link, const char *name, int *ret_fd, struct e
                 (void)nanosleep(&pause, NULL);
         }
         if (fd < 0 && errno == EWOULDBLOCK)
-                return err_fail(err, ERR_BUSY, 0, "a process holds a lease on '%s': stop it",
-                                name);
+                return err_fail(err, ERR_BUSY, 0, "a process holds a lease on '%s': stop it", name);
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open '%s'", name);
         *ret_fd = fd;

@@ -116,8 +116,8 @@ static int copy_metadata(struct copy *c, int src_fd, int dst_fd, const struct st
 
 /* Open the empty file to copy into.  A file that has other names is not written into: they may
  * belong to another file of the source by now. */
-static int open_copy(const struct here *here, const char *name, const struct stat *dst,
-                     int *ret_fd, struct err *err)
+static int open_copy(const struct here *here, const char *name, const struct stat *dst, int *ret_fd,
+                     struct err *err)
 {
         int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -133,9 +133,8 @@ static int open_copy(const struct here *here, const char *name, const struct sta
         return 0;
 }
 
-static int copy_regular(struct copy *c, const struct here *here, const char *name,
-                        const char *path, const struct statx *stx, const struct stat *dst,
-                        struct err *err)
+static int copy_regular(struct copy *c, const struct here *here, const char *name, const char *path,
+                        const struct statx *stx, const struct stat *dst, struct err *err)
 {
         CLEANUP(closep) int src_fd = -1, dst_fd = -1;
         struct stat st;
@@ -177,9 +176,8 @@ static int copy_special_metadata(struct copy *c, const struct here *here, const 
         return lost == 0 ? 0 : report(c, TREECOPY_XATTR, path, err);
 }
 
-static int copy_special(struct copy *c, const struct here *here, const char *name,
-                        const char *path, const struct statx *stx, const struct stat *dst,
-                        struct err *err)
+static int copy_special(struct copy *c, const struct here *here, const char *name, const char *path,
+                        const struct statx *stx, const struct stat *dst, struct err *err)
 {
         CLEANUP(closep) int src_fd = -1;
         CLEANUP(freep) char *target = NULL;
@@ -222,8 +220,8 @@ static int copy_link(struct copy *c, const struct here *here, const char *name,
 
 /* Copy a regular file, symlink or FIFO, unless it is there already. */
 static int bring_over(struct copy *c, const struct here *here, const char *name, const char *path,
-                      const struct statx *stx, const struct stat *dst,
-                      const struct treelink *link, struct err *err)
+                      const struct statx *stx, const struct stat *dst, const struct treelink *link,
+                      struct err *err)
 {
         bool linked = false;
 
@@ -241,9 +239,8 @@ static int bring_over(struct copy *c, const struct here *here, const char *name,
                                       : copy_special(c, here, name, path, stx, dst, err);
 }
 
-static int copy_nondir(struct copy *c, const struct here *here, const char *name,
-                       const char *path, const struct statx *stx, const struct stat *dst,
-                       struct err *err)
+static int copy_nondir(struct copy *c, const struct here *here, const char *name, const char *path,
+                       const struct statx *stx, const struct stat *dst, struct err *err)
 {
         struct treelink *link = stx->stx_nlink > 1 ? treelinks_find(&c->links, stx) : NULL;
 
@@ -258,8 +255,8 @@ static int copy_nondir(struct copy *c, const struct here *here, const char *name
         return 0;
 }
 
-static int check_target(struct copy *c, const struct here *here, const char *name,
-                        const char *path, struct err *err)
+static int check_target(struct copy *c, const struct here *here, const char *name, const char *path,
+                        struct err *err)
 {
         CLEANUP(freep) char *target = NULL;
 
@@ -284,9 +281,8 @@ static int make_dir(const struct here *here, const char *name, const char *path,
 }
 
 /* What lies on something else than the tree: a place for it stays when it is a directory. */
-static int copy_foreign(struct copy *c, const struct here *here, const char *name,
-                        const char *path, const struct statx *stx, const struct stat *dst,
-                        struct err *err)
+static int copy_foreign(struct copy *c, const struct here *here, const char *name, const char *path,
+                        const struct statx *stx, const struct stat *dst, struct err *err)
 {
         bool mount = (stx->stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 
@@ -309,8 +305,7 @@ static int copy_once(struct copy *c, const struct here *here, const char *name, 
         /* Only for directories does another device mean another subvolume: overlayfs shows files
          * with the device of their layer. */
         if ((stx->stx_attributes & STATX_ATTR_MOUNT_ROOT) ||
-            (S_ISDIR(stx->stx_mode) &&
-             makedev(stx->stx_dev_major, stx->stx_dev_minor) != c->dev))
+            (S_ISDIR(stx->stx_mode) && makedev(stx->stx_dev_major, stx->stx_dev_minor) != c->dev))
                 return copy_foreign(c, here, name, path, stx, dst, err);
 
         switch (stx->stx_mode & S_IFMT) {
@@ -352,8 +347,9 @@ static int copy_entry(const char *name, void *arg, struct err *err)
 
                 if (statx(here->src_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
                           STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
-                        return errno == ENOENT ? 0 : err_fail(err, ERR_IO, errno,
-                                                              "cannot stat '%s'", path);
+                        return errno == ENOENT
+                                       ? 0
+                                       : err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
                 if (copy_once(c, here, name, path, &stx, there ? &dst : NULL, err) == 0)
                         return 0;
                 /* Something else stands at the name by now; of directories that shows later. */
@@ -406,7 +402,8 @@ static int copy_dir(struct copy *c, const char *path, bool fresh, struct err *er
 
         if (tree_open(c->src_fd, path, &src_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED
-                               ? report(c, TREECOPY_CHANGED, path, err) : -1;
+                               ? report(c, TREECOPY_CHANGED, path, err)
+                               : -1;
         if (statx(src_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
         if (makedev(stx.stx_dev_major, stx.stx_dev_minor) != c->dev)

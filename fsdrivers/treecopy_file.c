@@ -11,9 +11,9 @@
 #include "common/file.h"
 #include "fsdrivers/treecopy_file.h"
 
-#define TRIES 3
-#define TICK_NSEC (10 * 1000 * 1000) /* the longest of any kernel configuration */
-#define BUFFER_BYTES (256 * 1024)
+#define TRIES           3
+#define TICK_NSEC       (10 * 1000 * 1000) /* the longest of any kernel configuration */
+#define BUFFER_BYTES    (256 * 1024)
 #define RETRY_BYTES_MAX (64 * 1024 * 1024) /* larger ones are not copied byte by byte again */
 
 /* btrfs refuses to clone between a file with and one without checksums (EINVAL); an empty file
@@ -48,8 +48,8 @@ static int copy_by_buffer(int src_fd, int dst_fd, off_t at, off_t end, struct er
                 return err_fail(err, ERR_IO, errno, "cannot seek");
         while (at < end) {
                 off_t left = end - at;
-                ssize_t n = pread(src_fd, buffer,
-                                  left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES, at);
+                ssize_t n = pread(src_fd, buffer, left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES,
+                                  at);
 
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -115,8 +115,8 @@ static int copy_data(int src_fd, int dst_fd, off_t size, struct err *err)
 static bool is_same(const struct stat *a, const struct stat *b)
 {
         return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-               a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-               a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+               a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+               a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /* A file written to within the present tick of the clock can change again without its times
@@ -151,8 +151,7 @@ int treecopy_file(int src_fd, int dst_fd, struct stat *ret_stat, bool *ret_torn,
                         return err_fail(err, ERR_IO, errno, "cannot empty the copy");
                 if (ret_stat->st_size > 0) {
                         cloned = clone(src_fd, dst_fd);
-                        if (!cloned &&
-                            copy_data(src_fd, dst_fd, ret_stat->st_size, err) < 0)
+                        if (!cloned && copy_data(src_fd, dst_fd, ret_stat->st_size, err) < 0)
                                 return -1;
                 }
                 if (fstat(src_fd, &after) < 0)

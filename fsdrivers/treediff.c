@@ -318,8 +318,8 @@ static int diff_all(struct diff *d, const char *start, struct err *err)
         return 0;
 }
 
-int treediff_below(int from_fd, int to_fd, const char *path, unsigned flags,
-                   fs_change_visit visit, void *arg, struct err *err)
+int treediff_below(int from_fd, int to_fd, const char *path, unsigned flags, fs_change_visit visit,
+                   void *arg, struct err *err)
 {
         struct diff d = {
                 .from_fd = from_fd, .to_fd = to_fd, .flags = flags, .visit = visit, .arg = arg

@@ -31,8 +31,8 @@ int treediff_entry(int from_dir_fd, int to_dir_fd, const char *name, unsigned fl
 
 /* treediff_below(from_fd, to_fd, path, flags, visit, arg, err): Visit what differs at ${path} and
  * below it; ${path} need not be there on both sides.  "" is the whole tree. */
-int treediff_below(int from_fd, int to_fd, const char *path, unsigned flags,
-                   fs_change_visit visit, void *arg, struct err *err) MUST_CHECK;
+int treediff_below(int from_fd, int to_fd, const char *path, unsigned flags, fs_change_visit visit,
+                   void *arg, struct err *err) MUST_CHECK;
 
 /* treediff(from_fd, to_fd, flags, visit, arg, err): Visit what differs between two trees. */
 int treediff(int from_fd, int to_fd, unsigned flags, fs_change_visit visit, void *arg,

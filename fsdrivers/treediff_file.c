@@ -11,9 +11,9 @@
 #include "common/cleanup.h"
 #include "fsdrivers/treediff_file.h"
 
-#define BUFFER_BYTES     (128 * 1024)
-#define MAP_WORTH_BYTES  (256 * 1024) /* below it, reading is as quick */
-#define MAP_EXTENTS      64
+#define BUFFER_BYTES    (128 * 1024)
+#define MAP_WORTH_BYTES (256 * 1024) /* below it, reading is as quick */
+#define MAP_EXTENTS     64
 
 /* Extents whose place on disk says nothing about their bytes: inline and delayed ones have none,
  * and btrfs gives that of the whole compressed extent, whichever part of it the file shows. */

@@ -10,7 +10,7 @@
 #include "fsdrivers/treexattr.h"
 
 #define LINK_MAX_LEN 32
-#define SMALL 1024
+#define SMALL        1024
 
 /* The list of names, and one value: on the stack as long as they are short, which is nearly
  * always. */
@@ -139,8 +139,8 @@ int treexattr_copy(int src_fd, int dst_fd, bool fresh, unsigned *ret_lost, struc
                 if (!there || setxattr(dst, name, bytes_data(&value), value.n, 0) == 0)
                         continue;
                 if (errno != EOPNOTSUPP && errno != E2BIG && errno != ERANGE && errno != EPERM)
-                        return err_fail(err, ERR_IO, errno,
-                                        "cannot set the extended attribute %s", name);
+                        return err_fail(err, ERR_IO, errno, "cannot set the extended attribute %s",
+                                        name);
                 /* A property of btrfs (compression) is a hint, not content. */
                 lost |= has_prefix(name, "btrfs.") ? 0 : TREEXATTR_LOST_UNSUPPORTED;
         }
