@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/safepath.h"
+#include "fsdrivers/btrfs_internal.h"
+#include "fsdrivers/btrfs_search.h"
+#include "fsdrivers/tree.h"
+
+int btrfs_fail(struct err *err, enum btrfs_util_error e, const char *fmt, ...)
+{
+        int os = errno;
+        char what[200];
+        va_list ap;
+
+        va_start(ap, fmt);
+        (void)vsnprintf(what, sizeof(what), fmt, ap);
+        va_end(ap);
+        if (e == BTRFS_UTIL_ERROR_NO_MEMORY)
+                return err_oom(err);
+        return err_fail(err, ERR_IO, os, "%s", what);
+}
+
+int btrfs_commit(int fd, struct err *err)
+{
+        enum btrfs_util_error e;
+        uint64_t transid;
+
+        e = btrfs_util_start_sync_fd(fd, &transid);
+        if (e == BTRFS_UTIL_OK)
+                e = btrfs_util_wait_sync_fd(fd, transid);
+        return e == BTRFS_UTIL_OK ? 0 : btrfs_fail(err, e, "cannot commit the transaction");
+}
+
+struct btrfs_tree btrfs_tree_make(enum fs_kind kind, fs_id id, fs_id parent)
+{
+        struct btrfs_tree tree = { .info = { .id = id, .parent = parent, .kind = kind } };
+
+        (void)snprintf(tree.name, sizeof(tree.name), "%c%" PRIu64 ".%" PRIu64,
+                       kind == FS_HEAD ? 'h' : 'f', id, parent);
+        return tree;
+}
+
+/* A name is a tree's only when it is exactly what btrfs_tree_make() makes of its numbers. */
+static bool parse(const char *name, struct btrfs_tree *ret_tree)
+{
+        enum fs_kind kind = name[0] == 'h' ? FS_HEAD : FS_FROZEN;
+        unsigned long long id, parent;
+        char *end;
+
+        if (name[0] != 'h' && name[0] != 'f')
+                return false;
+        id = strtoull(name + 1, &end, 10);
+        if (*end != '.')
+                return false;
+        parent = strtoull(end + 1, &end, 10);
+        *ret_tree = btrfs_tree_make(kind, id, parent);
+        return id != 0 && strcmp(ret_tree->name, name) == 0;
+}
+
+static int add_tree(const char *name, void *arg, struct err *err)
+{
+        struct btrfs_trees *trees = arg;
+        struct btrfs_tree tree;
+
+        if (!parse(name, &tree))
+                return 0;
+        if (trees->n == trees->room) {
+                size_t room = trees->room == 0 ? 64 : trees->room * 2;
+                struct btrfs_tree *more = reallocarray(trees->v, room, sizeof(*more));
+
+                if (more == NULL)
+                        return err_oom(err);
+                trees->v = more;
+                trees->room = room;
+        }
+        trees->v[trees->n++] = tree;
+        return 0;
+}
+
+int btrfs_trees_load(struct fs_pool *pool, struct btrfs_trees *trees, struct err *err)
+{
+        return tree_each(pool->trees_fd, add_tree, trees, err);
+}
+
+void btrfs_trees_done(struct btrfs_trees *trees)
+{
+        free(trees->v);
+}
+
+const struct btrfs_tree *btrfs_trees_find(const struct btrfs_trees *trees, fs_id id)
+{
+        for (size_t i = 0; i < trees->n; i++)
+                if (trees->v[i].info.id == id)
+                        return &trees->v[i];
+        return NULL;
+}
+
+int btrfs_tree_get(struct fs_pool *pool, fs_id id, struct btrfs_tree *ret_tree, struct err *err)
+{
+        CLEANUP(btrfs_trees_done) struct btrfs_trees trees = { .n = 0 };
+        const struct btrfs_tree *tree;
+
+        if (btrfs_trees_load(pool, &trees, err) < 0)
+                return -1;
+        tree = btrfs_trees_find(&trees, id);
+        if (tree == NULL)
+                return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
+        *ret_tree = *tree;
+        return 0;
+}
+
+int btrfs_tree_open(struct fs_pool *pool, const struct btrfs_tree *tree, int *ret_fd,
+                    struct err *err)
+{
+        return safepath_open(pool->trees_fd, tree->name, O_RDONLY | O_DIRECTORY, ret_fd, err);
+}
+
+int btrfs_tree_check(struct fs_pool *pool, const struct btrfs_tree *tree, struct err *err)
+{
+        char path[sizeof(BTRFS_TREES) + BTRFS_NAME_MAX];
+        bool shows;
+
+        /* The kernel destroys a subvolume that is mounted and in use without a word. */
+        (void)snprintf(path, sizeof(path), BTRFS_TREES "/%s", tree->name);
+        if (mount_shows(pool->fd, path, &shows, err) < 0)
+                return -1;
+        if (shows)
+                return err_fail(err, ERR_BUSY, 0, "tree %" PRIu64 " is mounted", tree->info.id);
+        return 0;
+}
+
+/* Subvolumes below one, each after the one it is in. */
+struct nested {
+        uint64_t *v;
+        size_t n, room;
+        char name[256]; /* of the last */
+};
+
+static void nested_done(struct nested *nested)
+{
+        free(nested->v);
+}
+
+static int add_nested(const struct btrfs_item *item, void *arg, struct err *err)
+{
+        struct nested *nested = arg;
+        size_t header = sizeof(struct btrfs_root_ref), n;
+
+        if (item->type != BTRFS_ROOT_REF_KEY || item->len < header)
+                return 0;
+        if (nested->n == nested->room) {
+                size_t room = nested->room == 0 ? 16 : nested->room * 2;
+                uint64_t *more = reallocarray(nested->v, room, sizeof(*more));
+
+                if (more == NULL)
+                        return err_oom(err);
+                nested->v = more;
+                nested->room = room;
+        }
+        nested->v[nested->n++] = item->offset;
+        n = item->len - header;
+        (void)snprintf(nested->name, sizeof(nested->name), "%.*s", (int)n, item->data + header);
+        return 0;
+}
+
+static int list_nested(int fd, uint64_t root, struct nested *nested, struct err *err)
+{
+        const struct btrfs_range range = { .tree = BTRFS_ROOT_TREE_OBJECTID,
+                                           .min_objectid = root,
+                                           .max_objectid = root,
+                                           .min_type = BTRFS_ROOT_REF_KEY,
+                                           .max_type = BTRFS_ROOT_REF_KEY,
+                                           .max_offset = UINT64_MAX,
+                                           .buffer_bytes = 4096 };
+
+        return btrfs_search(fd, &range, add_nested, nested, err);
+}
+
+int btrfs_no_nested(int fd, struct err *err)
+{
+        CLEANUP(nested_done) struct nested nested = { .n = 0 };
+        enum btrfs_util_error e;
+        uint64_t root;
+
+        e = btrfs_util_subvolume_id_fd(fd, &root);
+        if (e != BTRFS_UTIL_OK)
+                return btrfs_fail(err, e, "cannot tell the subvolume");
+        if (list_nested(fd, root, &nested, err) < 0)
+                return -1;
+        if (nested.n > 0) {
+                CLEANUP(freep) char *path = NULL;
+
+                e = btrfs_util_subvolume_path_fd(fd, nested.v[nested.n - 1], &path);
+                return err_fail(err, ERR_REFUSED, 0,
+                                "'%s' is a btrfs subvolume inside the site, which a snapshot "
+                                "leaves out: make it a directory or a shared path",
+                                e == BTRFS_UTIL_OK ? path : nested.name);
+        }
+        return 0;
+}
+
+static int destroy_by_id(int fd, uint64_t id, struct err *err)
+{
+        struct btrfs_ioctl_vol_args_v2 args = { .flags = BTRFS_SUBVOL_SPEC_BY_ID, .subvolid = id };
+
+        /* By id (Linux 5.7): the path to it was made by the tenant. */
+        if (ioctl(fd, BTRFS_IOC_SNAP_DESTROY_V2, &args) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot remove the nested subvolume %" PRIu64,
+                                id);
+        return 0;
+}
+
+static int destroy_nested(struct fs_pool *pool, const char *name, struct err *err)
+{
+        CLEANUP(nested_done) struct nested nested = { .n = 0 };
+        CLEANUP(closep) int fd = -1;
+        enum btrfs_util_error e;
+        uint64_t root;
+
+        if (safepath_open(pool->trees_fd, name, O_RDONLY | O_DIRECTORY, &fd, err) < 0)
+                return -1;
+        e = btrfs_util_subvolume_id_fd(fd, &root);
+        if (e != BTRFS_UTIL_OK)
+                return btrfs_fail(err, e, "cannot tell the subvolume");
+        if (list_nested(fd, root, &nested, err) < 0)
+                return -1;
+        for (size_t i = 0; i < nested.n; i++)
+                if (list_nested(fd, nested.v[i], &nested, err) < 0)
+                        return -1;
+        while (nested.n > 0)
+                if (destroy_by_id(fd, nested.v[--nested.n], err) < 0)
+                        return -1;
+        return 0;
+}
+
+int btrfs_destroy(struct fs_pool *pool, const char *name, struct err *err)
+{
+        char partial[BTRFS_NAME_MAX + sizeof(BTRFS_PARTIAL)];
+        enum btrfs_util_error e = btrfs_util_delete_subvolume_fd(pool->trees_fd, name, 0);
+
+        if (e == BTRFS_UTIL_OK || errno == ENOENT)
+                return 0;
+        if (errno != ENOTEMPTY)
+                return btrfs_fail(err, e, "cannot remove the subvolume '%s'", name);
+
+        /* The tenant made subvolumes of their own in it.  They go one by one, so the tree stops
+         * being one first. */
+        (void)snprintf(partial, sizeof(partial), "%s", name);
+        if (strstr(name, BTRFS_PARTIAL) == NULL) {
+                (void)snprintf(partial, sizeof(partial), "%s" BTRFS_PARTIAL, name);
+                if (renameat(pool->trees_fd, name, pool->trees_fd, partial) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot rename '%s'", name);
+        }
+        if (destroy_nested(pool, partial, err) < 0)
+                return err_wrap(err, "removing '%s'", name);
+        e = btrfs_util_delete_subvolume_fd(pool->trees_fd, partial, 0);
+        return e == BTRFS_UTIL_OK ? 0
+                                  : btrfs_fail(err, e, "cannot remove the subvolume '%s'", partial);
+}
+
+static int sweep_one(const char *name, void *arg, struct err *err)
+{
+        size_t n = strlen(name), suffix = strlen(BTRFS_PARTIAL);
+
+        if (n < suffix || strcmp(name + n - suffix, BTRFS_PARTIAL) != 0)
+                return 0;
+        return btrfs_destroy(arg, name, err);
+}
+
+int btrfs_sweep(struct fs_pool *pool, struct err *err)
+{
+        int result;
+
+        /* btrfs_import() holds a shared lock for as long as it has something unfinished. */
+        if (flock(pool->trees_fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? 0
+                                            : err_fail(err, ERR_IO, errno, "cannot lock the pool");
+        result = tree_each(pool->trees_fd, sweep_one, pool, err);
+        (void)flock(pool->trees_fd, LOCK_UN);
+        return result;
+}
