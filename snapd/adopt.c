@@ -41,6 +41,7 @@ static int set_texts(char ***field, size_t *ret_n, const json_t *list, struct er
         texts = calloc(n + 1, sizeof(*texts));
         if (texts == NULL)
                 return err_oom(err);
+        free(*field);
         *field = texts;
         json_array_foreach(list, i, item) {
                 texts[i] = strdup(json_is_string(item) ? json_string_value(item) : "");

@@ -154,13 +154,18 @@ void env_note(struct step_env *env, const char *fmt, ...)
 int env_pool_path(const struct site *site, char **ret_path, struct err *err)
 {
         CLEANUP(freep) char *root = NULL;
+        char nearest[1024];
         int n;
 
         if (site->pool != NULL) {
                 *ret_path = strdup(site->pool);
                 return *ret_path == NULL ? err_oom(err) : 0;
         }
-        root = mnt_get_mountpoint(site->home);
+        /* The home may not be there yet: then what it will be made in. */
+        (void)snprintf(nearest, sizeof(nearest), "%s", site->home);
+        while (access(nearest, F_OK) < 0 && strrchr(nearest, '/') != nearest)
+                *strrchr(nearest, '/') = '\0';
+        root = mnt_get_mountpoint(nearest);
         if (root == NULL)
                 return err_fail(err, ERR_IO, 0, "cannot tell which file system '%s' is on",
                                 site->home);

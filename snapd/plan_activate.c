@@ -27,9 +27,10 @@ static int add_flip(const struct plan_facts *facts, const struct version *to, js
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)from->number, "to",
             (json_int_t)to->number);
-        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:I, s:I}, {s:I, s:s}]}", "set", "number",
-            (json_int_t)to->number, "state", "active", "tree", head, "active_usec", now, "number",
-            (json_int_t)from->number, "state", "kept");
+        /* One version is active at any time, so the one that was goes first. */
+        ADD(step_catalog_commit, "{s:[{s:I, s:s}, {s:I, s:s, s:I, s:I}]}", "set", "number",
+            (json_int_t)from->number, "state", "kept", "number", (json_int_t)to->number, "state",
+            "active", "tree", head, "active_usec", now);
         ADD(step_site_after, "{s:I}", "version", (json_int_t)to->number);
         return 0;
 }

@@ -17,8 +17,9 @@ int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
                     const json_t *request, uid_t by, struct plan_facts *facts, struct err *err)
 {
         *facts = (struct plan_facts){ .verb = verb, .request = request, .by = by };
+        /* A site that is being added has none, and no row. */
         if (catalog_versions(catalog, site, &facts->versions, err) < 0)
-                return -1;
+                return err->code == ERR_NOT_FOUND && strcmp(verb, "add") == 0 ? 0 : -1;
         for (size_t i = 0; i < facts->versions.n; i++)
                 if (facts->versions.items[i].state == VERSION_ACTIVE)
                         facts->active = &facts->versions.items[i];

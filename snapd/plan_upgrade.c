@@ -142,9 +142,9 @@ static int add_rescue(const struct plan_facts *facts, struct plan *plan, const s
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", old, "tree", (json_int_t)names->back,
             "read_only", 0, "database", names->copy);
         ADD(step_fs_switch, "{s:I, s:I}", "from", new, "to", old);
-        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:I, s:s}, {s:I, s:s, s:s, s:b}]}", "set",
-            "number", old, "state", "active", "tree", (json_int_t)names->back, "database",
-            names->copy, "number", new, "state", "kept", "mark", "bad", "why", 1);
+        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
+            "number", new, "state", "kept", "mark", "bad", "why", 1, "number", old, "state",
+            "active", "tree", (json_int_t)names->back, "database", names->copy);
         ADD(step_site_after, "{s:I}", "version", old);
         ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 1);
         if (names->has_db)
