@@ -32,15 +32,17 @@ SNAPD_ROWS = [
     ['step.c', 'journal'],
     ['env'],                        # what a step may use
     ['served'],                     # the paths that are served
-    ['render'],
+    ['render', 'webconf'],
     ['served.c'],
     ['switcher'],
     ['txn'],
     ['steps_*'],
     ['plan'],
+    ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
+    ['plan_facts'],
     ['probe', 'guard'],
     ['request'],
-    ['operation', 'query'],
+    ['operation', 'query', 'boot'],
     ['route', 'api', 'http'],
     ['server'],
     ['main'],
