@@ -112,6 +112,10 @@ int mount_shared_parent(int dir_fd, struct err *err) MUST_CHECK;
  * process is not seen, and neither is a namespace in which no process is. */
 int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err) MUST_CHECK;
 
+/* mount_shows_top(pool_fd, path, ret_shows, err): As mount_shows(), but an overlay counts only when
+ * ${path} is its topmost layer: its upper, or its first lower when it has none. */
+int mount_shows_top(int pool_fd, const char *path, bool *ret_shows, struct err *err) MUST_CHECK;
+
 /* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root, program, an open or
  * a mapped file is in the topmost mount at ${name}, or in what propagation made of it in another
  * namespace; at most ${n} are written. */

@@ -149,6 +149,7 @@ struct place {
         char target[1200]; /* path in our namespace */
         char tag[MOUNT_TAG_MAX];
         const char *path; /* relative to the pool */
+        bool top_only;
         bool shows;
 };
 
@@ -208,29 +209,44 @@ static bool layer_matches(const struct place *place, bool tagged, const char *la
         return path_within(whole, place->target);
 }
 
+/* A single "lowerdir=" joins all layers by colons. */
+static bool any_layer_matches(const struct place *place, bool tagged, const char *value, size_t n)
+{
+        while (n > 0) {
+                const char *colon = memchr(value, ':', n);
+                size_t len = colon == NULL ? n : (size_t)(colon - value);
+
+                if (layer_matches(place, tagged, value, len))
+                        return true;
+                if (colon == NULL || place->top_only)
+                        return false;
+                value += len + 1;
+                n -= len + 1;
+        }
+        return false;
+}
+
 static bool overlay_shows(const struct place *place, struct libmnt_fs *fs)
 {
         const char *source = mnt_fs_get_source(fs);
         bool tagged = source != NULL && strcmp(source, place->tag) == 0;
         char *options = (char *)mnt_fs_get_fs_options(fs), *name, *value;
+        bool first = true, lower = false, upper = false, has_upper = false;
         size_t name_n, value_n;
 
         while (mnt_optstr_next_option(&options, &name, &name_n, &value, &value_n) == 0) {
-                if (value == NULL ||
-                    (strncmp(name, "lowerdir", 8) != 0 && strncmp(name, "upperdir", 8) != 0))
+                if (value == NULL)
                         continue;
-                /* A single "lowerdir=" joins all layers by colons. */
-                while (value_n > 0) {
-                        const char *colon = memchr(value, ':', value_n);
-                        size_t n = colon == NULL ? value_n : (size_t)(colon - value);
-
-                        if (layer_matches(place, tagged, value, n))
-                                return true;
-                        value += colon == NULL ? n : n + 1;
-                        value_n -= colon == NULL ? n : n + 1;
+                if (strncmp(name, "upperdir", 8) == 0) {
+                        has_upper = true;
+                        upper = any_layer_matches(place, tagged, value, value_n);
+                } else if (strncmp(name, "lowerdir", 8) == 0) {
+                        if (first || !place->top_only)
+                                lower |= any_layer_matches(place, tagged, value, value_n);
+                        first = false;
                 }
         }
-        return false;
+        return place->top_only && has_upper ? upper : upper || lower;
 }
 
 static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
@@ -252,14 +268,24 @@ static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
         return 0;
 }
 
-int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err)
+static int shows(int pool_fd, const char *path, bool top_only, bool *ret_shows, struct err *err)
 {
-        struct place place = { 0 };
+        struct place place = { .top_only = top_only };
 
         if (place_make(pool_fd, path, &place, err) < 0 || mount_each_ns(shows_in, &place, err) < 0)
                 return -1;
         *ret_shows = place.shows;
         return 0;
+}
+
+int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err)
+{
+        return shows(pool_fd, path, false, ret_shows, err);
+}
+
+int mount_shows_top(int pool_fd, const char *path, bool *ret_shows, struct err *err)
+{
+        return shows(pool_fd, path, true, ret_shows, err);
 }
 
 int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *err)
