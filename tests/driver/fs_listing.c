@@ -70,6 +70,8 @@ static void add_xattrs(struct lines *lines, int dir_fd, const char *name, const 
         }
 }
 
+/* The name under which an inode was met first; NULL: now is the first time.  A link from outside
+ * the tree is nobody's business, so the count of links alone says nothing. */
 static const char *first_name(struct lines *lines, ino_t inode, const char *path)
 {
         for (size_t i = 0; i < lines->n_seen; i++)
@@ -79,7 +81,7 @@ static const char *first_name(struct lines *lines, ino_t inode, const char *path
                 test_fail(__FILE__, __LINE__, "too many hard links to be listed");
         lines->seen[lines->n_seen].inode = inode;
         lines->seen[lines->n_seen++].path = strdup(path);
-        return path;
+        return NULL;
 }
 
 static void add_entry(struct lines *lines, int dir_fd, const char *name, const char *path)
@@ -107,8 +109,11 @@ static void add_entry(struct lines *lines, int dir_fd, const char *name, const c
                        S_ISDIR(st.st_mode) ? 0 : (long long)st.st_size, sum, target);
         add_line(lines, path, line);
         if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
-                (void)snprintf(line, sizeof(line), " is %s", first_name(lines, st.st_ino, path));
-                add_line(lines, path, line);
+                const char *first = first_name(lines, st.st_ino, path);
+
+                (void)snprintf(line, sizeof(line), " is %s", first == NULL ? "" : first);
+                if (first != NULL)
+                        add_line(lines, path, line);
         }
         add_xattrs(lines, dir_fd, name, path);
 }
