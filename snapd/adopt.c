@@ -83,7 +83,8 @@ static int set_rules(struct site *site, const json_t *list, struct err *err)
 int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret_site,
                struct err *err)
 {
-        static const char *const texts[] = { "home", "owner", "docroot", "driver", "pool" };
+        static const char *const texts[] = { "home", "owner", "docroot", "driver", "pool",
+                                             "switcher" };
         CLEANUP(site_freep) struct site *site = NULL;
         const char *name = json_get_string(request, "name");
         const json_t *database = json_object_get(request, "database");
@@ -96,7 +97,7 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
         if (site_new(name, &site, err) < 0)
                 return -1;
         char **const fields[] = { &site->home, &site->owner, &site->docroot, &site->driver,
-                                  &site->pool };
+                                  &site->pool, &site->switcher };
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 if (set_text(fields[i], request, texts[i], err) < 0)
                         return -1;

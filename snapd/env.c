@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
+#include "snapd/ballast.h"
 #include "snapd/env.h"
 
 const struct fs_driver *const env_drivers[] = {
@@ -149,6 +150,17 @@ void env_note(struct step_env *env, const char *fmt, ...)
         (void)vdprintf(fd, fmt, ap);
         va_end(ap);
         (void)dprintf(fd, "\n");
+}
+
+bool env_make_room(struct step_env *env)
+{
+        bool made = ballast_drop(env->dirs->state_fd);
+        struct err err;
+        int home_fd;
+
+        if (env->site != NULL && env_home(env, &home_fd, &err) == 0)
+                made |= ballast_drop(home_fd);
+        return made;
 }
 
 int env_pool_path(const struct site *site, char **ret_path, struct err *err)

@@ -54,6 +54,10 @@ int env_output(struct step_env *env, int *ret_fd, struct err *err) MUST_CHECK;
 /* env_note(env, fmt, ...): A line for the person who follows the operation, into its output. */
 void env_note(struct step_env *env, const char *fmt, ...) PRINTF(2, 3);
 
+/* env_make_room(env): Give up the ballast of the state directory and of HOME; true when there was
+ * any, so that what failed for want of room can be tried again. */
+bool env_make_room(struct step_env *env);
+
 /* env_drivers, env_databases: NULL-terminated, in order of preference. */
 extern const struct fs_driver *const env_drivers[];
 extern const struct db_driver *const env_databases[];

@@ -55,6 +55,8 @@ static int add_take(const struct step_env *env, const struct plan_facts *facts, 
                 ADD(step_fs_import, "{s:s, s:I}", "docroot", docroot, "head", head);
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", docroot, "head", head);
+        if (facts->moves)
+                ADD(step_fs_stubs, "{s:I, s:s}", "head", head, "database", database);
         return 0;
 }
 

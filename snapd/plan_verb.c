@@ -7,18 +7,19 @@
 
 #define COMMON_MEMBERS "verb:s reason:s dry_run:b "
 
+/* name, planner, urgent, targets, what an owner needs, members */
 static const struct plan_verb verbs[] = {
-        { "upgrade", plan_upgrade, false, MAY_UPGRADE, "label:s command:l timeout_sec:n " },
-        { "activate", plan_activate, true, MAY_ACTIVATE, "version:n " },
-        { "rollback", plan_activate, true, MAY_ACTIVATE, "" },
-        { "forward", plan_activate, true, MAY_ACTIVATE, "" },
-        { "mount", plan_mount, true, MAY_MOUNT, "version:n " },
-        { "umount", plan_umount, true, MAY_MOUNT, "version:n " },
-        { "prune", plan_prune, false, MAY_PRUNE, "versions:v keep:n " },
-        { "remove", plan_remove_site, false, 0, "" },
-        { "add", plan_add_site, false, 0,
+        { "upgrade", plan_upgrade, false, false, MAY_UPGRADE, "label:s command:l timeout_sec:n " },
+        { "activate", plan_activate, true, true, MAY_ACTIVATE, "version:n " },
+        { "rollback", plan_activate, true, true, MAY_ACTIVATE, "" },
+        { "forward", plan_activate, true, true, MAY_ACTIVATE, "" },
+        { "mount", plan_mount, false, true, MAY_MOUNT, "version:n " },
+        { "umount", plan_umount, true, true, MAY_MOUNT, "version:n " },
+        { "prune", plan_prune, true, false, MAY_PRUNE, "versions:v keep:n " },
+        { "remove", plan_remove_site, false, false, 0, "" },
+        { "add", plan_add_site, false, false, 0,
           "name:s home:s owner:s docroot:s driver:s pool:s shared:l database:o config:o "
-          "command:l " },
+          "command:l switcher:s " },
 };
 
 const struct plan_verb *plan_verb_by_name(const char *name)

@@ -12,6 +12,7 @@
 struct plan_verb {
         const char *name;
         plan_function plan;
+        bool urgent;          /* may use the ballast: it goes back, or makes room */
         bool targets;         /* plan_target() says which version is meant */
         enum site_may may;    /* what an owner must be allowed; 0: administrators only */
         const char *members;  /* of the request beside verb, reason and dry_run: "name:type " with

@@ -5,6 +5,7 @@
 
 #include "common/json.h"
 #include "snapd/adopt.h"
+#include "snapd/ballast.h"
 #include "snapd/plan_verb.h"
 #include "snapd/request.h"
 
@@ -84,8 +85,16 @@ int request_check(const struct dirs *dirs, struct catalog *catalog, const char *
 int request_submit(const struct dirs *dirs, struct catalog *catalog, const char *site,
                    const json_t *request, uid_t by, op_id *ret_id, struct err *err)
 {
+        const char *verb = json_get_string(request, "verb");
+        int ret;
+
         if (request_check(dirs, catalog, site, request, err) < 0)
                 return -1;
-        return journal_queue(catalog, site, json_get_string(request, "verb"), request, by, ret_id,
-                             err);
+        ret = journal_queue(catalog, site, verb, request, by, ret_id, err);
+
+        /* On a full disk there is room left for going back, and for making room. */
+        if (ret < 0 && err->code == ERR_NO_SPACE && plan_verb_by_name(verb)->urgent &&
+            ballast_drop(dirs->state_fd))
+                ret = journal_queue(catalog, site, verb, request, by, ret_id, err);
+        return ret;
 }

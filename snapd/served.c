@@ -127,26 +127,28 @@ static void forget(struct step_env *env, const char *name)
                 (void)unlinkat(dir_fd, name, 0);
 }
 
-static bool database_is_nested(const struct site *site, const struct view *view)
+static bool database_is_nested(const struct site *site, const char *database)
 {
-        return view->database[0] != '\0' && site->database.path != NULL &&
+        return database[0] != '\0' && site->database.path != NULL &&
                site->database.path[0] != '/';
 }
 
-/* Where things are nested the tree must have a directory. */
-static int make_stubs(struct step_env *env, const struct view *view, struct err *err)
+int served_stubs(struct step_env *env, fs_id head, const char *database, struct err *err)
 {
         const struct site *site = env->site;
         CLEANUP(freep) const char **paths = calloc(site->n_shared + 1, sizeof(*paths));
+        struct fs_pool *pool;
         size_t n = 0;
 
         if (paths == NULL)
                 return err_oom(err);
+        if (env_pool(env, &pool, err) < 0)
+                return -1;
         for (; n < site->n_shared; n++)
                 paths[n] = site->shared[n];
-        if (database_is_nested(site, view))
+        if (database_is_nested(site, database))
                 paths[n++] = site->database.path;
-        return n == 0 ? 0 : env->fs->stubs(env->pool, view->tree, paths, n, err);
+        return n == 0 ? 0 : env->fs->stubs(pool, head, paths, n, err);
 }
 
 static int nest_from(int root_fd, const char *source, int mount_fd, const char *target,
@@ -173,7 +175,7 @@ static int nest_all(struct step_env *env, const struct view *view, int mount_fd,
                 if (nest_from(home_fd, source, mount_fd, site->shared[i], flags, err) < 0)
                         return -1;
         }
-        if (!database_is_nested(site, view))
+        if (!database_is_nested(site, view->database))
                 return 0;
         (void)snprintf(source, sizeof(source), "db/%s", view->database);
         return nest_from(home_fd, source, mount_fd, site->database.path, flags, err);
@@ -190,7 +192,7 @@ static int build(struct step_env *env, const struct view *view, int *ret_mount_f
                 return mount_build(view->plain_fd, &plain, ret_mount_fd, err);
         if (env_pool(env, &pool, err) < 0)
                 return -1;
-        if (!view->read_only && make_stubs(env, view, err) < 0)
+        if (!view->read_only && served_stubs(env, view->tree, view->database, err) < 0)
                 return -1;
         if (env->fs->mounts(pool, view->tree, view->read_only, &spec, err) < 0)
                 return -1;

@@ -29,6 +29,11 @@ struct view {
  * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing. */
 int served_show(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
 
+/* served_stubs(env, head, database, err): Make the directories in ${head} onto which shared ones
+ * are bound; served_show() does it for what it shows. */
+int served_stubs(struct step_env *env, fs_id head, const char *database,
+                 struct err *err) MUST_CHECK;
+
 /* served_shows(env, view): Does versions/N show exactly this? */
 bool served_shows(struct step_env *env, const struct view *view);
 

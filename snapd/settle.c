@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "snapd/ballast.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
 #include "snapd/settle.h"
@@ -141,7 +142,12 @@ void settle_tidy(struct step_env *env)
         struct version_list versions = { 0 };
         struct fs_pool *pool;
         struct err err;
+        int home_fd;
 
+        /* Ballast that cannot be laid is missed on a full disk only; nothing fails for it now. */
+        if (ballast_lay(env->dirs->state_fd, &err) < 0 || env_home(env, &home_fd, &err) < 0 ||
+            ballast_lay(home_fd, &err) < 0)
+                env_note(env, "warning: no room is kept for a rollback: %s", err.msg);
         if (env_pool(env, &pool, &err) < 0)
                 return;
         if (env->fs->tidy != NULL && !somebody_waits(env))

@@ -13,6 +13,7 @@
 #include "snapd/args.h"
 #include "snapd/env.h"
 #include "snapd/exchange.h"
+#include "snapd/served.h"
 #include "snapd/steps.h"
 
 /*
@@ -265,6 +266,25 @@ const struct step_kind step_docroot_take = {
         .run = docroot_take_run,
         .undo = docroot_take_undo,
         .describe = docroot_take_describe,
+};
+
+/* fs.stubs {head, database}: what adoption left as links in the tree becomes the directories that
+ * shared ones are bound onto, for every later sight of it. */
+static int stubs_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        return served_stubs(env, json_get_u64(args, "head"), arg_text(args, "database"), err);
+}
+
+static void stubs_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "make places for shared directories in tree %" PRIu64,
+                       json_get_u64(args, "head"));
+}
+
+const struct step_kind step_fs_stubs = {
+        .name = "fs.stubs",
+        .run = stubs_run,
+        .describe = stubs_describe,
 };
 
 static void docroot_give_describe(const json_t *args, char *buf, size_t size)

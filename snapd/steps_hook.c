@@ -74,7 +74,7 @@ static int hook_run(struct step_env *env, const json_t *args, struct err *err)
                 return -1;
         command.cwd_fd = cwd_fd;
         if (worker_run(WORKER_HOOK, &command, err) < 0)
-                return err_wrap(err, "'%s'", argv[0]);
+                return err_wrap(err, "the upgrade command failed");
         return 0;
 }
 

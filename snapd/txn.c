@@ -50,7 +50,7 @@ static int run_step(struct txn *txn, size_t i, struct err *err)
                 return -1;
         fault_point("", kind->name, "before");
         if (kind->run(txn->env, step->args, err) < 0)
-                return err_wrap(err, "%s", kind->name);
+                return -1;
         fault_point("", kind->name, "after");
         if (mark(txn, i, STEP_DONE, err) < 0)
                 return -1;
@@ -58,17 +58,37 @@ static int run_step(struct txn *txn, size_t i, struct err *err)
         return 0;
 }
 
+/* What must not fail may use the room that was kept for it; everything else is waited out. */
+static void before_next_try(struct txn *txn, const struct err *why, unsigned *msec)
+{
+        if (why->code == ERR_NO_SPACE && env_make_room(txn->env))
+                return;
+        pause_msec(*msec);
+        *msec *= 2;
+}
+
 /* From the pivot on only the system can refuse, and it is asked again. */
 static int run_step_patiently(struct txn *txn, size_t i, struct err *err)
 {
         unsigned msec = FIRST_PAUSE_MSEC;
 
-        for (unsigned tries = 0; tries < TRIES; tries++, msec *= 2) {
+        for (unsigned tries = 0; tries < TRIES; tries++) {
                 if (run_step(txn, i, err) == 0)
                         return 0;
-                pause_msec(msec);
+                before_next_try(txn, err, &msec);
         }
         return -1;
+}
+
+static int undo_once(struct txn *txn, size_t i, const struct step_kind *kind, struct err *err)
+{
+        if (mark(txn, i, STEP_UNDOING, err) < 0)
+                return -1;
+        fault_point("undo-", kind->name, "before");
+        if (kind->undo != NULL && kind->undo(txn->env, txn->op->steps[i].args, err) < 0)
+                return -1;
+        fault_point("undo-", kind->name, "after");
+        return mark(txn, i, STEP_UNDONE, err);
 }
 
 static int undo_step(struct txn *txn, size_t i, struct err *err)
@@ -80,21 +100,28 @@ static int undo_step(struct txn *txn, size_t i, struct err *err)
 
         txn->env->part = step->part;
         txn->env->step = step->n;
-        if (mark(txn, i, STEP_UNDOING, err) < 0)
-                return -1;
-        fault_point("undo-", kind->name, "before");
-        for (unsigned tries = 0; ret < 0 && tries < TRIES; tries++, msec *= 2) {
-                ret = kind->undo == NULL ? 0 : kind->undo(txn->env, step->args, err);
+        for (unsigned tries = 0; ret < 0 && tries < TRIES; tries++) {
+                ret = undo_once(txn, i, kind, err);
                 if (ret < 0)
-                        pause_msec(msec);
+                        before_next_try(txn, err, &msec);
         }
         if (ret < 0)
                 return err_wrap(err, "taking back %s", kind->name);
-        fault_point("undo-", kind->name, "after");
-        if (mark(txn, i, STEP_UNDONE, err) < 0)
-                return -1;
         fault_point("undo-", kind->name, "marked");
         return 0;
+}
+
+/* The journal itself is on a disk that can be full. */
+static int move_state(struct txn *txn, enum op_state state, const struct err *cause,
+                      struct err *err)
+{
+        struct catalog *catalog = txn->env->catalog;
+
+        if (journal_state(catalog, txn->op->id, state, cause, err) == 0)
+                return 0;
+        if (err->code != ERR_NO_SPACE || !env_make_room(txn->env))
+                return -1;
+        return journal_state(catalog, txn->op->id, state, cause, err);
 }
 
 /* Neither forward nor back: the site keeps serving what it serves, nothing is deleted, and
@@ -106,7 +133,7 @@ static int hold_site(struct txn *txn, const struct err *cause, struct err *err)
         (void)err_wrap(&held, "'%s' is held: operation %" PRIu64 " could not be finished",
                        txn->op->site, txn->op->id);
         held.code = ERR_HELD;
-        if (journal_state(txn->env->catalog, txn->op->id, OP_HELD, &held, &why) < 0)
+        if (move_state(txn, OP_HELD, &held, &why) < 0)
                 (void)err_wrap(&held, "%s; and the journal could not be written", why.msg);
         *err = held;
         return -1;
@@ -116,7 +143,7 @@ static int take_back(struct txn *txn, const struct err *cause, struct err *err)
 {
         struct err why = { 0 };
 
-        if (journal_state(txn->env->catalog, txn->op->id, OP_UNDOING, cause, &why) < 0)
+        if (move_state(txn, OP_UNDOING, cause, &why) < 0)
                 return hold_site(txn, &why, err);
         for (size_t i = txn->first_rescue; i-- > 0;) {
                 enum step_mark m = txn->op->steps[i].mark;
@@ -124,7 +151,7 @@ static int take_back(struct txn *txn, const struct err *cause, struct err *err)
                 if (m != STEP_PLANNED && m != STEP_UNDONE && undo_step(txn, i, &why) < 0)
                         return hold_site(txn, &why, err);
         }
-        if (journal_state(txn->env->catalog, txn->op->id, OP_FAILED, cause, &why) < 0)
+        if (move_state(txn, OP_FAILED, cause, &why) < 0)
                 return hold_site(txn, &why, err);
         *err = *cause;
         return -1;
@@ -148,14 +175,14 @@ static int rescue(struct txn *txn, const struct err *cause, struct err *err)
 {
         struct err why = { 0 };
 
-        if (journal_state(txn->env->catalog, txn->op->id, OP_RESCUING, cause, &why) < 0)
+        if (move_state(txn, OP_RESCUING, cause, &why) < 0)
                 return hold_site(txn, &why, err);
         if (refresh(txn, txn->first_rescue, txn->op->n_steps, &why) < 0)
                 return hold_site(txn, &why, err);
         for (size_t i = txn->first_rescue; i < txn->op->n_steps; i++)
                 if (txn->op->steps[i].mark != STEP_DONE && run_step_patiently(txn, i, &why) < 0)
                         return hold_site(txn, &why, err);
-        if (journal_state(txn->env->catalog, txn->op->id, OP_ROLLED_BACK, cause, &why) < 0)
+        if (move_state(txn, OP_ROLLED_BACK, cause, &why) < 0)
                 return hold_site(txn, &why, err);
         *err = *cause;
         err->code = ERR_ROLLED_BACK;
@@ -199,12 +226,16 @@ static int forward(struct txn *txn, struct err *err)
                         (void)err_fail(&why, ERR_REFUSED, 0, "stopped as asked");
                         return take_back(txn, &why, err);
                 }
-                ret = i > txn->pivot && !kind->once ? run_step_patiently(txn, i, &why)
-                                                    : run_step(txn, i, &why);
+                ret = i > txn->pivot && !kind->once ? run_step_patiently(txn, i, &why) :
+                                                      run_step(txn, i, &why);
+                /* Going to another version must work on a full disk; an upgrade need not. */
+                if (ret < 0 && why.code == ERR_NO_SPACE && !has_rescue(txn) &&
+                    env_make_room(txn->env))
+                        ret = run_step(txn, i, &why);
                 if (ret < 0)
                         return fail_at(txn, i, &why, err);
         }
-        if (journal_state(txn->env->catalog, txn->op->id, OP_DONE, NULL, &why) < 0)
+        if (move_state(txn, OP_DONE, NULL, &why) < 0)
                 return hold_site(txn, &why, err);
         return 0;
 }
