@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "snapd/routes_call.h"
+#include "snapd/view.h"
+
+#define REASON_MAX 1000
+
+/* What is left where the trees are; null when it cannot be told. */
+static json_t *free_bytes(const char *pool)
+{
+        struct statvfs fs;
+
+        if (statvfs(pool, &fs) < 0)
+                return json_null();
+        return json_integer((json_int_t)(fs.f_bavail * fs.f_frsize));
+}
+
+static json_t *versions_array(const struct version_list *list, const char *home)
+{
+        const struct version *last_good = version_last_good(list);
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < list->n; i++) {
+                json_t *view = view_version(&list->items[i], home,
+                                            last_good == NULL ? 0 : last_good->number);
+
+                if (json_array_append_new(array, view) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        }
+        return array;
+}
+
+int route_versions(struct api *api, const struct call *call, const struct target *target,
+                   struct answer *answer, struct err *err)
+{
+        struct catalog_site catalog;
+        struct version_list list;
+        json_t *json;
+
+        (void)call;
+        if (catalog_site(api->catalog, target->name, &catalog, err) < 0)
+                return -1;
+        if (catalog_versions(api->catalog, target->name, &list, err) < 0) {
+                catalog_site_done(&catalog);
+                return -1;
+        }
+        json = json_pack("{s:s, s:o, s:o}", "site", target->name, "free_bytes",
+                         free_bytes(catalog.pool), "versions",
+                         versions_array(&list,
+                                        target->site == NULL ? NULL : target->site->home));
+        version_list_done(&list);
+        catalog_site_done(&catalog);
+        return answer_json(answer, 200, json, err);
+}
+
+int route_version(struct api *api, const struct call *call, const struct target *target,
+                  struct answer *answer, struct err *err)
+{
+        struct catalog_site catalog;
+        struct version version;
+        json_t *json;
+
+        (void)call;
+        if (catalog_site(api->catalog, target->name, &catalog, err) < 0)
+                return -1;
+        if (catalog_version(api->catalog, target->name, target->version, &version, err) < 0) {
+                catalog_site_done(&catalog);
+                return -1;
+        }
+        json = view_version(&version, target->site == NULL ? NULL : target->site->home,
+                            catalog.last_good);
+        version_done(&version);
+        catalog_site_done(&catalog);
+        return answer_json(answer, 200, json, err);
+}
+
+/* What a PATCH asks for; NULL and -1: not asked. */
+struct change {
+        int pinned;
+        int mark;
+        const char *reason;
+};
+
+static int change_member(const char *key, const json_t *value, struct change *change,
+                         struct err *err)
+{
+        const char *text = json_string_value(value);
+
+        if (strcmp(key, "pinned") == 0 && json_is_boolean(value)) {
+                change->pinned = json_is_true(value);
+                return 0;
+        }
+        if (strcmp(key, "reason") == 0 && text != NULL && strlen(text) <= REASON_MAX) {
+                change->reason = text;
+                return 0;
+        }
+        for (int mark = MARK_NONE; strcmp(key, "mark") == 0 && text != NULL && mark <= MARK_BAD;
+             mark++)
+                if (strcmp(text, version_mark_name((enum version_mark)mark)) == 0) {
+                        change->mark = mark;
+                        return 0;
+                }
+        return err_fail(err, ERR_INVALID, 0, "the member '%.40s' is unknown or has no such value",
+                        key);
+}
+
+static int change_read(const json_t *body, struct change *change, struct err *err)
+{
+        const char *key;
+        json_t *value;
+
+        *change = (struct change){ .pinned = -1, .mark = -1 };
+        json_object_foreach((json_t *)body, key, value)
+                if (change_member(key, value, change, err) < 0)
+                        return -1;
+        if (change->pinned < 0 && change->mark < 0)
+                return err_fail(err, ERR_INVALID, 0, "neither 'pinned' nor 'mark' is given");
+        if (change->reason != NULL && change->mark < 0)
+                return err_fail(err, ERR_INVALID, 0, "a 'reason' belongs to a 'mark'");
+        return 0;
+}
+
+static int change_make(struct catalog *catalog, const char *site, uint64_t number,
+                       const struct change *change, struct err *err)
+{
+        CLEANUP(freep) char *reason = NULL;
+        struct version version;
+        int r;
+
+        if (catalog_version(catalog, site, number, &version, err) < 0)
+                return -1;
+        if (change->pinned >= 0)
+                version.pinned = change->pinned;
+        if (change->mark >= 0) {
+                reason = strdup(change->reason == NULL ? "" : change->reason);
+                if (reason == NULL) {
+                        version_done(&version);
+                        return err_oom(err);
+                }
+                version.mark = (enum version_mark)change->mark;
+                free(version.mark_reason);
+                version.mark_reason = STEAL(reason);
+        }
+        r = catalog_put_version(catalog, site, &version, err);
+        version_done(&version);
+        return r;
+}
+
+int route_version_change(struct api *api, const struct call *call, const struct target *target,
+                         struct answer *answer, struct err *err)
+{
+        struct change change;
+
+        if (change_read(call->body, &change, err) < 0 || catalog_begin(api->catalog, err) < 0)
+                return -1;
+        if (change_make(api->catalog, target->name, target->version, &change, err) < 0 ||
+            catalog_commit(api->catalog, err) < 0) {
+                catalog_rollback(api->catalog);
+                return -1;
+        }
+        return route_version(api, call, target, answer, err);
+}
+
+int route_diff(struct api *api, const struct call *call, const struct target *target,
+               struct answer *answer, struct err *err)
+{
+        uint64_t from, to;
+
+        (void)api;
+        if (call_arg_number(call, "from", 0, &from, err) < 0 ||
+            call_arg_number(call, "to", 0, &to, err) < 0)
+                return -1;
+        if (from == 0 || to == 0)
+                return err_fail(err, ERR_INVALID, 0, "'from' and 'to' are versions");
+        return answer_ask(answer,
+                          json_pack("{s:s, s:s, s:I, s:I}", "query", "diff", "site", target->name,
+                                    "from", (json_int_t)from, "to", (json_int_t)to),
+                          err);
+}
