@@ -31,7 +31,7 @@ static int program_exec(const struct job *job, int output_fd, struct err *err)
 {
         const struct worker_command *command = job->command;
         CLEANUP(closep) int cwd_fd = -1;
-        int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        int null_fd = openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
 
         /* Away from 0 to 2 first, whatever numbers the caller's descriptors have. */
         cwd_fd = fcntl(command->cwd_fd, F_DUPFD_CLOEXEC, 3);

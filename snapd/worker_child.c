@@ -21,7 +21,7 @@ void worker_child_tell(int fd, const struct worker_report *report)
 
 int worker_child_null(struct err *err)
 {
-        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open '/dev/null'");

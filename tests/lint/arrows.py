@@ -43,7 +43,11 @@ SNAPD_ROWS = [
     ['probe', 'guard'],
     ['request'],
     ['operation', 'query', 'boot'],
-    ['route', 'api', 'http'],
+    ['auth', 'sitecache', 'view', 'process'],
+    ['spawner', 'question'],        # processes that the daemon starts
+    ['routes'],                     # who may ask what, and what answers
+    ['dialog'],                     # one request over HTTP
+    ['http'],
     ['server'],
     ['main'],
 ]

@@ -391,7 +391,7 @@ TEST(after_is_root_sees_the_host_and_its_service_stays)
         ASSERT_OK(worker_run(WORKER_AFTER, &command, &err));
         text = output();
         ASSERT(strncmp(text, "0\n", 2) == 0);
-        stays = atoi(text + 2);
+        stays = (pid_t)strtol(text + 2, NULL, 10);
         ASSERT(stays > 1 && kill(stays, SIGKILL) == 0);
 }
 
