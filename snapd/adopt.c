@@ -140,7 +140,9 @@ static int check_directory(const char *path, dev_t device, const char *what, str
             safepath_open(parent_fd, name, O_PATH | O_DIRECTORY, &fd, err) < 0)
                 return err_wrap(err, "the %s '%s' cannot be taken over; nothing was changed", what,
                                 path);
-        if (fstat(fd, &st) < 0)
+        /* The directory that holds it is asked: a btrfs subvolume has a device number of its own, and
+         * can be renamed like a directory. */
+        if (fstat(parent_fd, &st) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
         if (st.st_dev != device)
                 return err_fail(err, ERR_REFUSED, 0,

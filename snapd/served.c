@@ -235,10 +235,24 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
                                 env->site->home, name);
         if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
-        if (clear_place(versions_fd, name, view->read_only, err) < 0 ||
+        if ((!view->live && clear_place(versions_fd, name, view->read_only, err) < 0) ||
             mount_attach(mount_fd, versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         return remember(env, view, versions_fd, err);
+}
+
+int served_unlay(struct step_env *env, const struct view *view, struct err *err)
+{
+        CLEANUP(closep) int versions_fd = -1;
+        char name[NAME_LEN];
+
+        if (!served_shows(env, view))
+                return 0;
+        number_name(view->version, name);
+        if (served_versions_fd(env, &versions_fd, err) < 0)
+                return -1;
+        forget(env, name);
+        return mount_drop(versions_fd, name, err);
 }
 
 int served_hide(struct step_env *env, uint64_t version, struct err *err)

@@ -20,6 +20,7 @@ struct view {
         uint64_t version;
         fs_id tree;
         bool read_only;
+        bool live;            /* it is being served: laid over what is there, without a gap */
         const char *database; /* "" for none */
         int plain_fd;         /* -1; or this directory instead of the tree, without shared
                                * directories: it is being adopted and carries links to them */
@@ -36,6 +37,9 @@ int served_stubs(struct step_env *env, fs_id head, const char *database,
 
 /* served_shows(env, view): Does versions/N show exactly this? */
 bool served_shows(struct step_env *env, const struct view *view);
+
+/* served_unlay(env, view, err): Take ${view}, which was laid over what was there, away again. */
+int served_unlay(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
 
 /* served_hide(env, version, err): Unmount everything at versions/N and remove the directory.
  * ERR_BUSY: a process is in it; all is as it was. */

@@ -19,13 +19,14 @@ static struct view view_from(const json_t *args)
                 .version = json_get_u64(args, "version"),
                 .tree = json_get_u64(args, "tree"),
                 .read_only = json_get_bool(args, "read_only"),
+                .live = json_get_bool(args, "live"),
                 .database = arg_text(args, "database"),
                 .plain_fd = -1,
         };
 }
 
-/* fs.mount {version, tree, read_only, database, plain?}: plain is an absolute directory that is
- * being adopted and is shown as it is. */
+/* fs.mount {version, tree, read_only, database, plain?, live?, before?}: plain is an absolute
+ * directory that is being adopted and is shown as it is; before is what undo shows again. */
 static int mount_run(struct step_env *env, const json_t *args, struct err *err)
 {
         CLEANUP(closep) int parent_fd = -1, plain_fd = -1;
@@ -50,8 +51,10 @@ static int mount_run(struct step_env *env, const json_t *args, struct err *err)
 static int mount_undo(struct step_env *env, const json_t *args, struct err *err)
 {
         const json_t *before = json_object_get(args, "before");
-        struct view view;
+        struct view view = view_from(args);
 
+        if (view.live)
+                return served_unlay(env, &view, err);
         if (before != NULL) {
                 view = view_from(before);
                 if (served_show(env, &view, err) == 0)
