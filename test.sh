@@ -14,13 +14,13 @@ set -u
 cd "$(dirname "$(readlink -f "$0")")" || exit 1
 . tests/lib/install.sh
 
-build=build-test
+build="build-test"
 setup=(-Dwerror=true -Dfault=true)
 run=()
 case ${1:-} in
 --sanitize)
-        build=build-sanitize
-        setup+=(-Db_sanitize=address,undefined -Db_lundef=false)
+        build="build-sanitize"
+        setup+=('-Db_sanitize=address,undefined' -Db_lundef=false)
         # A path that errors out of a forked child leaks by design; tests look at parents only.
         export ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1
         export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
