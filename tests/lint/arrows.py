@@ -22,7 +22,8 @@ FOLDERS = {
 }
 
 SNAPD_ROWS = [
-    ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox'],    # know nothing
+    ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox',
+     'ballast'],                    # know nothing
     ['role'],                       # what a worker may
     ['worker'],                     # how a process is started for someone
     ['site'],
