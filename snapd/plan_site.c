@@ -107,6 +107,7 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
                         return -1;
                 db_copy_name(env->site->name, serial, database);
         }
+        ADD(step_fs_survey, "{s:s}", "docroot", env->site->docroot);
         ADD(step_site_dirs, "{s:s}", "pool", facts->pool);
         ADD(step_site_register, "{s:s, s:s}", "driver", facts->driver->name, "pool", facts->pool);
         if (add_shares(env, database, plan, &step_share_out, err) < 0 ||
@@ -167,7 +168,7 @@ static int add_give(const struct step_env *env, const struct plan_facts *facts, 
         }
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_give, "{s:s, s:I, s:b}", "docroot", env->site->docroot, "head", tree + 1,
-            "slot", 1);
+            "give", 1);
         ADD(step_site_after, "{s:I}", "version", (json_int_t)active->number);
         return 0;
 }

@@ -16,6 +16,7 @@ static const struct step_kind *const kinds[] = {
         &step_fs_retire,    &step_fs_switch,     &step_db_hold,         &step_db_release,
         &step_db_copy,      &step_db_verify,     &step_db_writable,     &step_db_drop,
         &step_hook_run,     &step_catalog_commit, &step_fs_stubs,
+        &step_fs_survey,
 };
 
 const struct step_kind *step_kind_by_name(const char *name)

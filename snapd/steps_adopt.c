@@ -212,7 +212,8 @@ const struct step_kind step_fs_import = {
         .describe = import_describe,
 };
 
-/* Where the docroot's directory goes: into the pool, or, when the tree is a copy, beside it. */
+/* Where the docroot's directory goes to and comes from: the pool, or, with a driver that copies,
+ * the home. */
 static int taken_place(struct step_env *env, const json_t *args, int *ret_fd,
                        char name[static NAME_MAX + 1], struct err *err)
 {
@@ -221,12 +222,13 @@ static int taken_place(struct step_env *env, const json_t *args, int *ret_fd,
 
         if (env_pool(env, &pool, err) < 0)
                 return -1;
-        if ((env->fs->features & FS_IMPORT_MOVES) != 0 || json_get_bool(args, "slot"))
+        if ((env->fs->features & FS_IMPORT_MOVES) != 0)
                 return env->fs->slot(pool, json_get_u64(args, "head"), ret_fd, name, err);
         if (env_home(env, &home_fd, err) < 0 ||
             safepath_open(home_fd, "", O_RDONLY | O_DIRECTORY, ret_fd, err) < 0)
                 return -1;
-        (void)snprintf(name, NAME_MAX + 1, "adopted-docroot");
+        (void)snprintf(name, NAME_MAX + 1, "%s",
+                       json_get_bool(args, "give") ? "given-docroot" : "adopted-docroot");
         return 0;
 }
 
@@ -292,65 +294,10 @@ static void docroot_give_describe(const json_t *args, char *buf, size_t size)
         (void)snprintf(buf, size, "make '%s' a plain directory again", arg_text(args, "docroot"));
 }
 
-/* docroot.give {docroot, head, slot: true} */
+/* docroot.give {docroot, head, give: true} */
 const struct step_kind step_docroot_give = {
         .name = "docroot.give",
         .run = docroot_take_undo,
         .undo = docroot_take_run,
         .describe = docroot_give_describe,
-};
-
-/* In a tree that leaves the pool, what was shared is a link until it is moved back. */
-static int put_link(int slot_fd, const char *path, const char *target, struct err *err)
-{
-        CLEANUP(closep) int parent_fd = -1;
-        struct place place;
-
-        if (safepath_open_parent(slot_fd, path, &parent_fd, &place.name, err) < 0)
-                return -1;
-        place.dir_fd = parent_fd;
-        if (exchange_is_link(place, target))
-                return 0;
-        if (unlinkat(parent_fd, place.name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-                return err_fail(err, ERR_IO, errno, "'%s' is not the empty directory that it was",
-                                path);
-        if (symlinkat(target, parent_fd, place.name) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot make a link at '%s'", path);
-        return 0;
-}
-
-/* fs.flatten {head, links: [{path, to}]} */
-static int flatten_run(struct step_env *env, const json_t *args, struct err *err)
-{
-        CLEANUP(closep) int dir_fd = -1, slot_fd = -1;
-        char name[NAME_MAX + 1], target[PATH_MAX];
-        struct fs_pool *pool;
-        json_t *item;
-        size_t i;
-
-        if (env_pool(env, &pool, err) < 0 ||
-            (env->fs->flatten != NULL &&
-             env->fs->flatten(pool, json_get_u64(args, "head"), err) < 0) ||
-            env->fs->slot(pool, json_get_u64(args, "head"), &dir_fd, name, err) < 0 ||
-            safepath_open_mounted(dir_fd, name, O_RDONLY | O_DIRECTORY, &slot_fd, err) < 0)
-                return -1;
-        json_array_foreach(json_object_get(args, "links"), i, item) {
-                (void)snprintf(target, sizeof(target), "%s/%s", env->site->home,
-                               arg_text(item, "to"));
-                if (put_link(slot_fd, arg_text(item, "path"), target, err) < 0)
-                        return -1;
-        }
-        return env->fs->sync(pool, json_get_u64(args, "head"), err);
-}
-
-static void flatten_describe(const json_t *args, char *buf, size_t size)
-{
-        (void)snprintf(buf, size, "make tree %" PRIu64 " one plain directory",
-                       json_get_u64(args, "head"));
-}
-
-const struct step_kind step_fs_flatten = {
-        .name = "fs.flatten",
-        .run = flatten_run,
-        .describe = flatten_describe,
 };

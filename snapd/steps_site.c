@@ -8,8 +8,11 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/safepath.h"
+#include "fsdrivers/tree.h"
 #include "snapd/args.h"
+#include "snapd/ballast.h"
 #include "snapd/env.h"
+#include "snapd/exchange.h"
 #include "snapd/steps.h"
 #include "snapd/worker.h"
 
@@ -127,6 +130,38 @@ const struct step_kind step_site_register = {
         .describe = register_describe,
 };
 
+/* The places that were ours alone.  What somebody else put there, and what is still in use, stays,
+ * and is said. */
+static void clear_places(struct step_env *env)
+{
+        CLEANUP(closep) int above_fd = -1;
+        struct catalog_site row;
+        const char *name = NULL;
+        struct err err;
+        int home_fd;
+
+        if (env_home(env, &home_fd, &err) == 0)
+                (void)ballast_drop(home_fd);
+        if (dirs_undo(env, NULL, &err) < 0 ||
+            catalog_site(env->catalog, env->site->name, &row, &err) < 0)
+                return;
+        if (exchange_open(row.pool, &above_fd, &name, &err) == 0 &&
+            tree_remove(above_fd, name, &err) < 0)
+                env_note(env, "the pool '%s' was not removed: %s", row.pool, err.msg);
+        catalog_site_done(&row);
+}
+
+/* site.unregister {} */
+static int unregister_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        if (env->pool != NULL) {
+                env->fs->close(env->pool);
+                env->pool = NULL;
+        }
+        clear_places(env);
+        return register_undo(env, args, err);
+}
+
 static void unregister_describe(const json_t *args, char *buf, size_t size)
 {
         (void)args;
@@ -135,7 +170,7 @@ static void unregister_describe(const json_t *args, char *buf, size_t size)
 
 const struct step_kind step_site_unregister = {
         .name = "site.unregister",
-        .run = register_undo,
+        .run = unregister_run,
         .describe = unregister_describe,
 };
 
