@@ -116,6 +116,11 @@ int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err)
  * ${path} is its topmost layer: its upper, or its first lower when it has none. */
 int mount_shows_top(int pool_fd, const char *path, bool *ret_shows, struct err *err) MUST_CHECK;
 
+/* mount_shows_writable(pool_fd, path, ret_shows, err): As mount_shows(), but only where ${path} can
+ * be written through the mount: a bind mount or an overlay's upper that is not read-only. */
+int mount_shows_writable(int pool_fd, const char *path, bool *ret_shows,
+                         struct err *err) MUST_CHECK;
+
 /* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root, program, an open or
  * a mapped file is in the topmost mount at ${name}, or in what propagation made of it in another
  * namespace; at most ${n} are written. */

@@ -149,7 +149,7 @@ struct place {
         char target[1200]; /* path in our namespace */
         char tag[MOUNT_TAG_MAX];
         const char *path; /* relative to the pool */
-        bool top_only;
+        enum { SHOWS_ANY, SHOWS_TOP, SHOWS_WRITABLE } how;
         bool shows;
 };
 
@@ -218,7 +218,7 @@ static bool any_layer_matches(const struct place *place, bool tagged, const char
 
                 if (layer_matches(place, tagged, value, len))
                         return true;
-                if (colon == NULL || place->top_only)
+                if (colon == NULL || place->how == SHOWS_TOP)
                         return false;
                 value += len + 1;
                 n -= len + 1;
@@ -241,12 +241,23 @@ static bool overlay_shows(const struct place *place, struct libmnt_fs *fs)
                         has_upper = true;
                         upper = any_layer_matches(place, tagged, value, value_n);
                 } else if (strncmp(name, "lowerdir", 8) == 0) {
-                        if (first || !place->top_only)
+                        if (first || place->how != SHOWS_TOP)
                                 lower |= any_layer_matches(place, tagged, value, value_n);
                         first = false;
                 }
         }
-        return place->top_only && has_upper ? upper : upper || lower;
+        if (place->how == SHOWS_WRITABLE)
+                return upper && mnt_optstr_get_option(mnt_fs_get_fs_options(fs), "ro", NULL,
+                                                      NULL) != 0;
+        return place->how == SHOWS_TOP && has_upper ? upper : upper || lower;
+}
+
+static bool bind_shows(const struct place *place, struct libmnt_fs *fs)
+{
+        if (mnt_fs_get_devno(fs) != place->devno || !path_within(mnt_fs_get_root(fs), place->root))
+                return false;
+        return place->how != SHOWS_WRITABLE ||
+               mnt_optstr_get_option(mnt_fs_get_vfs_options(fs), "ro", NULL, NULL) != 0;
 }
 
 static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
@@ -258,8 +269,7 @@ static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
         if (iter == NULL)
                 return err_oom(err);
         while (!place->shows && mnt_table_next_fs(ns->table, iter, &fs) == 0) {
-                if (mnt_fs_get_devno(fs) == place->devno &&
-                    path_within(mnt_fs_get_root(fs), place->root))
+                if (bind_shows(place, fs))
                         place->shows = true;
                 else if (mnt_fs_get_fstype(fs) != NULL &&
                          strcmp(mnt_fs_get_fstype(fs), "overlay") == 0)
@@ -268,9 +278,9 @@ static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
         return 0;
 }
 
-static int shows(int pool_fd, const char *path, bool top_only, bool *ret_shows, struct err *err)
+static int shows(int pool_fd, const char *path, int how, bool *ret_shows, struct err *err)
 {
-        struct place place = { .top_only = top_only };
+        struct place place = { .how = how };
 
         if (place_make(pool_fd, path, &place, err) < 0 || mount_each_ns(shows_in, &place, err) < 0)
                 return -1;
@@ -280,12 +290,17 @@ static int shows(int pool_fd, const char *path, bool top_only, bool *ret_shows, 
 
 int mount_shows(int pool_fd, const char *path, bool *ret_shows, struct err *err)
 {
-        return shows(pool_fd, path, false, ret_shows, err);
+        return shows(pool_fd, path, SHOWS_ANY, ret_shows, err);
 }
 
 int mount_shows_top(int pool_fd, const char *path, bool *ret_shows, struct err *err)
 {
-        return shows(pool_fd, path, true, ret_shows, err);
+        return shows(pool_fd, path, SHOWS_TOP, ret_shows, err);
+}
+
+int mount_shows_writable(int pool_fd, const char *path, bool *ret_shows, struct err *err)
+{
+        return shows(pool_fd, path, SHOWS_WRITABLE, ret_shows, err);
 }
 
 int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *err)

@@ -14,7 +14,8 @@
  *
  * Names are made from the numbers, so a call that runs twice finds what it did: "7" for the first
  * layer of head 7 however it came about, "7-8" for its upper after it was captured as 8, "7-s" for
- * one that stubs needed, "NAME.m" and "NAME.flat" for what was merged from NAME downwards.
+ * one that stubs needed, "NAME.flat" for a whole stack below NAME made one plain directory, "A_B"
+ * for what was merged from layer A down to layer B.
  *
  * The record is what makes a tree be there.  So a layer is complete and durable before a record
  * names it, and what no record names is debris: "NAME.partial" (being made) and ".dead-NAME"
@@ -38,6 +39,9 @@
 #define OVERLAY_LAYERS_GOOD 24
 
 #define OVERLAY_NAME_MAX 200
+
+/* Between the first and the last layer in the name of a merged one. */
+#define OVERLAY_MERGED '_'
 
 struct fs_pool {
         int dir_fd; /* also what is locked, see overlay_lock() */
@@ -104,6 +108,10 @@ int overlay_layer_open(struct fs_pool *pool, const char *name, int *ret_fd,
 /* overlay_layer_sync(pool, name, err): Everything in the file system of the layer is on stable
  * storage. */
 int overlay_layer_sync(struct fs_pool *pool, const char *name, struct err *err) MUST_CHECK;
+
+/* overlay_layer_bytes(pool, name, ret_bytes, err): What du says of a layer. */
+int overlay_layer_bytes(struct fs_pool *pool, const char *name, uint64_t *ret_bytes,
+                        struct err *err) MUST_CHECK;
 
 /* overlay_layers_sweep(pool, partial, err): Delete the layers that no tree lists and nobody has
  * mounted, and with ${partial} those that are not finished. */

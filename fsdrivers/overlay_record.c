@@ -57,7 +57,7 @@ static bool layer_name_valid(const char *name)
         size_t n = name == NULL ? 0 : strlen(name);
 
         return n > 0 && n <= OVERLAY_NAME_MAX && isdigit((unsigned char)name[0]) &&
-               strspn(name, "0123456789-.abcdefghijklmnopqrstuvwxyz") == n;
+               strspn(name, "0123456789-._abcdefghijklmnopqrstuvwxyz") == n;
 }
 
 static int layers_parse(const json_t *json, struct overlay_tree *tree, struct err *err)

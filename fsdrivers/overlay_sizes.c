@@ -154,6 +154,17 @@ static int layer_usage(struct fs_pool *pool, const char *layer, struct usage *us
         return 0;
 }
 
+int overlay_layer_bytes(struct fs_pool *pool, const char *name, uint64_t *ret_bytes,
+                        struct err *err)
+{
+        CLEANUP(usage_done) struct usage usage = { 0 };
+
+        if (layer_usage(pool, name, &usage, err) < 0)
+                return -1;
+        *ret_bytes = usage_sum(&usage, false);
+        return 0;
+}
+
 static int freed_bytes(struct fs_pool *pool, const struct overlay_tree *tree, uint64_t *ret_bytes,
                        struct err *err)
 {

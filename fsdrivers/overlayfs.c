@@ -281,18 +281,16 @@ static int branch(struct fs_pool *pool, fs_id frozen, fs_id head, struct err *er
 static int is_shown(struct fs_pool *pool, const struct overlay_tree *tree, bool *ret_shown,
                     struct err *err)
 {
-        char path[OVERLAY_NAME_MAX + 16];
+        char path[OVERLAY_NAME_MAX + 16], *merged;
 
         (void)snprintf(path, sizeof(path), "layers/%s", tree->layers[0]);
-        for (;;) {
-                size_t n = strlen(path);
-
-                if (mount_shows_top(pool->dir_fd, path, ret_shown, err) < 0)
-                        return -1;
-                if (*ret_shown || n < 2 || strcmp(path + n - 2, ".m") != 0)
-                        return 0;
-                path[n - 2] = '\0';
-        }
+        if (mount_shows_top(pool->dir_fd, path, ret_shown, err) < 0)
+                return -1;
+        merged = strchr(path, OVERLAY_MERGED);
+        if (*ret_shown || merged == NULL)
+                return 0;
+        *merged = '\0';
+        return mount_shows_top(pool->dir_fd, path, ret_shown, err);
 }
 
 static int remove_locked(struct fs_pool *pool, fs_id id, struct err *err)
