@@ -18,10 +18,17 @@
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
+struct world;
+
 struct fs_case {
         const struct fs_driver *driver;
         const char *fs_type; /* see root_fs() */
         unsigned mbytes;
+
+        /* Optional.  Put into a closed pool with head 1, captured as 2, what crashes leave behind
+         * in this driver, half a capture as 3 among it; and check that nothing of it is left. */
+        void (*plant)(struct world *world);
+        void (*expect_clean)(struct world *world);
 };
 
 extern const struct fs_case fs_case;
