@@ -49,6 +49,47 @@ bool exchange_is_link(struct place place, const char *link)
         return strcmp(target, link) == 0;
 }
 
+bool exchange_is_stub(struct place place)
+{
+        struct stat st;
+
+        return fstatat(place.dir_fd, place.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+               S_ISDIR(st.st_mode) && st.st_uid == 0 && (st.st_mode & 07777) == 0555;
+}
+
+/* Is what stands for the directory at the place? */
+static bool is_stand_in(struct place place, const char *link)
+{
+        return link == NULL ? exchange_is_stub(place) : exchange_is_link(place, link);
+}
+
+static int put_stand_in(struct place place, const char *link, struct err *err)
+{
+        /* An empty slot, or what an interrupted try had put there. */
+        if (unlinkat(place.dir_fd, place.name, AT_REMOVEDIR) < 0 && errno == ENOTDIR &&
+            is_stand_in(place, link))
+                (void)unlinkat(place.dir_fd, place.name, 0);
+        if ((link == NULL ? mkdirat(place.dir_fd, place.name, 0555) :
+                            symlinkat(link, place.dir_fd, place.name)) < 0)
+                return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
+                                "cannot make a place at '%s'", place.name);
+        if (link == NULL && fchmodat(place.dir_fd, place.name, 0555, 0) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", place.name);
+        return 0;
+}
+
+static void drop_stand_in(struct place place, const char *link)
+{
+        if (is_stand_in(place, link))
+                (void)unlinkat(place.dir_fd, place.name, link == NULL ? AT_REMOVEDIR : 0);
+}
+
+/* The directory itself, not what stands for it. */
+static bool is_original(struct place place, const char *link)
+{
+        return is_directory(place) && !is_stand_in(place, link);
+}
+
 static int sync_both(struct place a, struct place b, struct err *err)
 {
         return file_sync_dir(a.dir_fd, err) < 0 ? -1 : file_sync_dir(b.dir_fd, err);
@@ -70,42 +111,35 @@ static int swap(struct place a, struct place b, struct err *err)
 
 int exchange_out(struct place from, struct place to, const char *link, struct err *err)
 {
-        if (exchange_is_link(from, link) && is_directory(to))
+        if (is_stand_in(from, link) && is_original(to, link))
                 return sync_both(from, to, err);
-        if (!is_directory(from))
+        if (!is_original(from, link))
                 return err_fail(err, ERR_NOT_FOUND, 0, "'%s' is not there, or not a directory",
                                 from.name);
-
-        /* An empty slot, or the link that an interrupted try had put there. */
-        if (unlinkat(to.dir_fd, to.name, AT_REMOVEDIR) < 0 && errno == ENOTDIR &&
-            exchange_is_link(to, link))
-                (void)unlinkat(to.dir_fd, to.name, 0);
-        if (symlinkat(link, to.dir_fd, to.name) < 0)
-                return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
-                                "cannot make a link at '%s'", to.name);
+        if (put_stand_in(to, link, err) < 0)
+                return -1;
         if (swap(from, to, err) == 0)
                 return 0;
-        (void)unlinkat(to.dir_fd, to.name, 0);
+        drop_stand_in(to, link);
         return -1;
 }
 
 int exchange_in(struct place from, struct place to, const char *link, struct err *err)
 {
-        if (!is_directory(to)) {
-                /* Not begun, or taken back already but for our link. */
-                if (exchange_is_link(to, link) && unlinkat(to.dir_fd, to.name, 0) < 0)
-                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", to.name);
-                return is_directory(from) ? sync_both(from, to, err) :
-                                            err_fail(err, ERR_NOT_FOUND, 0,
-                                                     "neither '%s' nor '%s' is a directory",
-                                                     from.name, to.name);
+        if (!is_original(to, link)) {
+                /* Not begun, or taken back already but for what stood for it. */
+                drop_stand_in(to, link);
+                return is_original(from, link) ?
+                               sync_both(from, to, err) :
+                               err_fail(err, ERR_NOT_FOUND, 0,
+                                        "neither '%s' nor '%s' is a directory", from.name, to.name);
         }
-        if (is_directory(from))
+        if (is_original(from, link))
                 return sync_both(from, to, err);
-        if (exchange_is_link(from, link)) {
+        if (is_stand_in(from, link)) {
                 if (swap(from, to, err) < 0)
                         return -1;
-                (void)unlinkat(to.dir_fd, to.name, 0);
+                drop_stand_in(to, link);
                 return file_sync_dir(to.dir_fd, err);
         }
         if (renameat2(to.dir_fd, to.name, from.dir_fd, from.name, RENAME_NOREPLACE) < 0)

@@ -7,6 +7,7 @@
 #include "snapd/args.h"
 #include "snapd/plan.h"
 #include "snapd/steps.h"
+#include "snapd/switcher.h"
 
 /* Where the database files of a site were before it was adopted. */
 static void database_origin(const struct site *site, char *path, size_t size)
@@ -39,6 +40,14 @@ static int add_shares(const struct step_env *env, const char *database, struct p
         return 0;
 }
 
+static int add_switch(struct plan *plan, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+
+        ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)0, "to", (json_int_t)1);
+        return 0;
+}
+
 /* The directory is taken over while it is served: it is shown at versions/1 as it is, and the
  * docroot's name becomes a link to that. */
 static int add_show(const struct step_env *env, json_int_t tree, const char *database,
@@ -48,8 +57,14 @@ static int add_show(const struct step_env *env, json_int_t tree, const char *dat
 
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:s}", "version", (json_int_t)1, "tree", tree,
             "read_only", 0, "database", database, "plain", env->site->docroot);
-        ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)0, "to", (json_int_t)1);
-        return 0;
+        return switcher_mounts(env->site) ? 0 : add_switch(plan, err);
+}
+
+/* A docroot that is a mount point is emptied first: there is a moment between the two in which
+ * nothing is served, the price of that switcher. */
+static int add_late_switch(const struct step_env *env, struct plan *plan, struct err *err)
+{
+        return switcher_mounts(env->site) ? add_switch(plan, err) : 0;
 }
 
 /* With a driver that takes directories as they are, the link is all. */
@@ -64,6 +79,8 @@ static int add_move(const struct step_env *env, json_int_t head, const char *dat
                 return -1;
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", docroot, "head", head);
+        if (add_late_switch(env, plan, err) < 0)
+                return -1;
         ADD(step_fs_stubs, "{s:I, s:s}", "head", head, "database", database);
         return 0;
 }
@@ -81,13 +98,15 @@ static int add_copy(const struct step_env *env, json_int_t head, const char *dat
         if (add_show(env, 0, database, plan, err) < 0)
                 return -1;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", env->site->docroot, "head", head);
+        if (add_late_switch(env, plan, err) < 0)
+                return -1;
         ADD(step_fs_import, "{s:s, s:I}", "docroot", taken, "head", head);
         ADD(step_fs_seal, "{s:I}", "version", (json_int_t)1);
         ADD(step_fs_import, "{s:s, s:I}", "docroot", taken, "head", head);
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:b}", "version", (json_int_t)1, "tree", head,
             "read_only", 0, "database", database, "live", 1);
-        return 0;
+        return add_late_switch(env, plan, err);
 }
 
 int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,

@@ -15,6 +15,7 @@
 #include "snapd/exchange.h"
 #include "snapd/served.h"
 #include "snapd/steps.h"
+#include "snapd/switcher.h"
 
 /*
  * Adoption: a directory in use becomes version 1, and what versions share moves out of it.  Each
@@ -237,6 +238,7 @@ static int docroot_move(struct step_env *env, const json_t *args, bool out, stru
         CLEANUP(closep) int parent_fd = -1, taken_fd = -1;
         char taken[NAME_MAX + 1], link[PATH_MAX];
         struct place from, to;
+        unsigned depth;
 
         if (exchange_open(arg_text(args, "docroot"), &parent_fd, &from.name, err) < 0 ||
             taken_place(env, args, &taken_fd, taken, err) < 0)
@@ -244,7 +246,18 @@ static int docroot_move(struct step_env *env, const json_t *args, bool out, stru
         from.dir_fd = parent_fd;
         to = (struct place){ taken_fd, taken };
         (void)snprintf(link, sizeof(link), "%s/current", env->site->home);
-        return out ? exchange_out(from, to, link, err) : exchange_in(from, to, link, err);
+        if (!switcher_mounts(env->site))
+                return out ? exchange_out(from, to, link, err) : exchange_in(from, to, link, err);
+
+        /* Mounted on already, it was taken before; and only what is not mounted on can be moved. */
+        if (mount_depth(parent_fd, from.name, &depth, err) < 0)
+                return -1;
+        if (out)
+                return depth > 0 ? 0 : exchange_out(from, to, NULL, err);
+        for (; depth > 0; depth--)
+                if (mount_drop(parent_fd, from.name, err) < 0)
+                        return -1;
+        return exchange_in(from, to, NULL, err);
 }
 
 /* docroot.take {docroot, head} */

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -41,7 +42,12 @@ static int mount_run(struct step_env *env, const json_t *args, struct err *err)
         plain_fd = openat(parent_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (plain_fd < 0 && errno != ELOOP && errno != ENOTDIR)
                 return err_fail(err, ERR_IO, errno, "cannot open '%s'", plain);
-        /* A link there: it was taken before the mounts were lost, and its tree is in the pool. */
+        /* A link or an empty place there: it was taken before the mounts were lost, and its tree is
+         * in the pool. */
+        if (plain_fd >= 0 && exchange_is_stub((struct place){ parent_fd, name })) {
+                (void)close(plain_fd);
+                plain_fd = -1;
+        }
         view.plain_fd = steal_fd(&plain_fd);
         ret = served_show(env, &view, err);
         closep(&view.plain_fd);

@@ -66,9 +66,14 @@ static int flip_mount(struct step_env *env, uint64_t version, struct err *err)
         return mount_drop(parent_fd, name, err);
 }
 
+bool switcher_mounts(const struct site *site)
+{
+        return strcmp(site->switcher, "mount") == 0;
+}
+
 int switcher_flip(struct step_env *env, uint64_t version, struct err *err)
 {
-        if (strcmp(env->site->switcher, "mount") == 0 && env->site->docroot != NULL &&
+        if (switcher_mounts(env->site) && env->site->docroot != NULL &&
             flip_mount(env, version, err) < 0)
                 return -1;
         return flip_symlink(env, version, err);

@@ -15,6 +15,9 @@
 
 #include "snapd/env.h"
 
+/* switcher_mounts(site): Does the site's docroot have to be a mount point? */
+bool switcher_mounts(const struct site *site);
+
 /* switcher_flip(env, version, err): After it, new requests are served by ${version}, durably; 0:
  * by nothing.  Repeatable. */
 int switcher_flip(struct step_env *env, uint64_t version, struct err *err) MUST_CHECK;
