@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "fsdrivers/btrfs_changed.h"
 #include "fsdrivers/btrfs_search.h"
+#include "fsdrivers/list.h"
 #include "fsdrivers/tree.h"
 
 #define LOOKUP_BYTES 4096
@@ -42,18 +43,11 @@ static int add_path(struct find *f, char *path, bool whole, struct err *err)
 
         if (path == NULL)
                 return err_oom(err);
-        if (changed->n == changed->room) {
-                size_t room = changed->room == 0 ? 128 : changed->room * 2;
-                struct btrfs_changed_path *more = reallocarray(changed->paths, room, sizeof(*more));
-
-                if (more == NULL) {
-                        free(path);
-                        return err_oom(err);
-                }
-                changed->paths = more;
-                changed->room = room;
+        if (!LIST_ROOM(changed)) {
+                free(path);
+                return err_oom(err);
         }
-        changed->paths[changed->n++] = (struct btrfs_changed_path){ .path = path, .whole = whole };
+        changed->v[changed->n++] = (struct btrfs_changed_path){ .path = path, .whole = whole };
         return 0;
 }
 
@@ -66,15 +60,8 @@ static int see_inode(const struct btrfs_item *item, void *arg, struct err *err)
         if (item->type != BTRFS_INODE_ITEM_KEY ||
             BTRFS_GET(item, struct btrfs_inode_item, transid) <= list->split)
                 return 0;
-        if (list->n == list->room) {
-                size_t room = list->room == 0 ? 128 : list->room * 2;
-                struct touched *more = reallocarray(list->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                list->v = more;
-                list->room = room;
-        }
+        if (!LIST_ROOM(list))
+                return err_oom(err);
         list->v[list->n++] = (struct touched){
                 .ino = item->objectid,
                 .is_dir = S_ISDIR(btrfs_get32(item->data, item->len,
@@ -178,15 +165,8 @@ static int see_entry(const struct btrfs_item *item, void *arg, struct err *err)
         n = btrfs_get16(item->data, item->len, offsetof(struct btrfs_dir_item, name_len));
         if (header + n > item->len)
                 return 0;
-        if (entries->n == entries->room) {
-                size_t room = entries->room == 0 ? 64 : entries->room * 2;
-                struct entry *more = reallocarray(entries->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                entries->v = more;
-                entries->room = room;
-        }
+        if (!LIST_ROOM(entries))
+                return err_oom(err);
         entries->v[entries->n] = (struct entry){
                 .index = item->offset,
                 .ino = BTRFS_GET(item, struct btrfs_dir_item, location),
@@ -307,16 +287,16 @@ static void sort_unique(struct btrfs_changed *changed)
 
         if (changed->n == 0)
                 return;
-        qsort(changed->paths, changed->n, sizeof(*changed->paths), path_order);
+        qsort(changed->v, changed->n, sizeof(*changed->v), path_order);
         for (size_t i = 1; i < changed->n; i++) {
-                struct btrfs_changed_path *last = &changed->paths[kept];
+                struct btrfs_changed_path *last = &changed->v[kept];
 
-                if (strcmp(last->path, changed->paths[i].path) != 0) {
-                        changed->paths[++kept] = changed->paths[i];
+                if (strcmp(last->path, changed->v[i].path) != 0) {
+                        changed->v[++kept] = changed->v[i];
                         continue;
                 }
-                last->whole = last->whole || changed->paths[i].whole;
-                free(changed->paths[i].path);
+                last->whole = last->whole || changed->v[i].whole;
+                free(changed->v[i].path);
         }
         changed->n = kept + 1;
 }
@@ -340,6 +320,6 @@ int btrfs_changed_find(int fd, uint64_t from_root, uint64_t to_root, uint64_t sp
 void btrfs_changed_done(struct btrfs_changed *changed)
 {
         for (size_t i = 0; i < changed->n; i++)
-                free(changed->paths[i].path);
-        free(changed->paths);
+                free(changed->v[i].path);
+        free(changed->v);
 }

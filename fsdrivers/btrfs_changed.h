@@ -23,7 +23,7 @@ struct btrfs_changed_path {
 };
 
 struct btrfs_changed {
-        struct btrfs_changed_path *paths; /* sorted, what is below a directory right behind it */
+        struct btrfs_changed_path *v; /* sorted, what is below a directory right behind it */
         size_t n, room;
 };
 

@@ -93,7 +93,7 @@ static int verify_all(struct diff *d, const struct btrfs_changed *changed, struc
         const char *covered = NULL; /* a whole subtree that was walked */
 
         for (size_t i = 0; i < changed->n; i++) {
-                const struct btrfs_changed_path *at = &changed->paths[i];
+                const struct btrfs_changed_path *at = &changed->v[i];
 
                 if (covered != NULL && is_beneath(at->path, covered))
                         continue;

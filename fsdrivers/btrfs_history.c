@@ -4,6 +4,7 @@
 
 #include "common/cleanup.h"
 #include "fsdrivers/btrfs_internal.h"
+#include "fsdrivers/list.h"
 
 static int info_get(struct fs_pool *pool, const struct btrfs_tree *tree,
                     struct btrfs_util_subvolume_info *info, struct err *err)
@@ -20,14 +21,13 @@ static int info_get(struct fs_pool *pool, const struct btrfs_tree *tree,
 static int add_moment(struct btrfs_history *history, const uint8_t *uuid, uint64_t until,
                       struct err *err)
 {
-        struct btrfs_moment *more =
-                reallocarray(history->moments, history->n + 1, sizeof(*history->moments));
+        struct btrfs_moment *moment;
 
-        if (more == NULL)
+        if (!LIST_ROOM(history))
                 return err_oom(err);
-        history->moments = more;
-        memcpy(more[history->n].uuid, uuid, sizeof(more->uuid));
-        more[history->n++].until = until;
+        moment = &history->v[history->n++];
+        memcpy(moment->uuid, uuid, sizeof(moment->uuid));
+        moment->until = until;
         return 0;
 }
 
@@ -83,7 +83,7 @@ int btrfs_history_load(struct fs_pool *pool, const struct btrfs_trees *trees,
 
 void btrfs_history_done(struct btrfs_history *history)
 {
-        free(history->moments);
+        free(history->v);
         *history = (struct btrfs_history){ .n = 0 };
 }
 
@@ -91,9 +91,8 @@ uint64_t btrfs_history_split(const struct btrfs_history *a, const struct btrfs_h
 {
         for (size_t i = 0; i < a->n; i++)
                 for (size_t j = 0; j < b->n; j++)
-                        if (memcmp(a->moments[i].uuid, b->moments[j].uuid, 16) == 0)
-                                return a->moments[i].until < b->moments[j].until
-                                               ? a->moments[i].until
-                                               : b->moments[j].until;
+                        if (memcmp(a->v[i].uuid, b->v[j].uuid, 16) == 0)
+                                return a->v[i].until < b->v[j].until ? a->v[i].until
+                                                                     : b->v[j].until;
         return 0;
 }

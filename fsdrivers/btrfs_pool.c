@@ -16,6 +16,7 @@
 #include "common/safepath.h"
 #include "fsdrivers/btrfs_internal.h"
 #include "fsdrivers/btrfs_search.h"
+#include "fsdrivers/list.h"
 #include "fsdrivers/tree.h"
 
 int btrfs_fail(struct err *err, enum btrfs_util_error e, const char *fmt, ...)
@@ -76,15 +77,8 @@ static int add_tree(const char *name, void *arg, struct err *err)
 
         if (!parse(name, &tree))
                 return 0;
-        if (trees->n == trees->room) {
-                size_t room = trees->room == 0 ? 64 : trees->room * 2;
-                struct btrfs_tree *more = reallocarray(trees->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                trees->v = more;
-                trees->room = room;
-        }
+        if (!LIST_ROOM(trees))
+                return err_oom(err);
         trees->v[trees->n++] = tree;
         return 0;
 }
@@ -160,15 +154,8 @@ static int add_nested(const struct btrfs_item *item, void *arg, struct err *err)
 
         if (item->type != BTRFS_ROOT_REF_KEY || item->len < header)
                 return 0;
-        if (nested->n == nested->room) {
-                size_t room = nested->room == 0 ? 16 : nested->room * 2;
-                uint64_t *more = reallocarray(nested->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                nested->v = more;
-                nested->room = room;
-        }
+        if (!LIST_ROOM(nested))
+                return err_oom(err);
         nested->v[nested->n++] = item->offset;
         n = item->len - header;
         (void)snprintf(nested->name, sizeof(nested->name), "%.*s", (int)n, item->data + header);

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "fsdrivers/btrfs_internal.h"
 #include "fsdrivers/btrfs_search.h"
+#include "fsdrivers/list.h"
 
 /*
  * What a tree would free is the extents that only it refers to.  Asking the kernel who refers to
@@ -52,15 +53,8 @@ static int see_extent(const struct btrfs_item *item, void *arg, struct err *err)
         extent.bytes = BTRFS_GET(item, struct btrfs_file_extent_item, disk_num_bytes);
         if (extent.bytenr == 0)
                 return 0; /* a hole */
-        if (extents->n == extents->room) {
-                size_t room = extents->room == 0 ? 256 : extents->room * 2;
-                struct extent *more = reallocarray(extents->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                extents->v = more;
-                extents->room = room;
-        }
+        if (!LIST_ROOM(extents))
+                return err_oom(err);
         extents->v[extents->n++] = extent;
         return 0;
 }

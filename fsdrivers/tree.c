@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
+#include "fsdrivers/list.h"
 #include "fsdrivers/tree.h"
 
 /* openat2 takes paths below PATH_MAX; longer ones are opened in pieces of whole components. */
@@ -177,16 +178,9 @@ int tree_todo_push(struct tree_todo *todo, char *path, int mark, struct err *err
                                 "more than %d directories in each other, under '%.60s...': remove "
                                 "or exclude them",
                                 TREE_DEPTH_MAX, taken);
-        if (todo->n == todo->room) {
-                size_t room = todo->room == 0 ? 64 : todo->room * 2;
-                struct tree_todo_item *more = reallocarray(todo->items, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                todo->items = more;
-                todo->room = room;
-        }
-        todo->items[todo->n++] = (struct tree_todo_item){ .path = STEAL(taken), .mark = mark };
+        if (!LIST_ROOM(todo))
+                return err_oom(err);
+        todo->v[todo->n++] = (struct tree_todo_item){ .path = STEAL(taken), .mark = mark };
         return 0;
 }
 
@@ -196,15 +190,15 @@ char *tree_todo_pop(struct tree_todo *todo, int *ret_mark)
                 return NULL;
         todo->n--;
         if (ret_mark != NULL)
-                *ret_mark = todo->items[todo->n].mark;
-        return todo->items[todo->n].path;
+                *ret_mark = todo->v[todo->n].mark;
+        return todo->v[todo->n].path;
 }
 
 void tree_todo_done(struct tree_todo *todo)
 {
         while (todo->n > 0)
-                free(todo->items[--todo->n].path);
-        free(todo->items);
+                free(todo->v[--todo->n].path);
+        free(todo->v);
         memset(todo, 0, sizeof(*todo));
 }
 

@@ -59,7 +59,7 @@ struct tree_todo {
         struct tree_todo_item {
                 char *path;
                 int mark; /* the walk's own */
-        } * items;
+        } *v;
         size_t n, room;
 };
 

@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
+#include "fsdrivers/list.h"
 #include "fsdrivers/tree.h"
 #include "fsdrivers/treediff.h"
 #include "fsdrivers/treediff_file.h"
@@ -194,15 +195,8 @@ static int names_add(const char *name, void *arg, struct err *err)
 {
         struct names *names = arg;
 
-        if (names->n == names->room) {
-                size_t room = names->room == 0 ? 32 : names->room * 2;
-                char **more = reallocarray(names->v, room, sizeof(*more));
-
-                if (more == NULL)
-                        return err_oom(err);
-                names->v = more;
-                names->room = room;
-        }
+        if (!LIST_ROOM(names))
+                return err_oom(err);
         names->v[names->n] = strdup(name);
         if (names->v[names->n] == NULL)
                 return err_oom(err);
