@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
+#include <errno.h>
 #include <inttypes.h>
-#include <linux/btrfs_tree.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -21,6 +22,7 @@
 
 struct side {
         int fd;
+        char snapshot[BTRFS_NAME_MAX]; /* in the place of a head; "" is none */
         struct btrfs_history history;
 };
 
@@ -123,18 +125,75 @@ static int diff_by_generation(struct diff *d, uint64_t split, struct err *err)
         return result;
 }
 
-static int side_load(struct fs_pool *pool, const struct btrfs_trees *trees, fs_id id,
-                     struct side *side, bool *is_head, struct err *err)
+/* A head is looked at in a snapshot of this moment.  What its site wrote last is in memory only: a
+ * search would not see it, and to write it out the kernel offers a snapshot of one subvolume or a
+ * sync of all. */
+static int side_freeze(struct fs_pool *pool, struct btrfs_tree *tree, struct side *side,
+                       struct err *err)
 {
-        const struct btrfs_tree *tree = btrfs_trees_find(trees, id);
+        CLEANUP(closep) int fd = -1;
+        enum btrfs_util_error e;
 
-        if (tree == NULL)
-                return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
-        if (tree->info.kind == FS_HEAD)
-                *is_head = true;
-        if (btrfs_tree_open(pool, tree, &side->fd, err) < 0)
+        if (btrfs_tree_open(pool, tree, &fd, err) < 0)
                 return -1;
-        return btrfs_history_load(pool, trees, tree, &side->history, err);
+        (void)snprintf(side->snapshot, sizeof(side->snapshot), "diff-%d-%" PRIu64 BTRFS_PARTIAL,
+                       getpid(), tree->info.id);
+        e = btrfs_util_create_snapshot_fd2(fd, pool->trees_fd, side->snapshot,
+                                           BTRFS_UTIL_CREATE_SNAPSHOT_READ_ONLY, NULL, NULL);
+        if (e != BTRFS_UTIL_OK) {
+                side->snapshot[0] = '\0';
+                return btrfs_fail(err, e, "cannot take a snapshot to compare");
+        }
+        tree->info.parent = tree->info.id;
+        (void)snprintf(tree->name, sizeof(tree->name), "%s", side->snapshot);
+        return 0;
+}
+
+static int side_load(struct fs_pool *pool, const struct btrfs_trees *trees, fs_id id,
+                     struct side *side, struct err *err)
+{
+        const struct btrfs_tree *found = btrfs_trees_find(trees, id);
+        struct btrfs_tree tree;
+
+        if (found == NULL)
+                return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
+        tree = *found;
+        if (tree.info.kind == FS_HEAD && side_freeze(pool, &tree, side, err) < 0)
+                return -1;
+        if (btrfs_tree_open(pool, &tree, &side->fd, err) < 0)
+                return -1;
+        return btrfs_history_load(pool, trees, &tree, &side->history, err);
+}
+
+static int diff_sides(struct fs_pool *pool, struct diff *d, fs_id from, fs_id to, struct err *err)
+{
+        CLEANUP(btrfs_trees_done) struct btrfs_trees trees = { .n = 0 };
+        struct btrfs_tree same;
+        uint64_t split;
+
+        if (from == to)
+                return btrfs_tree_get(pool, from, &same, err);
+        if (btrfs_trees_load(pool, &trees, err) < 0 ||
+            side_load(pool, &trees, from, &d->from, err) < 0 ||
+            side_load(pool, &trees, to, &d->to, err) < 0)
+                return -1;
+        split = btrfs_history_split(&d->from.history, &d->to.history);
+        if (split != 0) {
+                if (diff_by_generation(d, split, err) == 0)
+                        return 0;
+                if (err->code != ERR_UNSUPPORTED)
+                        return -1;
+        }
+        return treediff(d->from.fd, d->to.fd, TREEDIFF_SAME_FS, d->visit, d->arg, err);
+}
+
+static void side_thaw(struct fs_pool *pool, struct side *side)
+{
+        struct err ignored;
+
+        /* What stays behind is swept by the next open(). */
+        if (side->snapshot[0] != '\0')
+                (void)!btrfs_destroy(pool, side->snapshot, &ignored);
 }
 
 int btrfs_diff(struct fs_pool *pool, fs_id from, fs_id to, fs_change_visit visit, void *arg,
@@ -147,26 +206,14 @@ int btrfs_diff(struct fs_pool *pool, fs_id from, fs_id to, fs_change_visit visit
                           .arg = arg,
                           .from_dir_fd = -1,
                           .to_dir_fd = -1 };
-        CLEANUP(btrfs_trees_done) struct btrfs_trees trees = { .n = 0 };
-        bool live = false;
-        uint64_t split;
+        int result;
 
-        if (btrfs_trees_load(pool, &trees, err) < 0 ||
-            side_load(pool, &trees, from, &d.from, &live, err) < 0 ||
-            side_load(pool, &trees, to, &d.to, &live, err) < 0)
-                return -1;
-        if (from == to)
-                return 0;
-        split = btrfs_history_split(&d.from.history, &d.to.history);
-        if (split == 0)
-                return treediff(d.from.fd, d.to.fd, TREEDIFF_SAME_FS, visit, arg, err);
-
-        /* What a head did last is in memory only, where a search does not see it. */
-        if (live && btrfs_commit(pool->trees_fd, err) < 0)
-                return -1;
-        if (diff_by_generation(&d, split, err) == 0)
-                return 0;
-        if (err->code != ERR_UNSUPPORTED)
-                return -1;
-        return treediff(d.from.fd, d.to.fd, TREEDIFF_SAME_FS, visit, arg, err);
+        /* See btrfs_sweep(). */
+        if (flock(pool->trees_fd, LOCK_SH) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot lock the pool");
+        result = diff_sides(pool, &d, from, to, err);
+        side_thaw(pool, &d.from);
+        side_thaw(pool, &d.to);
+        (void)flock(pool->trees_fd, LOCK_UN);
+        return result;
 }

@@ -103,7 +103,7 @@ struct btrfs_history {
         struct btrfs_moment {
                 unsigned char uuid[16];
                 uint64_t until; /* up to here its history is ours too */
-        } *v; /* the tree itself, its parent, its parent's parent, ... */
+        } * v;                  /* the tree itself, its parent, its parent's parent, ... */
         size_t n, room;
         uint64_t root;     /* id of the subvolume */
         uint64_t otransid; /* the generation in which it was made */

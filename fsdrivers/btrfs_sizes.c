@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <inttypes.h>
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
@@ -20,7 +19,7 @@
  *     extents they refer to.
  *   - Extents that its nearest relative refers to as well are shared.
  *
- * Metadata and files small enough to lie in it are not counted.
+ * Metadata, files small enough to lie in it, and what is not written out yet are not counted.
  */
 
 #define ASK_BYTES      (64 * 1024)
@@ -216,9 +215,6 @@ int btrfs_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, stru
         tree = btrfs_trees_find(&trees, id);
         if (tree == NULL)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
-        /* Of a head, what is in memory yet has no extents. */
-        if (tree->info.kind == FS_HEAD && syncfs(pool->trees_fd) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot sync the pool");
         if (btrfs_history_load(pool, &trees, tree, &history, err) < 0 ||
             kinship_find(pool, &trees, tree, &history, &kin, err) < 0 ||
             total_bytes(pool->trees_fd, history.root, &sizes.total_bytes, err) < 0 ||

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "fsdrivers/treediff.h"
+#include "tests/driver/fs_conformance.h"
+
+/*
+ * The diff by generation against the one that walks both trees: random operations on heads that
+ * are captured and branched, then every tree against every other.  SEED and ROUNDS of the
+ * environment repeat a run or make it longer.
+ */
+
+static struct err err;
+
+#define NAMES 7
+#define LINES 4000
+
+static unsigned long state;
+
+static unsigned pick(unsigned n)
+{
+        state = state * 6364136223846793005UL + 1442695040888963407UL;
+        return (unsigned)(state >> 33) % n;
+}
+
+/* Few names and three levels, so that operations meet. */
+static const char *any_path(void)
+{
+        static char paths[4][32];
+        static unsigned next;
+        char *path = paths[next++ % 4];
+        unsigned a = pick(NAMES), b = pick(NAMES), c = pick(NAMES);
+
+        switch (pick(3)) {
+        case 0:
+                (void)snprintf(path, 32, "n%u", a);
+                break;
+        case 1:
+                (void)snprintf(path, 32, "n%u/n%u", a, b);
+                break;
+        default:
+                (void)snprintf(path, 32, "n%u/n%u/n%u", a, b, c);
+        }
+        return path;
+}
+
+static void change_data(int fd, const char *path)
+{
+        CLEANUP(closep) int file = openat(fd, path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        static char bytes[300000];
+
+        if (file < 0)
+                return;
+        memset(bytes, (int)pick(256), sizeof(bytes));
+        switch (pick(3)) {
+        case 0:
+                (void)!write(file, bytes, pick(2) ? 3 : sizeof(bytes));
+                break;
+        case 1:
+                (void)!pwrite(file, bytes, 5, pick(400000));
+                break;
+        default:
+                (void)!ftruncate(file, pick(200000));
+        }
+}
+
+static void change_attributes(int fd, const char *path)
+{
+        CLEANUP(closep) int file = -1;
+        char value = (char)('a' + pick(3));
+
+        switch (pick(4)) {
+        case 0:
+                (void)!fchownat(fd, path, pick(3), pick(3), AT_SYMLINK_NOFOLLOW);
+                break;
+        case 1:
+                file = openat(fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                (void)!fchmod(file, 0600 + pick(64));
+                break;
+        case 2:
+                file = openat(fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                (void)!fsetxattr(file, "user.x", &value, 1, 0);
+                break;
+        default:
+                (void)!utimensat(fd, path, NULL, AT_SYMLINK_NOFOLLOW);
+        }
+}
+
+static void remove_any(int fd, const char *path)
+{
+        if (!has(fd, path))
+                return;
+        if (is_dir(fd, path))
+                del_tree(fd, path);
+        else
+                (void)!unlinkat(fd, path, 0);
+}
+
+/* One random operation; many fail, and that is fine. */
+static void operate(int fd)
+{
+        const char *path = any_path();
+        CLEANUP(closep) int file = -1;
+
+        switch (pick(13)) {
+        case 0:
+        case 1:
+                (void)!mkdirat(fd, path, 0755);
+                break;
+        case 2:
+        case 3:
+                file = openat(fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+                if (file >= 0 && pick(2))
+                        (void)!write(file, path, strlen(path));
+                break;
+        case 4:
+        case 5:
+                change_data(fd, path);
+                break;
+        case 6:
+        case 7:
+                (void)!renameat(fd, path, fd, any_path());
+                break;
+        case 8:
+                (void)!linkat(fd, path, fd, any_path(), 0);
+                break;
+        case 9:
+                (void)!symlinkat(any_path(), fd, path);
+                break;
+        case 10:
+                if (pick(2))
+                        remove_any(fd, path);
+                else
+                        (void)!renameat2(fd, path, fd, any_path(), RENAME_EXCHANGE);
+                break;
+        case 11:
+                (void)!mkfifoat(fd, path, 0600);
+                break;
+        default:
+                change_attributes(fd, path);
+        }
+}
+
+static char *lines[LINES];
+static size_t n_lines;
+
+static int collect(const struct fs_change *change, void *arg, struct err *e)
+{
+        (void)arg;
+        (void)e;
+        ASSERT(n_lines < LINES);
+        ASSERT(asprintf(&lines[n_lines++], "%s %s\n", change->status, change->path) > 0);
+        return 0;
+}
+
+static int line_order(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *joined(void)
+{
+        char *text = calloc(n_lines * 300 + 1, 1), *at = text;
+
+        ASSERT(text != NULL);
+        if (n_lines > 0)
+                qsort(lines, n_lines, sizeof(*lines), line_order);
+        for (size_t i = 0; i < n_lines; i++) {
+                ASSERT(strlen(lines[i]) < 300);
+                at = stpcpy(at, lines[i]);
+                free(lines[i]);
+        }
+        n_lines = 0;
+        return text;
+}
+
+/* Compare two trees both ways; the number of changes. */
+static size_t check_pair(struct world *w, fs_id a, fs_id b)
+{
+        CLEANUP(closep) int from = world_mount(w, a, true), to = world_mount(w, b, true);
+        CLEANUP(freep) char *quick = NULL;
+        CLEANUP(freep) char *slow = NULL;
+        size_t changes;
+
+        ASSERT_OK(w->driver->diff(w->pool, a, b, collect, NULL, &err));
+        quick = joined();
+        ASSERT_OK(treediff(from, to, 0, collect, NULL, &err));
+        changes = n_lines;
+        slow = joined();
+        if (strcmp(quick, slow) != 0)
+                test_fail(__FILE__, __LINE__, "%llu to %llu, by generation:\n%s\nby walking:\n%s",
+                          (unsigned long long)a, (unsigned long long)b, quick, slow);
+        return changes;
+}
+
+static unsigned from_env(const char *name, unsigned otherwise)
+{
+        const char *text = getenv(name);
+
+        return text == NULL ? otherwise : (unsigned)strtoul(text, NULL, 10);
+}
+
+static void operate_on(struct world *w, fs_id head, unsigned n)
+{
+        CLEANUP(closep) int fd = world_mount(w, head, false);
+
+        while (n-- > 0)
+                operate(fd);
+}
+
+/* 1 is a head; 2, 3 are captured from it; 4 and 5 branched from 2; 6 captured from 4, 7 branched
+ * from 6 and 8 captured from 7: parents, children, siblings and cousins. */
+static size_t one_round(struct world *w, fs_id first, size_t *pairs)
+{
+        const fs_id base = first - 1;
+        size_t changes = 0;
+
+        put_dir(w->root_fd, "empty", 0755);
+        {
+                CLEANUP(closep) int fd = openat(w->root_fd, "empty", O_RDONLY | O_DIRECTORY);
+
+                ASSERT_OK(w->driver->import(w->pool, fd, base + 1, &err));
+        }
+        del(w->root_fd, "empty");
+        operate_on(w, base + 1, 300);
+        ASSERT_OK(w->driver->capture(w->pool, base + 1, base + 2, &err));
+        operate_on(w, base + 1, pick(120));
+        ASSERT_OK(w->driver->capture(w->pool, base + 1, base + 3, &err));
+        ASSERT_OK(w->driver->branch(w->pool, base + 2, base + 4, &err));
+        ASSERT_OK(w->driver->branch(w->pool, base + 2, base + 5, &err));
+        operate_on(w, base + 4, pick(80));
+        operate_on(w, base + 5, pick(80));
+        ASSERT_OK(w->driver->capture(w->pool, base + 4, base + 6, &err));
+        operate_on(w, base + 4, pick(40));
+        ASSERT_OK(w->driver->branch(w->pool, base + 6, base + 7, &err));
+        operate_on(w, base + 7, pick(40));
+        operate_on(w, base + 1, pick(40));
+        ASSERT_OK(w->driver->capture(w->pool, base + 7, base + 8, &err));
+        operate_on(w, base + 7, 1 + pick(9));
+        /* The history leads through trees that are gone, in some rounds. */
+        if (pick(3) == 0) {
+                ASSERT_OK(w->driver->remove(w->pool, base + 2, &err));
+                ASSERT_OK(w->driver->remove(w->pool, base + 4, &err));
+        }
+        for (fs_id a = base + 1; a <= base + 8; a++)
+                for (fs_id b = base + 1; b <= base + 8; b++) {
+                        struct fs_info info;
+
+                        if (a == b || w->driver->stat(w->pool, a, &info, &err) < 0 ||
+                            w->driver->stat(w->pool, b, &info, &err) < 0)
+                                continue;
+                        changes += check_pair(w, a, b);
+                        (*pairs)++;
+                }
+        for (fs_id id = base + 1; id <= base + 8; id++)
+                ASSERT_OK(w->driver->remove(w->pool, id, &err));
+        return changes;
+}
+
+TEST(diff_by_generation_is_what_a_walk_finds)
+{
+        unsigned seed = from_env("SEED", 1), rounds = from_env("ROUNDS", 12);
+        size_t pairs = 0, changes = 0;
+        struct world w;
+
+        world_make(&w);
+        for (unsigned i = 0; i < rounds; i++) {
+                state = seed + i;
+                printf("# seed %u\n", seed + i);
+                changes += one_round(&w, 1 + i * 8, &pairs);
+        }
+        printf("# %zu pairs of trees, %zu changes\n", pairs, changes);
+        ASSERT(changes > rounds * 100);
+}
+
+TEST(strangers_are_compared_by_walking)
+{
+        struct world w;
+
+        world_make(&w);
+        world_import(&w, 1);
+        world_import(&w, 2);
+        world_use(&w, 2);
+        put(w.head_fd, "lib/a", "other");
+        ASSERT_EQ(check_pair(&w, 1, 2), 1);
+}
+
+/* BTRFS_IOC_INO_LOOKUP cannot tell paths of 4,080 bytes and more. */
+TEST(paths_too_long_for_the_kernel_to_tell_are_found)
+{
+        CLEANUP(closep) int fd = -1;
+        char name[201];
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        memset(name, 'd', 200);
+        name[200] = '\0';
+        fd = openat(w.head_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (unsigned i = 0; i < 25; i++) {
+                int next;
+
+                put_dir(fd, name, 0755);
+                next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                (void)close(fd);
+                fd = next;
+        }
+        world_capture(&w, 1, 2);
+        put(fd, "bottom", "x");
+        n_lines = 0;
+        ASSERT_OK(w.driver->diff(w.pool, 2, 1, collect, NULL, &err));
+        ASSERT_EQ(n_lines, 1);
+        ASSERT(strncmp(lines[0], "+..... ddd", 10) == 0 && strlen(lines[0]) > 5000);
+}
+
+/* What lies in memory only is a change as well. */
+TEST(a_change_of_this_moment_is_found_in_a_head)
+{
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        world_capture(&w, 1, 2);
+        ASSERT_EQ(check_pair(&w, 2, 1), 0);
+        ASSERT_EQ(check_pair(&w, 1, 1), 0);
+        for (unsigned i = 0; i < 20; i++) {
+                char name[16];
+
+                (void)snprintf(name, sizeof(name), "new%u", i);
+                put(w.head_fd, name, "x");
+                ASSERT_EQ(check_pair(&w, 2, 1), i + 1);
+        }
+}
+
+TEST(a_mapped_write_is_found)
+{
+        CLEANUP(closep) int file = -1;
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        put(w.head_fd, "mapped", "before");
+        world_capture(&w, 1, 2);
+        file = openat(w.head_fd, "mapped", O_RDWR | O_CLOEXEC);
+        ASSERT(pwrite(file, "B", 1, 0) == 1);
+        ASSERT_EQ(check_pair(&w, 2, 1), 1);
+}
+
+TEST(a_file_of_many_names_is_reported_by_each)
+{
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        put(w.head_fd, "one", "x");
+        for (unsigned i = 0; i < 1200; i++) { /* more than one item of references holds */
+                char name[200];
+
+                (void)snprintf(name, sizeof(name), "lib/a_long_name_that_fills_the_item_%0100u", i);
+                ASSERT(linkat(w.head_fd, "one", w.head_fd, name, 0) == 0);
+        }
+        world_capture(&w, 1, 2);
+        put(w.head_fd, "one", "y");
+        ASSERT_EQ(check_pair(&w, 2, 1), 1201);
+}
