@@ -63,6 +63,9 @@ static int open_beneath(int root_fd, const char *path, int flags, __u64 resolve,
                 return err_fail(err, ERR_NOT_FOUND, errno, "'%s'", path);
         case ELOOP:
                 return err_fail(err, ERR_REFUSED, 0, "'%s' leads through a symbolic link", path);
+        case ENOTDIR: /* a link as the last component with O_DIRECTORY is this, not ELOOP */
+                return err_fail(err, ERR_REFUSED, 0,
+                                "'%s' is not a directory, or leads through a symbolic link", path);
         case EXDEV:
                 return err_fail(err, ERR_REFUSED, 0, "'%s' leads onto another file system or mount",
                                 path);

@@ -26,7 +26,7 @@ int safepath_valid(const char *path, struct err *err) MUST_CHECK;
 
 /* safepath_open(root_fd, path, flags, ret_fd, err): Open ${path} beneath ${root_fd}; "" is the
  * root itself.  O_NOFOLLOW, O_CLOEXEC and O_NONBLOCK are added.  ERR_NOT_FOUND; ERR_REFUSED: a
- * component is a symlink or leads out of the root or onto another mount. */
+ * component is a symlink, not a directory, or leads out of the root or onto another mount. */
 int safepath_open(int root_fd, const char *path, int flags, int *ret_fd,
                   struct err *err) MUST_CHECK;
 
