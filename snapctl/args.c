@@ -193,7 +193,7 @@ static int letters(struct args *args, const char *typed, struct err *err)
 
 /* Part argv into options and words.  For a command that takes its words raw, all that follows it
  * is a word. */
-static int split(int argc, char **argv, struct args *args, struct err *err)
+static int split(int argc, char *const *argv, struct args *args, struct err *err)
 {
         size_t used;
 
@@ -286,7 +286,7 @@ static int check_words(const struct args *args, struct err *err)
         return 0;
 }
 
-int args_parse(int argc, char **argv, struct args *ret_args, struct err *err)
+int args_parse(int argc, char *const *argv, struct args *ret_args, struct err *err)
 {
         struct args args = { 0 };
         CLEANUP(args_donep) struct args *guard = &args;

@@ -22,12 +22,12 @@ struct args {
         size_t n_uses;
         const char **words; /* what follows the command's own words */
         size_t n_words;
-        char **argv; /* behind `--`, NULL-terminated; NULL when there was none */
+        char *const *argv; /* behind `--`, NULL-terminated; NULL when there was none */
 };
 
 /* args_parse(argc, argv, ret_args, err): Read the words after the program's name.  ERR_INVALID
  * says what is wrong, and which command may have been meant.  Give it to args_done(). */
-int args_parse(int argc, char **argv, struct args *ret_args, struct err *err) MUST_CHECK;
+int args_parse(int argc, char *const *argv, struct args *ret_args, struct err *err) MUST_CHECK;
 void args_done(struct args *args);
 
 /* args_command(words, n, ret_used): The command that the first words name, and how many words

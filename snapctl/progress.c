@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -251,35 +252,38 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
         return -1;
 }
 
-/* The steps that a dry run would make. */
+/* The steps that a dry run would make: each part of the plan is counted from 1. */
 static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
 {
         const json_t *steps, *step, *space = json_object_get(plan, "space");
         FILE *out = ctl->look.term.stream;
-        size_t i;
+        char needed[TEXT_SIZE_MAX], left[TEXT_SIZE_MAX];
+        size_t i, first_rescue;
 
         if (answer_array(plan, "steps", &steps, err) < 0)
                 return -1;
         if (ctl->look.format == FORMAT_JSON)
                 return json_print(plan, &ctl->look.term, err);
+        first_rescue = json_array_size(steps);
         json_array_foreach((json_t *)steps, i, step) {
                 const char *part = json_get_string(step, "part");
                 const char *text = json_get_string(step, "text");
+                bool rescue = part != NULL && strcmp(part, "rescue") == 0;
 
-                (void)fprintf(out, "%s%2zu  ",
-                              part != NULL && strcmp(part, "rescue") == 0 ? "if it fails: " : "",
-                              i + 1);
-                (void)text_put(out, text != NULL ? text : "?", 100000);
+                if (rescue && i < first_rescue) {
+                        first_rescue = i;
+                        (void)fprintf(out, "When the %s fails:\n", ctl->args->command->words);
+                }
+                (void)fprintf(out, "%zu. ", rescue ? i - first_rescue + 1 : i + 1);
+                (void)text_put(out, text != NULL ? text : "?", UINT_MAX - 1);
                 (void)fputc('\n', out);
         }
         if (json_is_object(space)) {
-                char needed[TEXT_SIZE_MAX], there[TEXT_SIZE_MAX];
-
                 text_size(json_get_u64(space, "needed_bytes"), needed);
-                text_size(json_get_u64(space, "free_bytes"), there);
-                ctl_say(ctl, "Needs %s of disk; %s are free. Nothing was changed.", needed, there);
+                text_size(json_get_u64(space, "free_bytes"), left);
+                ctl_say(ctl, "\nNeeds %s of disk; %s are free. Nothing was changed.", needed, left);
         } else {
-                ctl_say(ctl, "Nothing was changed.");
+                ctl_say(ctl, "\nNothing was changed.");
         }
         return 0;
 }

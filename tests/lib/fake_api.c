@@ -23,6 +23,8 @@
 #define TERMINAL_SEC 20
 
 struct ran ran;
+unsigned ran_as;
+int ran_full;
 
 const char *fake_socket(void)
 {
@@ -199,7 +201,7 @@ static void exec_snapctl(const char *const *argv, const char *locale)
 
         for (size_t i = 0; argv[i] != NULL && i + 2 < ARGUMENTS; i++)
                 all[i + 1] = argv[i];
-        if (program == NULL)
+        if (program == NULL || (ran_as != 0 && setresuid(ran_as, ran_as, ran_as) < 0))
                 _exit(127);
         (void)setenv("SITESNAP_SOCKET", fake_socket(), 1);
         (void)setenv("TZ", "UTC", 1);
@@ -242,6 +244,8 @@ void snapctl_run(const char *const *argv)
                         _exit(127);
                 redirect("out", STDOUT_FILENO);
                 redirect("err", STDERR_FILENO);
+                if (ran_full && dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO) < 0)
+                        _exit(127);
                 exec_snapctl(argv, "C");
         }
         if (pid < 0)

@@ -45,6 +45,10 @@ struct ran {
 
 extern struct ran ran; /* of the last SNAPCTL() */
 
+/* How the next ones run: as this user when not 0, and with stdout to the full device. */
+extern unsigned ran_as;
+extern int ran_full;
+
 /* fake_api_begin(answers, n): Listen in test_tmpdir(); what is not among the answers is 404. */
 void fake_api_begin(const struct fake_answer *answers, size_t n);
 #define FAKE_API(answers) fake_api_begin((answers), sizeof(answers) / sizeof(*(answers)))
