@@ -152,7 +152,7 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         env_init(&env, dirs, catalog, site);
         env.operation = op->id;
         ret = run(&env, op, err);
-        if (ret == 0 && strcmp(op->verb, "remove") != 0)
+        if (ret == 0 ? strcmp(op->verb, "remove") != 0 : err->code == ERR_ROLLED_BACK)
                 settle_tidy(&env);
         env_done(&env);
         return ret;

@@ -65,6 +65,9 @@ int plan_remove_site(struct step_env *env, const struct plan_facts *facts, struc
 int plan_target(const struct plan_facts *facts, const struct version **ret_version,
                 struct err *err) MUST_CHECK;
 
+/* plan_free_space(env, ret_bytes, err): What is free on the file system of HOME. */
+int plan_free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err) MUST_CHECK;
+
 /* plan_prune_list(env, facts, ret_numbers, ret_n, err): The versions that a prune removes, oldest
  * first: what was asked for, or what the site's policy says.  ERR_REFUSED: one of them is active,
  * pinned or the last good one; ERR_NOTHING.  The caller frees. */
@@ -82,6 +85,11 @@ int plan_prune_list(struct step_env *env, const struct plan_facts *facts, uint64
 /* plan_view(version): {version, tree, read_only, database} of a kept version, as fs.mount shows
  * it; NULL when memory is short. */
 json_t *plan_view(const struct version *version);
+
+/* plan_add_after(env, plan, part, version, err): The administrator's command after a switch, where
+ * the site has one. */
+int plan_add_after(const struct step_env *env, struct plan *plan, enum plan_part part,
+                   json_int_t version, struct err *err) MUST_CHECK;
 
 /* plan_is_shown(facts, version): Is it mounted by rule: active, last good, or asked for? */
 bool plan_is_shown(const struct plan_facts *facts, const struct version *version);

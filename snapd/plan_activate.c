@@ -11,8 +11,8 @@
  * The flip is the point of no return: from then on visitors write to the new version, and taking
  * the flip back would lose what they wrote.
  */
-static int add_flip(const struct plan_facts *facts, const struct version *to, json_int_t head,
-                    struct plan *plan, struct err *err)
+static int add_flip(const struct step_env *env, const struct plan_facts *facts,
+                    const struct version *to, json_int_t head, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         const struct version *from = facts->active;
@@ -31,7 +31,8 @@ static int add_flip(const struct plan_facts *facts, const struct version *to, js
         ADD(step_catalog_commit, "{s:[{s:I, s:s}, {s:I, s:s, s:I, s:I}]}", "set", "number",
             (json_int_t)from->number, "state", "kept", "number", (json_int_t)to->number, "state",
             "active", "tree", head, "active_usec", now);
-        ADD(step_site_after, "{s:I}", "version", (json_int_t)to->number);
+        if (plan_add_after(env, plan, part, (json_int_t)to->number, err) < 0)
+                return -1;
         return 0;
 }
 
@@ -68,7 +69,7 @@ int plan_activate(struct step_env *env, const struct plan_facts *facts, struct p
 
         if (plan_target(facts, &to, err) < 0 ||
             catalog_take(env->catalog, "tree", 2, &tree, err) < 0 ||
-            add_flip(facts, to, (json_int_t)tree, plan, err) < 0 ||
+            add_flip(env, facts, to, (json_int_t)tree, plan, err) < 0 ||
             add_keep(facts, (json_int_t)tree + 1, plan, err) < 0)
                 return -1;
         /* The one that is left becomes the last good; what was it before need not stay mounted. */

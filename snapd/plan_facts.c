@@ -9,6 +9,7 @@
 #include "snapd/adopt.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
+#include "snapd/steps.h"
 
 /* One fifth more than the estimate: metadata, and what is written while we work. */
 #define MARGIN(bytes) ((bytes) + (bytes) / 5)
@@ -44,6 +45,14 @@ json_t *plan_view(const struct version *version)
 bool plan_is_shown(const struct plan_facts *facts, const struct version *version)
 {
         return version->state == VERSION_ACTIVE || version == facts->last_good || version->mounted;
+}
+
+int plan_add_after(const struct step_env *env, struct plan *plan, enum plan_part part,
+                   json_int_t version, struct err *err)
+{
+        if (env->site->after_switch == NULL)
+                return 0;
+        return plan_add(plan, part, &step_site_after, json_pack("{s:I}", "version", version), err);
 }
 
 static const struct version *find(const struct plan_facts *facts, uint64_t number)
@@ -116,7 +125,7 @@ int plan_target(const struct plan_facts *facts, const struct version **ret_versi
         return target_number(facts, ret_version, err);
 }
 
-static int free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err)
+int plan_free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err)
 {
         struct statvfs st;
         int home_fd;
@@ -149,7 +158,7 @@ static int check_space(struct step_env *env, struct plan_facts *facts, struct er
             (env_database(env, &db, err) < 0 ||
              env->database_driver->size(db, active->database, &database, err) < 0))
                 return -1;
-        if (free_space(env, &facts->free_bytes, err) < 0)
+        if (plan_free_space(env, &facts->free_bytes, err) < 0)
                 return -1;
         facts->needed_bytes = MARGIN(sizes.total_bytes + database);
         if (facts->needed_bytes > facts->free_bytes)
@@ -202,7 +211,7 @@ static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struc
 
 static int prepare_prune(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
-        return free_space(env, &facts->free_bytes, err);
+        return plan_free_space(env, &facts->free_bytes, err);
 }
 
 int plan_prepare(struct step_env *env, const char *verb, const json_t *request, uid_t by,

@@ -137,7 +137,8 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
             "number", (json_int_t)number, "state", "active", "tree", (json_int_t)tree, "database",
             database, "verb", "add", "reason", arg_text(facts->request, "reason"), "created_usec",
             now, "active_usec", now, "by", (json_int_t)facts->by);
-        ADD(step_site_after, "{s:I}", "version", (json_int_t)number);
+        if (plan_add_after(env, plan, part, (json_int_t)number, err) < 0)
+                return -1;
 
         /* Nobody shall use the live database behind the back of its version. */
         if (database[0] != '\0' && env->site->database.path[0] == '/') {
@@ -188,7 +189,8 @@ static int add_give(const struct step_env *env, const struct plan_facts *facts, 
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_give, "{s:s, s:I, s:b}", "docroot", env->site->docroot, "head", tree + 1,
             "give", 1);
-        ADD(step_site_after, "{s:I}", "version", (json_int_t)active->number);
+        if (plan_add_after(env, plan, part, (json_int_t)active->number, err) < 0)
+                return -1;
         return 0;
 }
 

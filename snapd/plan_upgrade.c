@@ -54,8 +54,8 @@ static int add_copy(struct plan *plan, const struct names *names, struct err *er
 
 /* Up to the moment when both versions are whole and the new number is served: the same files, the
  * same database, nothing changed yet. */
-static int add_keep(const struct plan_facts *facts, struct plan *plan, const struct names *names,
-                    struct err *err)
+static int add_keep(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                    const struct names *names, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
@@ -74,7 +74,8 @@ static int add_keep(const struct plan_facts *facts, struct plan *plan, const str
                 ADD(step_fs_cover, "{s:I, s:I, s:I, s:s}", "version", old, "by", new, "tree",
                     (json_int_t)names->head, "database", names->live);
         ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
-        ADD(step_site_after, "{s:I}", "version", new);
+        if (plan_add_after(env, plan, part, new, err) < 0)
+                return -1;
         if (!names->has_db)
                 return 0;
         if (!facts->copy_in_hold && add_copy(plan, names, err) < 0)
@@ -84,8 +85,8 @@ static int add_keep(const struct plan_facts *facts, struct plan *plan, const str
         return 0;
 }
 
-static int add_commit(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
-                      const struct names *names, struct err *err)
+static int add_commit(const struct plan_facts *facts, struct plan *plan, const struct names *names,
+                      struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
@@ -101,7 +102,6 @@ static int add_commit(struct step_env *env, const struct plan_facts *facts, stru
             "active_usec", now, "by", (json_int_t)facts->by);
         ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", old, "show", 1, "wait", 1,
             "tree", (json_int_t)names->kept, "database", names->copy);
-        (void)env;
         return 0;
 }
 
@@ -129,8 +129,8 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
 
 /* Back to the kept version: a fresh head of its tree, its own copy; the new version keeps the
  * database that its command may have left half-migrated. */
-static int add_rescue(const struct plan_facts *facts, struct plan *plan, const struct names *names,
-                      struct err *err)
+static int add_rescue(const struct step_env *env, const struct plan_facts *facts,
+                      struct plan *plan, const struct names *names, struct err *err)
 {
         const enum plan_part part = PLAN_RESCUE;
         json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
@@ -145,7 +145,8 @@ static int add_rescue(const struct plan_facts *facts, struct plan *plan, const s
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
             "number", new, "state", "kept", "mark", "bad", "why", 1, "number", old, "state",
             "active", "tree", (json_int_t)names->back, "database", names->copy);
-        ADD(step_site_after, "{s:I}", "version", old);
+        if (plan_add_after(env, plan, part, old, err) < 0)
+                return -1;
         ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 1);
         if (names->has_db)
                 ADD(step_db_writable, "{s:s, s:b, s:b}", "database", names->live, "writable", 0,
@@ -164,10 +165,10 @@ int plan_upgrade(struct step_env *env, const struct plan_facts *facts, struct pl
         struct names names;
 
         if (give_names(env, facts, &names, err) < 0 ||
-            add_keep(facts, plan, &names, err) < 0 ||
-            add_commit(env, facts, plan, &names, err) < 0 ||
+            add_keep(env, facts, plan, &names, err) < 0 ||
+            add_commit(facts, plan, &names, err) < 0 ||
             add_hook(env, facts, plan, &names, err) < 0 ||
-            add_rescue(facts, plan, &names, err) < 0)
+            add_rescue(env, facts, plan, &names, err) < 0)
                 return -1;
         *ret_version = names.version;
         return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
@@ -10,6 +10,31 @@
 #include "snapd/request.h"
 
 DEFINE_CLEANUP(struct site *, site_free);
+
+/* Is there anything to remove, and may it be? */
+static int check_prune(const struct dirs *dirs, struct catalog *catalog, const char *name,
+                       const json_t *request, struct err *err)
+{
+        struct plan_facts facts = { 0 };
+        uint64_t *numbers = NULL;
+        struct step_env env;
+        struct site *site;
+        size_t n;
+        int ret;
+
+        if (site_load(dirs->conf_fd, name, NULL, &site, err) < 0)
+                return -1;
+        env_init(&env, dirs, catalog, site);
+        ret = plan_facts_load(catalog, name, "prune", request, 0, &facts, err);
+        if (ret == 0)
+                ret = plan_free_space(&env, &facts.free_bytes, err);
+        if (ret == 0)
+                ret = plan_prune_list(&env, &facts, &numbers, &n, err);
+        free(numbers);
+        plan_facts_done(&facts);
+        env_done(&env);
+        return ret;
+}
 
 /* What the catalog alone can answer. */
 static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
@@ -33,6 +58,8 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
                                         "'command' in its file",
                                         site);
         }
+        if (strcmp(verb->name, "prune") == 0)
+                return check_prune(dirs, catalog, site, request, err);
         if (plan_facts_load(catalog, site, verb->name, request, 0, &facts, err) < 0)
                 return -1;
         if (facts.active == NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,21 +132,42 @@ static int commit_run(struct step_env *env, const json_t *args, struct err *err)
         return -1;
 }
 
+/* Appends to what is in buf already; what does not fit is cut. */
+PRINTF(3, 4)
+static void append(char *buf, size_t size, const char *fmt, ...)
+{
+        size_t n = strlen(buf);
+        va_list ap;
+
+        va_start(ap, fmt);
+        (void)vsnprintf(buf + n, size - n, fmt, ap);
+        va_end(ap);
+}
+
 static void commit_describe(const json_t *args, char *buf, size_t size)
 {
-        size_t n = (size_t)snprintf(buf, size, "write down:");
         json_t *item;
         size_t i;
 
-        json_array_foreach(json_object_get(args, "set"), i, item)
-                if (n < size)
-                        n += (size_t)snprintf(buf + n, size - n, "%s version %" PRIu64 " %s %s",
-                                              i == 0 ? "" : ",", json_get_u64(item, "number"),
-                                              arg_text(item, "state"), arg_text(item, "mark"));
+        (void)snprintf(buf, size, "write down:");
+        json_array_foreach(json_object_get(args, "set"), i, item) {
+                const char *state = arg_text(item, "state"), *mark = arg_text(item, "mark");
+
+                append(buf, size, "%s version %" PRIu64, i == 0 ? "" : ",",
+                       json_get_u64(item, "number"));
+                if (state[0] != '\0')
+                        append(buf, size, " is %s", state);
+                if (mark[0] != '\0')
+                        append(buf, size, " and %s", mark);
+                if (state[0] == '\0' && json_get_u64(item, "tree") != 0)
+                        append(buf, size, " has tree %" PRIu64, json_get_u64(item, "tree"));
+                if (state[0] == '\0' && json_object_get(item, "mounted") != NULL)
+                        append(buf, size, json_get_bool(item, "mounted") ? " stays mounted" :
+                                                                           " need not be mounted");
+        }
         json_array_foreach(json_object_get(args, "forget"), i, item)
-                if (n < size)
-                        n += (size_t)snprintf(buf + n, size - n, " version %" JSON_INTEGER_FORMAT
-                                              " is gone", json_integer_value(item));
+                append(buf, size, "%s version %" JSON_INTEGER_FORMAT " is gone", i == 0 ? "" : ",",
+                       json_integer_value(item));
 }
 
 const struct step_kind step_catalog_commit = {

@@ -90,14 +90,14 @@ static void assert_plan(size_t pivot, const char *main_part, const char *rescue_
 }
 
 #define RESCUE                                                                                     \
-        "fs.branch db.writable fs.mount fs.switch catalog.commit site.after fs.retire db.writable " \
+        "fs.branch db.writable fs.mount fs.switch catalog.commit fs.retire db.writable " \
         "fs.capture catalog.commit fs.sweep"
 
 TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_runs)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
-        assert_plan(9,
-                    "db.hold fs.capture db.release fs.mount fs.switch site.after db.copy db.verify "
+        assert_plan(8,
+                    "db.hold fs.capture db.release fs.mount fs.switch db.copy db.verify "
                     "db.writable catalog.commit fs.retire hook.run fs.unmount",
                     RESCUE);
 }
@@ -106,8 +106,8 @@ TEST(a_driver_that_remounts_covers_the_old_version_before_the_flip)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
         facts.remounts = true;
-        assert_plan(10,
-                    "db.hold fs.capture db.release fs.mount fs.cover fs.switch site.after db.copy "
+        assert_plan(9,
+                    "db.hold fs.capture db.release fs.mount fs.cover fs.switch db.copy "
                     "db.verify db.writable catalog.commit fs.retire hook.run fs.unmount",
                     RESCUE);
 }
@@ -116,8 +116,8 @@ TEST(a_copy_that_needs_the_hold_is_made_within_it)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
         facts.copy_in_hold = true;
-        assert_plan(9,
-                    "db.hold fs.capture db.copy db.release fs.mount fs.switch site.after db.verify "
+        assert_plan(8,
+                    "db.hold fs.capture db.copy db.release fs.mount fs.switch db.verify "
                     "db.writable catalog.commit fs.retire hook.run fs.unmount",
                     RESCUE);
 }
@@ -126,7 +126,7 @@ TEST(activation_has_its_point_of_no_return_at_the_flip)
 {
         world("activate", "{\"verb\": \"activate\", \"version\": 1}");
         assert_plan(3,
-                    "fs.branch db.writable fs.mount fs.switch catalog.commit site.after fs.retire "
+                    "fs.branch db.writable fs.mount fs.switch catalog.commit fs.retire "
                     "db.writable fs.capture catalog.commit fs.retire fs.sweep fs.unmount",
                     "");
 }
