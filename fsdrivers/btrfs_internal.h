@@ -68,8 +68,8 @@ int btrfs_tree_check(struct fs_pool *pool, const struct btrfs_tree *tree,
                      struct err *err) MUST_CHECK;
 
 /* btrfs_destroy(pool, name, err): Remove the subvolume trees/NAME with the subvolumes nested in
- * it; afterwards it is gone or, with nested ones, at least not a tree any more.  Not committed:
- * see btrfs_commit(). */
+ * it, or whatever else is there.  On failure it is a tree still, whole, or none any more.  Not
+ * committed: see btrfs_commit(). */
 int btrfs_destroy(struct fs_pool *pool, const char *name, struct err *err) MUST_CHECK;
 
 /* btrfs_sweep(pool, err): Remove debris, unless someone is making a tree just now. */

@@ -232,29 +232,43 @@ static int destroy_nested(struct fs_pool *pool, const char *name, struct err *er
         return 0;
 }
 
-int btrfs_destroy(struct fs_pool *pool, const char *name, struct err *err)
+/* Remove what is not simply destroyed, step by step, so the tree stops being one first. */
+static int destroy_by_steps(struct fs_pool *pool, const char *name, bool is_subvolume,
+                            struct err *err)
 {
         char partial[BTRFS_NAME_MAX + sizeof(BTRFS_PARTIAL)];
-        enum btrfs_util_error e = btrfs_util_delete_subvolume_fd(pool->trees_fd, name, 0);
+        enum btrfs_util_error e;
 
-        if (e == BTRFS_UTIL_OK || errno == ENOENT)
-                return 0;
-        if (errno != ENOTEMPTY)
-                return btrfs_fail(err, e, "cannot remove the subvolume '%s'", name);
-
-        /* The tenant made subvolumes of their own in it.  They go one by one, so the tree stops
-         * being one first. */
         (void)snprintf(partial, sizeof(partial), "%s", name);
         if (strstr(name, BTRFS_PARTIAL) == NULL) {
                 (void)snprintf(partial, sizeof(partial), "%s" BTRFS_PARTIAL, name);
                 if (renameat(pool->trees_fd, name, pool->trees_fd, partial) < 0)
                         return err_fail(err, ERR_IO, errno, "cannot rename '%s'", name);
         }
+        if (!is_subvolume)
+                return tree_remove(pool->trees_fd, partial, err);
         if (destroy_nested(pool, partial, err) < 0)
                 return err_wrap(err, "removing '%s'", name);
         e = btrfs_util_delete_subvolume_fd(pool->trees_fd, partial, 0);
         return e == BTRFS_UTIL_OK ? 0
                                   : btrfs_fail(err, e, "cannot remove the subvolume '%s'", partial);
+}
+
+int btrfs_destroy(struct fs_pool *pool, const char *name, struct err *err)
+{
+        enum btrfs_util_error e = btrfs_util_delete_subvolume_fd(pool->trees_fd, name, 0);
+
+        if (e == BTRFS_UTIL_OK || errno == ENOENT)
+                return 0;
+        switch (errno) {
+        case ENOTEMPTY: /* the tenant made subvolumes of their own in it */
+                return destroy_by_steps(pool, name, true, err);
+        case EINVAL: /* the head was given back, and this came in exchange: see slot() */
+        case ENOTDIR:
+                return destroy_by_steps(pool, name, false, err);
+        default:
+                return btrfs_fail(err, e, "cannot remove the subvolume '%s'", name);
+        }
 }
 
 static int sweep_one(const char *name, void *arg, struct err *err)

@@ -299,8 +299,13 @@ int tree_stub(int root_fd, const char *path, struct err *err)
                        path);
         if (parent[0] == '\0' ? tree_open(root_fd, "", &parent_fd, err) < 0
                               : safepath_mkdirs(root_fd, parent, 0755, st.st_uid, st.st_gid,
-                                                &parent_fd, err) < 0)
+                                                &parent_fd, err) < 0) {
+                if (err->os == ENOTDIR)
+                        return err_fail(err, ERR_REFUSED, 0,
+                                        "'%s' is or leads through something else than a directory",
+                                        parent);
                 return err_wrap(err, "making '%s'", path);
+        }
 
         if (mkdirat(parent_fd, name, 0555) < 0) {
                 if (errno != EEXIST || fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

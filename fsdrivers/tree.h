@@ -59,7 +59,7 @@ struct tree_todo {
         struct tree_todo_item {
                 char *path;
                 int mark; /* the walk's own */
-        } *v;
+        } * v;
         size_t n, room;
 };
 
@@ -78,7 +78,7 @@ int tree_remove(int dir_fd, const char *name, struct err *err) MUST_CHECK;
 /* tree_stub(root_fd, path, err): Make ${path} a directory to mount on: one that is there stays as
  * it is; a file or symlink gives way to an empty one, root's and 0555.  Missing parents get the
  * owner of ${root_fd} and 0755.  ERR_INVALID: not a relative path; ERR_REFUSED: a parent is a
- * symlink. */
+ * symlink or a file. */
 int tree_stub(int root_fd, const char *path, struct err *err) MUST_CHECK;
 
 #endif
