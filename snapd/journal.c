@@ -172,8 +172,13 @@ static int state_write(sqlite3 *db, op_id id, enum op_state to, const struct err
                 return -1;
         if (error == NULL)
                 return 0;
+        /* Why it is held stands beside why it was taken back: that is the reason in the end. */
         return sql_run(
-                db, "UPDATE ops SET error_code = ?2, error_os = ?3, error_msg = ?4 WHERE id = ?1",
+                db,
+                to == OP_HELD
+                        ? "UPDATE ops SET held_code = ?2, held_os = ?3, held_msg = ?4 WHERE id = ?1"
+                        : "UPDATE ops SET error_code = ?2, error_os = ?3, error_msg = ?4"
+                          "  WHERE id = ?1",
                 SQL_ARGS(sql_uint(id), sql_text(err_name(error->code)), sql_int(error->os),
                          sql_text(error->msg)),
                 err);

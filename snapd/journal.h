@@ -70,7 +70,8 @@ struct op {
         uint64_t version;      /* the version it makes or goes to; 0 while unknown */
         bool abort;            /* someone asked it to stop */
         size_t pivot;          /* of the plan, see snapd/step.h */
-        struct err error;      /* code 0: none */
+        struct err cause;      /* why it is or was taken back; code 0: nothing failed */
+        struct err error;      /* the same, or why it is held */
         struct op_step *steps; /* main part first; NULL when not asked for */
         size_t n_steps;
 };
@@ -106,8 +107,8 @@ void journal_progress(struct catalog *catalog, op_id id, enum plan_part part, si
                       uint64_t done, uint64_t all);
 
 /* journal_state(catalog, id, state, error, err): Move the operation to ${state}; ${error} is kept
- * with it, NULL keeps the one that is there.  ERR_CORRUPT: the picture above has no such arrow;
- * the state it is in already is fine. */
+ * with it (that of HELD beside the one before), NULL keeps the one that is there.  ERR_CORRUPT: the
+ * picture above has no such arrow; the state it is in already is fine. */
 int journal_state(struct catalog *catalog, op_id id, enum op_state state, const struct err *error,
                   struct err *err) MUST_CHECK;
 

@@ -21,7 +21,7 @@ static const char *const mark_names[STEP_MARKS] = {
 
 #define COLUMNS                                                                                    \
         "id, site, verb, request, state, held_state, by, reason, created, ended, seq, version,"    \
-        " pivot, abort, error_code, error_os, error_msg"
+        " pivot, abort, error_code, error_os, error_msg, held_code, held_os, held_msg"
 
 /* [open only][of one site]: four texts, so that each finds its index. */
 #define OPEN        "state IN ('queued', 'running', 'undoing', 'rescuing', 'held')"
@@ -88,15 +88,16 @@ static int column_json(sqlite3_stmt *stmt, int i, json_t **ret_json, struct err 
         return err_wrap(err, "the journal");
 }
 
-static void read_error(sqlite3_stmt *stmt, struct err *error)
+/* Three columns from ${first} on. */
+static void read_error(sqlite3_stmt *stmt, int first, struct err *error)
 {
-        const char *code = (const char *)sqlite3_column_text(stmt, 14);
-        const char *msg = (const char *)sqlite3_column_text(stmt, 16);
+        const char *code = (const char *)sqlite3_column_text(stmt, first);
+        const char *msg = (const char *)sqlite3_column_text(stmt, first + 2);
 
         if (code == NULL)
                 return;
         error->code = err_by_name(code);
-        error->os = sqlite3_column_int(stmt, 15);
+        error->os = sqlite3_column_int(stmt, first + 1);
         if (msg != NULL)
                 (void)snprintf(error->msg, sizeof(error->msg), "%s", msg);
 }
@@ -123,7 +124,10 @@ static int op_read(sqlite3_stmt *stmt, const struct progress_file *file, struct 
         op->version = sql_column_u64(stmt, 11);
         op->pivot = sql_column_u64(stmt, 12);
         op->abort = sql_column_u64(stmt, 13) != 0;
-        read_error(stmt, &op->error);
+        read_error(stmt, 14, &op->cause);
+        op->error = op->cause;
+        if (op->state == OP_HELD)
+                read_error(stmt, 17, &op->error);
         if (progress_get(file, op->id, &progress))
                 op->seq += progress.count;
         return 0;

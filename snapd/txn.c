@@ -173,7 +173,7 @@ static int refresh(struct txn *txn, size_t from, size_t to, struct err *err)
 
 static int rescue(struct txn *txn, const struct err *cause, struct err *err)
 {
-        struct err why = { 0 };
+        struct err rolled_back = *cause, why = { 0 };
 
         if (move_state(txn, OP_RESCUING, cause, &why) < 0)
                 return hold_site(txn, &why, err);
@@ -182,10 +182,10 @@ static int rescue(struct txn *txn, const struct err *cause, struct err *err)
         for (size_t i = txn->first_rescue; i < txn->op->n_steps; i++)
                 if (txn->op->steps[i].mark != STEP_DONE && run_step_patiently(txn, i, &why) < 0)
                         return hold_site(txn, &why, err);
-        if (move_state(txn, OP_ROLLED_BACK, cause, &why) < 0)
+        rolled_back.code = ERR_ROLLED_BACK;
+        if (move_state(txn, OP_ROLLED_BACK, &rolled_back, &why) < 0)
                 return hold_site(txn, &why, err);
-        *err = *cause;
-        err->code = ERR_ROLLED_BACK;
+        *err = rolled_back;
         return -1;
 }
 
@@ -276,7 +276,7 @@ static int dispatch(struct txn *txn, bool recover, struct err *err)
 {
         struct op *op = txn->op;
         enum op_state state = op->state == OP_HELD ? op->held_state : op->state;
-        struct err cause = op->error;
+        struct err cause = op->cause;
 
         switch (state) {
         case OP_UNDOING:

@@ -240,6 +240,7 @@ TEST(an_operation_goes_only_where_the_picture_has_an_arrow)
 
 TEST(a_held_operation_knows_where_it_was)
 {
+        struct err first = { .code = ERR_NO_SPACE, .msg = "disk full" };
         struct err cause = { .code = ERR_HELD, .os = 5, .msg = "umount: busy" };
         struct op op = { 0 };
         op_id id;
@@ -247,7 +248,7 @@ TEST(a_held_operation_knows_where_it_was)
         journal_make();
         id = queue("shop");
         plan(id, false);
-        ASSERT_OK(journal_state(catalog, id, OP_UNDOING, NULL, &err));
+        ASSERT_OK(journal_state(catalog, id, OP_UNDOING, &first, &err));
         ASSERT_OK(journal_state(catalog, id, OP_HELD, &cause, &err));
         ASSERT_OK(journal_state(catalog, id, OP_HELD, NULL, &err));
         ASSERT_OK(journal_get(catalog, id, false, &op, &err));
@@ -256,6 +257,7 @@ TEST(a_held_operation_knows_where_it_was)
         ASSERT_EQ(op.error.code, ERR_HELD);
         ASSERT_EQ(op.error.os, 5);
         ASSERT_STR(op.error.msg, "umount: busy");
+        ASSERT_STR(op.cause.msg, "disk full");
         ASSERT_EQ(op.ended_usec, 0);
         op_done(&op);
         ASSERT_ERR(journal_state(catalog, id, OP_RUNNING, NULL, &err), ERR_CORRUPT, "from held");
@@ -263,7 +265,8 @@ TEST(a_held_operation_knows_where_it_was)
         ASSERT_OK(journal_state(catalog, id, OP_FAILED, NULL, &err));
         ASSERT_OK(journal_get(catalog, id, false, &op, &err));
         ASSERT(op.ended_usec >= op.created_usec);
-        ASSERT_STR(op.error.msg, "umount: busy");
+        ASSERT_EQ(op.error.code, ERR_NO_SPACE);
+        ASSERT_STR(op.error.msg, "disk full");
         op_done(&op);
         catalog_close(catalog);
 }
