@@ -9,6 +9,7 @@
 #include "common/safepath.h"
 #include "common/words.h"
 #include "snapd/site.h"
+#include "snapd/site_keys.h"
 #include "tests/lib/test.h"
 
 #define GOOD "[site]\nhome = /srv/wiki\nowner = daemon\n"
@@ -95,7 +96,7 @@ TEST(a_full_file_is_read)
         struct site *site =
                 load("# a comment\n; another\n[site]\nhome=/srv/my wiki\nowner: daemon\r\n"
                      "docroot = /var/www/wiki\ndriver = overlayfs\npool = \"/srv/pool ; one\"\n"
-                     "shared = images\n  shared = \" a\"\nowner_may = read activate\n"
+                     "shared = images\n  shared = \" a\"\nowner_may = activate\n"
                      "[database]\nengine = sqlite\npath = /var/lib/wiki\n"
                      "[config]\nset = LocalSettings.php php-assign wgSQLiteDataDir {database_dir}\n"
                      "set = .env env \"DB NAME\" \"a \\\"b\\\" # c\"\n"
@@ -383,7 +384,7 @@ static struct site *odd_site(void)
         site->timeout_sec = 1 + (unsigned)pick(604800);
         site->drain_sec = (unsigned)pick(3601);
         site->hold_msec = 10 + (unsigned)pick(59991);
-        site->owner_may = (unsigned)pick(64);
+        site->owner_may = pick(8) == 0 ? 0 : (unsigned)pick(64) | MAY_READ;
         site->keep.min = 1 + (unsigned)pick(100);
         site->keep.max = pick(2) == 0 ? 0 : site->keep.min + (unsigned)pick(100);
         site->keep.age_sec = (int64_t)pick(1 << 30);
@@ -445,4 +446,26 @@ TEST(what_is_saved_is_loaded_again)
                 site_free(again);
                 site_free(site);
         }
+}
+
+TEST(every_key_is_in_its_man_page)
+{
+        CLEANUP(closep) int fd = open(SOURCE_ROOT "/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char *page = NULL;
+
+        ASSERT_OK(file_read(fd, "sitesnap-site.conf.5", 1 << 20, &page, NULL, &err));
+        for (const struct site_key *key = site_keys; key->key != NULL; key++) {
+                char section[64], item[64];
+                const char *at, *found, *next;
+
+                (void)snprintf(section, sizeof(section), ".Ss [%s]\\&\n", key->section);
+                (void)snprintf(item, sizeof(item), ".It Ic %s ", key->key);
+                at = strstr(page, section);
+                found = at == NULL ? NULL : strstr(at, item);
+                next = at == NULL ? NULL : strstr(at + 1, "\n.Ss ");
+                if (found == NULL || (next != NULL && next < found))
+                        test_fail(__FILE__, __LINE__, "[%s] %s is not in the man page",
+                                  key->section, key->key);
+        }
+        free(page);
 }
