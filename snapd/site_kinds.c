@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/safepath.h"
 #include "common/words.h"
+#include "snapd/rewrite.h"
 #include "snapd/site_keys.h"
 
 /* Text: one word out of a list, or anything a later check looks at. */
@@ -315,8 +316,29 @@ const struct site_kind site_kind_argv = { argv_read, argv_write, argv_done };
 
 /* Rules: FILE KIND KEY VALUE. */
 
-static const char *const rule_kinds[] = { "php-define", "php-assign", "ini", "env",
-                                          "json",       "regex",      NULL };
+/* What stands in braces is a word that a version has a value for: a misspelt one is found here and
+ * not when an upgrade is under way. */
+static int value_check(const char *value, struct err *err)
+{
+        static const char *const words[] = { "{database}", "{database_dir}", "{home}", "{site}",
+                                             "{version}" };
+
+        for (const char *at = strchr(value, '{'); at != NULL; at = strchr(at + 1, '{')) {
+                size_t n = strcspn(at, "}") + 1, i = 0;
+
+                if (at[n - 1] != '}' || n == 2)
+                        continue;
+                while (i < sizeof(words) / sizeof(words[0]) &&
+                       (strlen(words[i]) != n || strncmp(words[i], at, n) != 0))
+                        i++;
+                if (i == sizeof(words) / sizeof(words[0]))
+                        return err_fail(err, ERR_INVALID, 0,
+                                        "'%.*s' stands for nothing: there are {database}, "
+                                        "{database_dir}, {home}, {site} and {version}",
+                                        (int)n, at);
+        }
+        return 0;
+}
 
 static int rule_read(struct site *site, const struct site_key *key, const char *text,
                      struct err *err)
@@ -333,10 +355,9 @@ static int rule_read(struct site *site, const struct site_key *key, const char *
                                 "FILE KIND KEY VALUE are expected, not %zu words; a word with "
                                 "blanks stands in double quotes",
                                 n);
-        if (safepath_valid(words[0], err) < 0 || word_known(rule_kinds, words[1], err) < 0)
+        if (safepath_valid(words[0], err) < 0 || rewrite_check_rule(words[1], words[2], err) < 0 ||
+            value_check(words[3], err) < 0)
                 return -1;
-        if (words[2][0] == '\0')
-                return err_fail(err, ERR_INVALID, 0, "the key of a rule is not empty");
         more = reallocarray(site->rules, site->n_rules + 1, sizeof(*more));
         if (more == NULL)
                 return err_oom(err);

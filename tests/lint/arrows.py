@@ -27,7 +27,6 @@ SNAPD_ROWS = [
     ['role'],                       # what a worker may
     ['worker'],                     # how a process is started for someone
     ['site'],
-    ['config', 'rewrite'],
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
     ['step.c', 'journal'],

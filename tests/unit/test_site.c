@@ -99,7 +99,7 @@ TEST(a_full_file_is_read)
                      "shared = images\n  shared = \" a\"\nowner_may = activate\n"
                      "[database]\nengine = sqlite\npath = /var/lib/wiki\n"
                      "[config]\nset = LocalSettings.php php-assign wgSQLiteDataDir {database_dir}\n"
-                     "set = .env env \"DB NAME\" \"a \\\"b\\\" # c\"\n"
+                     "set = conf.ini regex \"^DB NAME=(.*)\" \"a \\\"b\\\" # c\"\n"
                      "[upgrade]\ncommand = /usr/bin/php -d \"a b\" maintenance/update.php\n"
                      "timeout = 1h\nhold = 500ms\ndrain = 0\n"
                      "[switch]\nmethod = mount\nafter = /bin/systemctl reload php8.2-fpm\n"
@@ -115,8 +115,8 @@ TEST(a_full_file_is_read)
         ASSERT_STR(site->database.engine, "sqlite");
         ASSERT_EQ(site->n_rules, 2);
         ASSERT_STR(site->rules[0].key, "wgSQLiteDataDir");
-        ASSERT_STR(site->rules[1].file, ".env");
-        ASSERT_STR(site->rules[1].key, "DB NAME");
+        ASSERT_STR(site->rules[1].file, "conf.ini");
+        ASSERT_STR(site->rules[1].key, "^DB NAME=(.*)");
         ASSERT_STR(site->rules[1].value, "a \"b\" # c");
         ASSERT_STR(site->command[2], "a b");
         ASSERT_EQ(site->timeout_sec, 3600);
@@ -157,9 +157,10 @@ TEST(each_mistake_names_line_key_and_what_is_expected)
         wrong_line("[upgrade]\ncommand = php x", "command", "absolute path; there is no shell");
         wrong_line("[upgrade]\ncommand = /bin/sh \"x", "command", "without its other half");
         wrong_line("[config]\nset = a b c", "set", "not 3 words");
-        wrong_line("[config]\nset = a perl c d", "set", "'perl' is none of 'php-define'");
+        wrong_line("[config]\nset = a perl c d", "set", "no kind of file 'perl'");
+        wrong_line("[config]\nset = a ini c x{databse}", "set", "'{databse}' stands for nothing");
         wrong_line("[config]\nset = ../a ini c d", "set", "not a relative path");
-        wrong_line("[config]\nset = a ini \"\" d", "set", "key of a rule is not empty");
+        wrong_line("[config]\nset = a ini \"\" d", "set", "is no key of a ini rule");
 }
 
 TEST(misspelt_names_get_the_nearest_known_one)
@@ -353,8 +354,11 @@ static char **odd_argv(void)
 
 static struct site *odd_site(void)
 {
-        static const char *const kinds[] = { "php-define", "php-assign", "ini",
-                                             "env",        "json",       "regex" };
+        static const char *const rules[][2] = {
+                { "php-define", "DB_NAME" }, { "php-assign", "a.b" },
+                { "ini", "a b.c" },          { "env", "A" },
+                { "json", "a.0" },           { "regex", "\"a\\\\b; #(.*)" },
+        };
         struct site *site = load(GOOD);
 
         free(site->home);
@@ -374,9 +378,12 @@ static struct site *odd_site(void)
         }
         site->n_rules = pick(4);
         site->rules = calloc(4, sizeof(*site->rules));
-        for (size_t i = 0; i < site->n_rules; i++)
-                site->rules[i] = (struct site_rule){ odd_text("z"), strdup(kinds[pick(6)]),
-                                                     odd_text("k"), odd_text("") };
+        for (size_t i = 0; i < site->n_rules; i++) {
+                const char *const *rule = rules[pick(6)];
+
+                site->rules[i] = (struct site_rule){ odd_text("z"), strdup(rule[0]),
+                                                     strdup(rule[1]), odd_text("") };
+        }
         if (pick(2) == 0)
                 site->command = odd_argv();
         if (pick(2) == 0)
