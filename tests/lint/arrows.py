@@ -26,6 +26,7 @@ SNAPD_ROWS = [
      'ballast'],                    # know nothing
     ['role'],                       # what a worker may
     ['worker'],                     # how a process is started for someone
+    ['rewrite'],                    # a value in an application's configuration
     ['site'],
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
