@@ -135,7 +135,23 @@ static enum MHD_Result send_refusal(struct dialog *dialog, unsigned status, cons
 struct header_scan {
         unsigned lengths, encodings;
         const char *length;
+        bool malformed;
 };
+
+/* "Content-Length : 5" is a name of its own for libmicrohttpd and a length for others, and a bare
+ * CR ends a line for some. */
+static bool line_well_formed(const char *name, const char *value)
+{
+        static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                    "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+        if (name[0] == '\0' || name[strspn(name, token)] != '\0')
+                return false;
+        for (const char *c = value; c != NULL && *c != '\0'; c++)
+                if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f)
+                        return false;
+        return true;
+}
 
 static enum MHD_Result scan_header(void *arg, enum MHD_ValueKind kind, const char *name,
                                    const char *value)
@@ -143,6 +159,7 @@ static enum MHD_Result scan_header(void *arg, enum MHD_ValueKind kind, const cha
         struct header_scan *scan = arg;
 
         (void)kind;
+        scan->malformed |= !line_well_formed(name, value);
         if (strcasecmp(name, "Content-Length") == 0) {
                 scan->lengths++;
                 scan->length = value;
@@ -163,6 +180,8 @@ static enum MHD_Result header_check(struct dialog *dialog)
         if (info == NULL || info->header_size > HEADER_MAX)
                 return send_refusal(dialog, 431, "the header is longer than 8 KiB");
         (void)MHD_get_connection_values(dialog->connection, MHD_HEADER_KIND, scan_header, &scan);
+        if (scan.malformed)
+                return send_refusal(dialog, 400, "a malformed line in the header");
         if (scan.lengths > 1)
                 return send_refusal(dialog, 400, "more than one Content-Length");
         if (scan.encodings > 0)
