@@ -14,6 +14,14 @@
 #define READ_UID     1     /* daemon: owns blog, and may read */
 #define STRANGER_UID 2     /* bin: owns nothing */
 
+/* An operation's process would be this program once more. */
+__attribute__((constructor)) static void never_an_operation(int argc, char **argv)
+{
+        for (int i = 1; i < argc; i++)
+                if (strcmp(argv[i], "--operation") == 0)
+                        _exit(3);
+}
+
 static struct err err;
 static struct dirs dirs;
 static struct api api = { .dirs = &dirs };
@@ -134,7 +142,7 @@ static const struct row {
           "{\"verb\": \"upgrade\", \"nonsense\": 1}", 'g', 'h', 'h', "/v1/sites/blog/operations",
           'd' },
         { "POST", "/v1/sites/{site}/operations", "/v1/sites/shop/operations",
-          "{\"verb\": \"remove\"}", 'd', 'h', 'h', "/v1/sites/blog/operations", 'd' },
+          "{\"verb\": \"remove\", \"nonsense\": 1}", 'd', 'h', 'h', "/v1/sites/blog/operations", 'd' },
         { "POST", "/v1/sites/{site}/operations", "/v1/sites/shop/operations",
           "{\"verb\": \"unheard-of\"}", 'd', 'h', 'h', "/v1/sites/blog/operations", 'd' },
         { "GET", "/v1/operations", "/v1/operations", NULL, 'g', 'g', 'g', "/v1/operations", 'g' },

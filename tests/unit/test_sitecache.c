@@ -44,8 +44,8 @@ TEST(a_site_is_read_and_read_again_when_it_changes)
         conf_put("shop", good("nobody"));
         ASSERT_EQ(sitecache_site(cache, "shop", &configured)->uid, 65534);
         ASSERT(configured);
-        conf_put("shop", good("root"));
-        ASSERT_EQ(sitecache_site(cache, "shop", NULL)->uid, 0);
+        conf_put("shop", good("daemon"));
+        ASSERT_EQ(sitecache_site(cache, "shop", NULL)->uid, 1);
         conf_put("shop", good("nobody"));
         ASSERT_EQ(sitecache_site(cache, "shop", NULL)->uid, 65534);
         sitecache_close(cache);
@@ -141,14 +141,14 @@ TEST(a_thousand_sites_stay_in_order)
                 char name[16];
 
                 (void)snprintf(name, sizeof(name), "s%d", i * 7919 % 1000);
-                conf_put(name, good(i * 7919 % 1000 % 2 == 0 ? "root" : "nobody"));
+                conf_put(name, good(i * 7919 % 1000 % 2 == 0 ? "daemon" : "nobody"));
                 ASSERT(sitecache_site(cache, name, NULL) != NULL);
         }
         for (int i = 0; i < 1000; i++) {
                 char name[16];
 
                 (void)snprintf(name, sizeof(name), "s%d", i);
-                ASSERT_EQ(sitecache_site(cache, name, NULL)->uid, i % 2 == 0 ? 0 : 65534);
+                ASSERT_EQ(sitecache_site(cache, name, NULL)->uid, i % 2 == 0 ? 1 : 65534);
         }
         sitecache_close(cache);
 }
