@@ -6,6 +6,7 @@
  *   snapd --operation ID   run or settle one operation (snapd/operation.h)
  *   snapd --query          answer one question on stdin (snapd/request.h)
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -201,6 +202,11 @@ static int socket_open(struct daemon *d, struct err *err)
         if (n != 1 || sd_is_socket(SD_LISTEN_FDS_START, AF_UNIX, SOCK_STREAM, 1) <= 0)
                 return err_fail(err, ERR_INVALID, 0, "one listening unix socket is to be passed");
         d->listen_fd = SD_LISTEN_FDS_START;
+
+        /* systemd has done so; another starter may not have, and one accept() too many would stop
+         * everything. */
+        if (fcntl(d->listen_fd, F_SETFL, O_NONBLOCK) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set up the passed socket");
         return 0;
 }
 
