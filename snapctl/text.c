@@ -61,14 +61,35 @@ static int char_columns(uint32_t c)
         return wcwidth((wchar_t)c);
 }
 
+/* How many printable ASCII characters stand at ${s}, at most ${max}. */
+static size_t plain_run(const char *s, unsigned max)
+{
+        size_t n = 0;
+
+        while (n < max && s[n] >= ' ' && s[n] < 0x7F)
+                n++;
+        return n;
+}
+
 unsigned text_put(FILE *out, const char *s, unsigned max)
 {
         unsigned columns = 0;
 
         while (*s != '\0') {
                 uint32_t c = 0;
-                size_t n = decode(s, &c);
-                int wide = n == 0 ? -1 : char_columns(c);
+                size_t n = plain_run(s, max - columns);
+                int wide;
+
+                /* Nearly all text is ASCII, and goes at once. */
+                if (n > 0) {
+                        if (out != NULL)
+                                (void)fwrite(s, 1, n, out);
+                        columns += (unsigned)n;
+                        s += n;
+                        continue;
+                }
+                n = decode(s, &c);
+                wide = n == 0 ? -1 : char_columns(c);
 
                 if (columns + (wide < 0 ? 1 : (unsigned)wide) > max)
                         break;
