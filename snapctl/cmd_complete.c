@@ -139,19 +139,43 @@ static const struct option_spec *open_option(const char *before)
         return NULL;
 }
 
-/* The plain words among ${typed}, without options and their values; false when "--" was typed. */
-static bool plain_words(const char *const *typed, size_t n, const char **words, size_t *ret_n)
+/* The plain words among ${typed}, without options and their values.  Returns how many of the
+ * typed ones were looked at: fewer than ${n} when the rest stands behind "--". */
+static size_t plain_words(const char *const *typed, size_t n, const char **words, size_t *ret_n)
 {
         *ret_n = 0;
         for (size_t i = 0; i < n; i++) {
                 if (strcmp(typed[i], "--") == 0)
-                        return false;
+                        return i;
                 if (typed[i][0] == '-')
                         i += open_option(typed[i]) != NULL;
                 else
                         words[(*ret_n)++] = typed[i];
         }
-        return true;
+        return n;
+}
+
+/* "--format=j": the whole word is offered, as zsh wants it. */
+static void put_joined(const char *typed)
+{
+        size_t length = strcspn(typed + 2, "=");
+        char word[80];
+
+        for (enum option_id i = 0; i < OPTIONS; i++) {
+                const struct option_spec *option = &option_specs[i];
+                const char *at = word_specs[option->value].choices;
+
+                if (strlen(option->name) != length ||
+                    memcmp(option->name, typed + 2, length) != 0 || at == NULL)
+                        continue;
+                for (; *at != '\0'; at += strspn(at, " ")) {
+                        size_t n = strcspn(at, " ");
+
+                        (void)snprintf(word, sizeof(word), "--%s=%.*s", option->name, (int)n, at);
+                        put(word, "");
+                        at += n;
+                }
+        }
 }
 
 static void put_argument(struct ctl *ctl, const struct command *command, const char **words,
@@ -178,21 +202,24 @@ int cmd_complete(struct ctl *ctl, struct err *err)
         CLEANUP(freep) const char **words = calloc(args->n_words + 1, sizeof(*words));
         const struct option_spec *option;
         const struct command *command;
-        size_t n, used;
+        size_t n, used, seen;
 
         if (words == NULL)
                 return err_oom(err);
         if (args->n_words == 0)
                 return 0;
         last = typed[args->n_words - 1];
-        if (!plain_words(typed, args->n_words - 1, words, &n)) {
-                (void)puts(":command");
+        seen = plain_words(typed, args->n_words - 1, words, &n);
+        if (seen < args->n_words - 1) {
+                (void)puts(seen + 2 == args->n_words ? ":command" : ":file");
                 return 0;
         }
         option = open_option(args->n_words > 1 ? typed[args->n_words - 2] : NULL);
         command = args_command(words, n, &used);
         if (option != NULL)
                 put_kind(ctl, option->value, NULL);
+        else if (last[0] == '-' && strchr(last, '=') != NULL)
+                put_joined(last);
         else if (last[0] == '-')
                 put_options(command);
         else if (command == NULL)
