@@ -36,6 +36,7 @@ struct spawner {
         struct catalog *catalog;
         spawner_news news;
         void *arg;
+        uint64_t pause_usec;
         struct unit *units;
 };
 
@@ -67,8 +68,8 @@ static void unit_free(struct unit *unit)
         free(unit);
 }
 
-/* Ended operations need no process and held ones wait for a person.  What cannot be read now may
- * be read later: it counts as unfinished. */
+/* Ended operations need no process, and held ones only when a person has asked.  What cannot be
+ * read now may be read later: it counts as unfinished. */
 static bool unit_finished(const struct unit *unit)
 {
         struct err ignored = { 0 };
@@ -77,9 +78,17 @@ static bool unit_finished(const struct unit *unit)
 
         if (journal_get(unit->spawner->catalog, unit->id, false, &op, &ignored) < 0)
                 return ignored.code == ERR_NOT_FOUND;
-        finished = !op_is_open(op.state) || op.state == OP_HELD;
+        finished = !op_is_open(op.state) || (op.state == OP_HELD && !unit->asked);
         op_done(&op);
         return finished;
+}
+
+/* 1, 4 and 16 seconds: what failed may need a moment.  After the last there is nothing to wait
+ * for. */
+static uint64_t unit_pause(const struct unit *unit)
+{
+        return unit->starts < STARTS_MAX ? unit->spawner->pause_usec << (2 * (unit->starts - 1))
+                                         : 0;
 }
 
 /* Let on_timer() look at it after a while. */
@@ -142,8 +151,7 @@ static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *a
                             "finished",
                             unit->id, WIFSIGNALED(status) ? "signal" : "status",
                             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-                /* 1, 4 and 16 seconds: what failed may need a moment. */
-                unit_again(unit, (uint64_t)USEC_PER_SEC << (2 * (unit->starts - 1)));
+                unit_again(unit, unit_pause(unit));
         }
         news_tell(spawner);
         return 0;
@@ -192,12 +200,12 @@ static void unit_look(struct unit *unit)
                 unit_again(unit, USEC_PER_SEC);
                 return;
         }
-        if ((unit->asked || !unit_finished(unit)) && unit->starts < STARTS_MAX) {
+        if (!unit_finished(unit) && unit->starts < STARTS_MAX) {
                 unit->asked = false;
                 unit->starts++;
                 if (unit_start(unit, &err) < 0) {
                         log_error("operation %" PRIu64 ": %s", unit->id, err.msg);
-                        unit_again(unit, (uint64_t)USEC_PER_SEC << (2 * (unit->starts - 1)));
+                        unit_again(unit, unit_pause(unit));
                 }
                 return;
         }
@@ -245,6 +253,7 @@ int spawner_open(sd_event *event, const struct dirs *dirs, struct catalog *catal
         spawner->event = event;
         spawner->dirs = dirs;
         spawner->catalog = catalog;
+        spawner->pause_usec = USEC_PER_SEC;
         *ret_spawner = spawner;
         return 0;
 }
@@ -256,6 +265,11 @@ void spawner_close(struct spawner *spawner)
         while (spawner->units != NULL)
                 unit_free(spawner->units);
         free(spawner);
+}
+
+void spawner_pause(struct spawner *spawner, uint64_t usec)
+{
+        spawner->pause_usec = usec;
 }
 
 void spawner_tell(struct spawner *spawner, spawner_news news, void *arg)

@@ -34,6 +34,10 @@ void spawner_close(struct spawner *spawner);
 /* spawner_tell(spawner, news, arg): Call ${news} from now on. */
 void spawner_tell(struct spawner *spawner, spawner_news news, void *arg);
 
+/* spawner_pause(spawner, usec): How long to wait before the first new start of a process that died,
+ * 1 s when nothing is said; the second waits 4 times as long, the third 16 times. */
+void spawner_pause(struct spawner *spawner, uint64_t usec);
+
 /* spawner_start(spawner, id): Start the operation's process, or watch the one that runs it.  A
  * start that fails now is tried again. */
 void spawner_start(struct spawner *spawner, op_id id);

@@ -87,8 +87,9 @@ TEST(a_site_is_shown_in_each_of_its_states)
 TEST(an_operation_is_shown_with_its_steps)
 {
         struct op_step steps[] = {
-                { .part = PLAN_MAIN, .n = 0, .kind = (char *)"from.the.future", .mark = STEP_RUNNING,
-                  .started_usec = 1700000000000000, .progress_done = 5, .progress_all = 10 },
+                { .part = PLAN_MAIN, .n = 0, .kind = (char *)"from.the.future",
+                  .mark = STEP_RUNNING, .started_usec = 1700000000000000, .progress_done = 5,
+                  .progress_all = 10 },
         };
         struct op op = { .id = 9, .site = (char *)"shop", .verb = (char *)"upgrade",
                          .state = OP_RUNNING, .by = 0, .reason = (char *)"", .seq = 4,
