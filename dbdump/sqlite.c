@@ -114,8 +114,11 @@ static int sqlite_release(struct db *db, struct err *err)
 {
         if (db->hold == NULL)
                 return err_fail(err, ERR_INVALID, 0, "nothing is held");
-        /* A copy that was made inside belongs to this hold. */
-        return sqlite_hold_release(db->hold, err);
+        if (sqlite_hold_release(db->hold, err) == 0)
+                return 0;
+        /* The instant is lost, and with it everything that could be said about it. */
+        forget_hold(db);
+        return -1;
 }
 
 /* Without a hold of the caller's there is one of our own, as short as the way of copying lets it

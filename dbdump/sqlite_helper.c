@@ -63,12 +63,12 @@ static void forget_signals(void)
 /* In the child: keep two descriptors and nothing else of the parent's. */
 static void child_main(int socket_fd, int dir_fd, uid_t uid, gid_t gid)
 {
-        int null_fd, low_socket, low_dir;
+        int null_fd, high_socket, high_dir;
 
         forget_signals();
-        low_socket = fcntl(socket_fd, F_DUPFD, FILES_MAX);
-        low_dir = fcntl(dir_fd, F_DUPFD, FILES_MAX);
-        if (low_socket < 0 || low_dir < 0 || dup2(low_socket, 3) < 0 || dup2(low_dir, 4) < 0 ||
+        high_socket = fcntl(socket_fd, F_DUPFD, 10);
+        high_dir = fcntl(dir_fd, F_DUPFD, 10);
+        if (high_socket < 0 || high_dir < 0 || dup2(high_socket, 3) < 0 || dup2(high_dir, 4) < 0 ||
             close_range(5, ~0U, 0) < 0 || drop_to(uid, gid) < 0)
                 _exit(3);
         null_fd = openat(AT_FDCWD, "/dev/null", O_RDWR);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/file.h"
@@ -12,6 +16,7 @@
 #include "dbdump/sqlite_mode.h"
 
 #define RECORD_MAX (SQLITE_DIR_ENTRIES * (NAME_MAX + 16))
+#define ACL_NAME   "system.posix_acl_access"
 #define FILE_MODE  0640
 #define DIR_MODE   0750
 #define SELF       "." /* the directory's own line in the record */
@@ -66,11 +71,44 @@ static int write_record(const struct sqlite_dir *dir, struct err *err)
         return file_replace(dir->fd, SQLITE_DIR_RECORD, text, n, 0600, err);
 }
 
-static int give_fd(int fd, const char *name, uid_t uid, gid_t gid, mode_t mode, struct err *err)
+/* An access list of two users: root and the tenant, who may read (and enter, if ${enter}).  The
+ * tenant's group is not asked, which other tenants may share.  Fails on file systems without. */
+static int let_read(int fd, uid_t tenant, bool enter)
+{
+        struct {
+                struct posix_acl_xattr_header header;
+                struct posix_acl_xattr_entry user_obj, user, group_obj, mask, other;
+        } acl = {
+                .header.a_version = htole32(POSIX_ACL_XATTR_VERSION),
+        };
+        uint16_t read = enter ? ACL_READ | ACL_EXECUTE : ACL_READ;
+        uint32_t nobody = htole32((uint32_t)ACL_UNDEFINED_ID);
+
+        acl.user_obj = (struct posix_acl_xattr_entry){ htole16(ACL_USER_OBJ),
+                                                       htole16(read | ACL_WRITE), nobody };
+        acl.user = (struct posix_acl_xattr_entry){ htole16(ACL_USER), htole16(read),
+                                                   htole32(tenant) };
+        acl.group_obj = (struct posix_acl_xattr_entry){ htole16(ACL_GROUP_OBJ), 0, nobody };
+        acl.mask = (struct posix_acl_xattr_entry){ htole16(ACL_MASK), htole16(read), nobody };
+        acl.other = (struct posix_acl_xattr_entry){ htole16(ACL_OTHER), 0, nobody };
+        return fsetxattr(fd, ACL_NAME, &acl, sizeof(acl), 0);
+}
+
+/* Give a file or directory to root, for the tenant to read, or back to the tenant. */
+static int give_fd(int fd, const char *name, uid_t uid, uid_t tenant, gid_t gid, mode_t mode,
+                   struct err *err)
 {
         /* The mode second: chown takes away what chmod gave. */
-        if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
+        if (fchown(fd, uid, gid) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot change the owner of '%s'", name);
+        if (uid == tenant) {
+                /* Absent is as good as removed, and where there are none none is left. */
+                (void)fremovexattr(fd, ACL_NAME);
+                if (fchmod(fd, mode) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
+        } else if (let_read(fd, tenant, mode == DIR_MODE) < 0 && fchmod(fd, mode) < 0) {
+                return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
+        }
         if (fsync(fd) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot sync '%s'", name);
         return 0;
@@ -90,17 +128,17 @@ static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *e
         } else if (sqlite_dir_open_file(&either, entry->name, uid, O_RDONLY, &fd, err) < 0) {
                 return -1;
         }
-        return give_fd(fd, entry->name, to_uid, gid, mode, err);
+        return give_fd(fd, entry->name, to_uid, uid, gid, mode, err);
 }
 
-static int give_self(const struct sqlite_dir *dir, uid_t uid, gid_t gid, mode_t mode,
-                     struct err *err)
+static int give_self(const struct sqlite_dir *dir, uid_t uid, uid_t tenant, gid_t gid,
+                     mode_t mode, struct err *err)
 {
         CLEANUP(closep) int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open the directory");
-        return give_fd(fd, "the directory", uid, gid, mode, err);
+        return give_fd(fd, "the directory", uid, tenant, gid, mode, err);
 }
 
 /* A read lease is given only on a file that nobody has open for writing, and no new writer can
@@ -141,6 +179,24 @@ static int settle_all(const struct sqlite_dir *dir, bool frozen, uid_t uid, gid_
         return 0;
 }
 
+/* Put down how everything is, and switch to DELETE mode.  When somebody is in the way, what was
+ * switched goes back. */
+static int prepare_freeze(struct sqlite_dir *dir, uid_t uid, gid_t gid, struct err *err)
+{
+        struct err ignored;
+
+        /* A record that is there already is an interrupted attempt's: what that switched to
+         * DELETE mode was WAL before. */
+        if (sqlite_mode_recall(dir, err) < 0 || write_record(dir, err) < 0)
+                return -1;
+        if (settle_all(dir, true, uid, gid, err) == 0)
+                return 0;
+        /* With the record in place the next attempt goes on from any state. */
+        if (settle_all(dir, false, uid, gid, &ignored) == 0)
+                (void)unlinkat(dir->fd, SQLITE_DIR_RECORD, 0);
+        return -1;
+}
+
 /* Everything is root's; is it also as it should be? */
 static int check_frozen(int root_fd, const char *name, uid_t uid, struct err *err)
 {
@@ -167,15 +223,10 @@ int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, stru
 
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
                 return -1;
-        if (!dir->read_only) {
-                /* A record that is there already is an interrupted attempt's: what it switched
-                 * to DELETE mode was WAL before. */
-                if (sqlite_mode_recall(dir, err) < 0 || write_record(dir, err) < 0 ||
-                    settle_all(dir, true, uid, gid, err) < 0)
-                        return err_wrap(err, "making '%s' read-only", name);
-        }
+        if (!dir->read_only && prepare_freeze(dir, uid, gid, err) < 0)
+                return err_wrap(err, "making '%s' read-only", name);
         /* The directory first: from here on the tenant adds and replaces nothing. */
-        if (give_self(dir, 0, gid, DIR_MODE, err) < 0)
+        if (give_self(dir, 0, uid, gid, DIR_MODE, err) < 0)
                 return -1;
         sqlite_dir_close(STEAL(dir));
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
@@ -208,7 +259,7 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
                     give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode,
                                err) < 0)
                         return err_wrap(err, "making '%s' writable", name);
-        if (give_self(dir, uid, gid, dir->mode, err) < 0 ||
+        if (give_self(dir, uid, uid, gid, dir->mode, err) < 0 ||
             settle_all(dir, false, uid, gid, err) < 0)
                 return err_wrap(err, "making '%s' writable", name);
         if (unlinkat(dir->fd, SQLITE_DIR_RECORD, 0) < 0 && errno != ENOENT)

@@ -6,14 +6,15 @@
  * Read-only schemas.
  *
  * The files are the tenant's, and an owner can always chmod back: so a read-only schema belongs
- * to root, and the tenant reads it by its group (files 0640, directories 0750).  A database in
+ * to root, and the tenant reads it by an access list that names him, or by his group on a file
+ * system that has no lists (files 0640, directories 0750).  A database in
  * WAL mode cannot even be read without writing its -shm, so it is put in DELETE mode meanwhile.
  * What everything was before stands in a file of root's in the directory, SQLITE_DIR_RECORD, and
  * comes back with set_writable(true).  Both directions can be repeated after a crash anywhere.
  *
- * A process of the tenant's that still has a database open for writing would keep writing: it is
- * looked for with a lease and answered with ERR_BUSY, with the schema closed to new writers by
- * then.
+ * Whoever has a WAL database open keeps it in that mode: ERR_BUSY, and everything stays as it was.
+ * Whoever has another open for writing could go on writing; he is found by asking for a lease:
+ * ERR_BUSY as well, with the schema closed to all new writers by then.
  */
 
 #include <stdbool.h>

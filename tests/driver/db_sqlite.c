@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "tests/driver/db_conformance.h"
-#include "tests/lib/root.h"
-#include "tests/lib/test.h"
+#include "tests/lib/tenant.h"
 
 /*
  * An application on SQLite, as PHP would be: it opens files by their path and knows nothing of
@@ -16,27 +13,15 @@
  * system (DB_FS, NULL for the one below /var/tmp).
  */
 
-#define TENANT 33 /* www-data; any unprivileged id would do */
-
-static char root[128];
-
 static void start(struct db_conf *conf)
 {
-        root_begin();
-        (void)snprintf(root, sizeof(root), "%s/databases", root_fs(DB_FS, 400));
-        if (mkdirat(AT_FDCWD, root, 0711) < 0)
-                test_fail(__FILE__, __LINE__, "cannot make '%s'", root);
-        conf->root_fd = openat(AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        conf->owner_uid = TENANT;
-        conf->owner_gid = TENANT;
-        conf->secret_fd = -1;
+        tenant_begin(DB_FS, 400, conf);
 }
 
 static void provision(const struct db_conf *conf, const char *schema)
 {
-        if (mkdirat(conf->root_fd, schema, 0700) < 0 ||
-            fchownat(conf->root_fd, schema, TENANT, TENANT, AT_SYMLINK_NOFOLLOW) < 0)
-                test_fail(__FILE__, __LINE__, "cannot make the directory '%s'", schema);
+        (void)conf;
+        tenant_dir(schema);
 }
 
 static sqlite3 *open_at(const char *schema)
@@ -44,11 +29,12 @@ static sqlite3 *open_at(const char *schema)
         char path[256], sql[512];
         sqlite3 *db = NULL;
 
-        (void)snprintf(path, sizeof(path), "%s/%s/site.sqlite", root, schema);
+        (void)snprintf(path, sizeof(path), "%s/%s/site.sqlite", tenant_root(), schema);
         if (sqlite3_open(path, &db) != SQLITE_OK)
                 return NULL;
         (void)sqlite3_busy_timeout(db, 20000);
-        (void)snprintf(sql, sizeof(sql), "ATTACH '%s/%s/.ht.sqlite' AS more", root, schema);
+        (void)snprintf(sql, sizeof(sql), "ATTACH '%s/%s/.ht.sqlite' AS more", tenant_root(),
+                       schema);
         return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? db : NULL;
 }
 
