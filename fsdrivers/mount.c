@@ -155,7 +155,7 @@ static int seal_once(int top_fd, struct err *err)
                 return -1;
         fs = mount_table_find(table, id);
         if (fs == NULL || strcmp(mnt_fs_get_fstype(fs), "overlay") != 0)
-                return mount_seal_elsewhere(id, err);
+                return mount_seal_elsewhere(id, true, err);
         fs_fd = fspick(top_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
         if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
             fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
@@ -211,14 +211,15 @@ int mount_unseal(int dir_fd, const char *name, struct err *err)
         struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY };
         CLEANUP(closep) int top_fd = -1, fs_fd = -1;
         struct statfs fs;
+        int id;
 
-        if (open_top(dir_fd, name, &top_fd, err) < 0)
+        if (open_top(dir_fd, name, &top_fd, err) < 0 || mount_id(top_fd, "", &id, err) < 0)
                 return -1;
         if (mount_setattr(top_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s' writable", name);
         /* An overlay was sealed as a file system; a bind mount's is the whole disk's, not ours. */
         if (fstatfs(top_fd, &fs) < 0 || fs.f_type != OVERLAYFS_SUPER_MAGIC)
-                return 0;
+                return mount_seal_elsewhere(id, false, err);
         fs_fd = fspick(top_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
         if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_FLAG, "rw", NULL, 0) < 0 ||
             fsconfig(fs_fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)

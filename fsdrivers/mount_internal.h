@@ -82,8 +82,8 @@ int mount_id(int dir_fd, const char *name, int *ret_id, struct err *err) MUST_CH
 int mount_users_of(int top, bool deep, pid_t *pids, size_t n, size_t *ret_n,
                    struct err *err) MUST_CHECK;
 
-/* mount_seal_elsewhere(top, err): Make read-only what propagation made of the mount ${top} in
- * other mount namespaces.  ERR_BUSY: somebody writes there. */
-int mount_seal_elsewhere(int top, struct err *err) MUST_CHECK;
+/* mount_seal_elsewhere(top, seal, err): Make read-only, or writable again, what propagation made of
+ * the mount ${top} in other mount namespaces.  ERR_BUSY: somebody writes there. */
+int mount_seal_elsewhere(int top, bool seal, struct err *err) MUST_CHECK;
 
 #endif

@@ -22,7 +22,7 @@ struct copies {
         int top;
         dev_t devno;
         char root[1024];
-        bool overlay;
+        char target[1024];
         unsigned groups[GROUPS_MAX]; /* peer groups that the mount is in or feeds */
         size_t n_groups;
         int ids[IDS_MAX];
@@ -44,14 +44,18 @@ static void group_add(struct copies *copies, unsigned group)
                 copies->groups[copies->n_groups++] = group;
 }
 
-/* An overlay has a superblock of its own, so the device alone tells its copies; a bind mount
- * shares its device with the whole disk and is told by root and peer group. */
+/* Propagation ties copies together by peer groups.  A namespace made private has lost that tie, so
+ * there the same directory at the same place counts; without asking for the place, a second sight
+ * of the same overlay (mount_clone()) would count as well. */
 static bool is_copy(const struct copies *copies, struct libmnt_fs *fs)
 {
+        unsigned shared = mount_group(fs, "shared:"), master = mount_group(fs, "master:");
+
         if (mnt_fs_get_devno(fs) != copies->devno || strcmp(mnt_fs_get_root(fs), copies->root) != 0)
                 return false;
-        return copies->overlay || group_known(copies, mount_group(fs, "shared:")) ||
-               group_known(copies, mount_group(fs, "master:"));
+        if (group_known(copies, shared) || group_known(copies, master))
+                return true;
+        return shared == 0 && master == 0 && strcmp(mnt_fs_get_target(fs), copies->target) == 0;
 }
 
 static int collect(const struct mount_ns *ns, void *arg, struct err *err)
@@ -87,7 +91,7 @@ static int copies_find(int top, struct copies *copies, struct err *err)
                 return err_fail(err, ERR_IO, 0, "the mount is not in this mount namespace");
         copies->top = top;
         copies->devno = mnt_fs_get_devno(fs);
-        copies->overlay = strcmp(mnt_fs_get_fstype(fs), "overlay") == 0;
+        (void)snprintf(copies->target, sizeof(copies->target), "%s", mnt_fs_get_target(fs));
         (void)snprintf(copies->root, sizeof(copies->root), "%s", mnt_fs_get_root(fs));
         group_add(copies, mount_group(fs, "shared:"));
         copies->ids[0] = top;
@@ -177,13 +181,15 @@ int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret
 struct elsewhere {
         pid_t pid;
         int id;
+        bool seal;
 };
 
 /* In the child, which is of one thread and shares no file-system context, so it may setns(). */
 static int seal_run(void *arg, int *ret_fd, struct err *err)
 {
         const struct elsewhere *copy = arg;
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+        struct mount_attr attr = { .attr_set = copy->seal ? MOUNT_ATTR_RDONLY : 0,
+                                   .attr_clr = copy->seal ? 0 : MOUNT_ATTR_RDONLY };
         CLEANUP(mount_table_unrefp) struct libmnt_table *table = NULL;
         CLEANUP(closep) int ns_fd = -1, fd = -1;
         struct libmnt_fs *fs;
@@ -209,19 +215,20 @@ static int seal_run(void *arg, int *ret_fd, struct err *err)
                                 mnt_fs_get_target(fs), copy->pid);
         if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return err_fail(err, errno == EBUSY ? ERR_BUSY : ERR_IO, errno,
-                                "cannot make '%s' read-only in the mounts of process %d",
-                                mnt_fs_get_target(fs), copy->pid);
+                                "cannot make '%s' %s in the mounts of process %d",
+                                mnt_fs_get_target(fs), copy->seal ? "read-only" : "writable",
+                                copy->pid);
         return 0;
 }
 
-int mount_seal_elsewhere(int top, struct err *err)
+int mount_seal_elsewhere(int top, bool seal, struct err *err)
 {
         struct copies copies = { 0 };
 
         if (copies_find(top, &copies, err) < 0)
                 return -1;
         for (size_t i = 1; i < copies.n; i++) {
-                struct elsewhere copy = { .pid = copies.pids[i], .id = copies.ids[i] };
+                struct elsewhere copy = { copies.pids[i], copies.ids[i], seal };
                 int none;
 
                 if (mount_in_child(seal_run, &copy, &none, err) < 0)

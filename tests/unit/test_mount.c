@@ -384,6 +384,26 @@ TEST(detach_sees_users_in_a_slave_namespace)
         ASSERT_OK(mount_detach(world.versions_fd, "7", &err));
 }
 
+TEST(detach_minds_only_its_own_sight_of_an_overlay)
+{
+        struct world world;
+        char inside[200];
+        pid_t sitter;
+        int fd;
+
+        world_make(&world);
+        show(&world, overlay_of(false), "8");
+        ASSERT_OK(mount_clone(world.versions_fd, "8", &fd, &err));
+        ASSERT_OK(mount_attach(fd, world.versions_fd, "7", &err));
+        (void)close(fd);
+        (void)snprintf(inside, sizeof(inside), "%s/versions/8", world.root);
+        sitter = root_hold(sit_in, inside, MS_SLAVE);
+        ASSERT_OK(mount_detach(world.versions_fd, "7", &err));
+        ASSERT_ERR(mount_detach(world.versions_fd, "8", &err), ERR_BUSY, "in use by process");
+        root_release(sitter);
+        ASSERT_OK(mount_detach(world.versions_fd, "8", &err));
+}
+
 TEST(detach_does_not_follow_a_link_the_tenant_put_above_a_nested_mount)
 {
         struct world world;
@@ -411,6 +431,18 @@ static void open_for_writing(void *arg)
                 _exit(1);
 }
 
+static void onlooker_writes(pid_t onlooker, const char *file, bool elsewhere)
+{
+        char there[300];
+        int fd;
+
+        (void)snprintf(there, sizeof(there), "/proc/%d/root%s", elsewhere ? onlooker : getpid(),
+                       file);
+        fd = open(there, O_WRONLY | O_CLOEXEC);
+        ASSERT(fd >= 0);
+        (void)close(fd);
+}
+
 static void seal_and_check(bool overlay, unsigned long propagation)
 {
         struct world world;
@@ -433,6 +465,9 @@ static void seal_and_check(bool overlay, unsigned long propagation)
                 (void)snprintf(there, sizeof(there), "/proc/%d/root%s", onlooker, file);
                 ASSERT(open(there, O_WRONLY) < 0 && errno == EROFS);
         }
+        ASSERT_OK(mount_seal(world.versions_fd, "7", 0, &err));
+        ASSERT_OK(mount_unseal(world.versions_fd, "7", &err));
+        onlooker_writes(onlooker, file, propagation != 0);
         root_release(onlooker);
 }
 
