@@ -66,6 +66,15 @@ int overlay_tree_read(struct fs_pool *pool, fs_id id, struct overlay_tree *ret_t
 int overlay_tree_write(struct fs_pool *pool, const struct overlay_tree *tree,
                        struct err *err) MUST_CHECK;
 
+/* overlay_tree_prepare(pool, tree, err): Write what is to be recorded to a temporary name, not yet
+ * durably.  Once everything in the file system was synced, overlay_trees_commit(pool, ids, n, err)
+ * makes ${n} of them the records, in this order, durably: one flush for all that a call makes
+ * and one for the records, where overlay_tree_write() would take two for each. */
+int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree,
+                         struct err *err) MUST_CHECK;
+int overlay_trees_commit(struct fs_pool *pool, const fs_id *ids, size_t n,
+                         struct err *err) MUST_CHECK;
+
 /* overlay_tree_drop(pool, id, err): Durably no record of the tree. */
 int overlay_tree_drop(struct fs_pool *pool, fs_id id, struct err *err) MUST_CHECK;
 

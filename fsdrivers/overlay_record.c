@@ -124,12 +124,10 @@ int overlay_tree_read(struct fs_pool *pool, fs_id id, struct overlay_tree *ret_t
         return 0;
 }
 
-int overlay_tree_write(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+static char *tree_format(const struct overlay_tree *tree)
 {
         CLEANUP(json_donep) json_t *json = json_object();
-        CLEANUP(freep) char *text = NULL;
         json_t *layers = json_array();
-        char name[24];
         int bad = 0;
 
         for (size_t i = 0; i < tree->n_layers; i++)
@@ -138,7 +136,47 @@ int overlay_tree_write(struct fs_pool *pool, const struct overlay_tree *tree, st
         bad |= json_object_set_new(json, "kind", json_string(kinds[tree->info.kind]));
         bad |= json_object_set_new(json, "parent", json_integer((json_int_t)tree->info.parent));
         bad |= json_object_set_new(json, "layers", layers);
-        text = bad ? NULL : json_dumps(json, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+        return bad ? NULL : json_dumps(json, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+}
+
+int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+{
+        CLEANUP(freep) char *text = tree_format(tree);
+        CLEANUP(closep) int fd = -1;
+        char name[40];
+
+        if (text == NULL)
+                return err_oom(err);
+        (void)snprintf(name, sizeof(name), "%" PRIu64 ".partial", tree->info.id);
+        (void)unlinkat(pool->trees_fd, name, 0);
+        fd = openat(pool->trees_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    0600);
+        if (fd < 0)
+                return err_fail(err, ERR_IO, errno, "cannot create the record '%s'", name);
+        if (file_write_all(fd, text, strlen(text), err) < 0)
+                return err_wrap(err, "the record '%s'", name);
+        return 0;
+}
+
+int overlay_trees_commit(struct fs_pool *pool, const fs_id *ids, size_t n, struct err *err)
+{
+        for (size_t i = 0; i < n; i++) {
+                char name[24], partial[40];
+
+                (void)snprintf(name, sizeof(name), "%" PRIu64, ids[i]);
+                (void)snprintf(partial, sizeof(partial), "%" PRIu64 ".partial", ids[i]);
+                if (renameat(pool->trees_fd, partial, pool->trees_fd, name) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot rename the record '%s'",
+                                        partial);
+        }
+        return file_sync_dir(pool->trees_fd, err);
+}
+
+int overlay_tree_write(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+{
+        CLEANUP(freep) char *text = tree_format(tree);
+        char name[24];
+
         if (text == NULL)
                 return err_oom(err);
         (void)snprintf(name, sizeof(name), "%" PRIu64, tree->info.id);

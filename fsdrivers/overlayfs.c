@@ -13,9 +13,13 @@
 #include "fsdrivers/overlay_internal.h"
 
 /*
- * Capture.  The new upper is made first, then the frozen record gets the head's layers, then the
- * head's record gets the new upper on top of them.  Between the two records the frozen tree
- * begins with a layer that a head still has as its own: that is how a half capture is known.
+ * Capture.  The new upper is made and both records are written to temporary names; one syncfs()
+ * makes that and all the head's content durable; then the frozen record gets its name, with the
+ * head's layers, and then the head's, with the new upper on top of them.
+ *
+ * Between the two renames the frozen tree begins with a layer that a head still has as its own:
+ * that is how a half capture is known.  A file system that would keep the second rename and lose
+ * the first has a head with an empty layer more, and capture finds the name of that layer there.
  */
 
 static int open_dir(struct fs_pool *pool, const char *name, int *ret_fd, struct err *err)
@@ -122,6 +126,15 @@ static int is_there(struct fs_pool *pool, fs_id id, enum fs_kind kind, fs_id par
         return err_fail(err, ERR_EXISTS, 0, "there is another tree %" PRIu64, id);
 }
 
+/* A tree whose first layer was just made. */
+static int record_new(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+{
+        if (overlay_tree_prepare(pool, tree, err) < 0 ||
+            overlay_layer_sync(pool, tree->layers[0], err) < 0)
+                return -1;
+        return overlay_trees_commit(pool, &tree->info.id, 1, err);
+}
+
 static int import_locked(struct fs_pool *pool, fs_id head, struct err *err)
 {
         struct overlay_tree tree = { 0 };
@@ -135,11 +148,9 @@ static int import_locked(struct fs_pool *pool, fs_id head, struct err *err)
         (void)snprintf(name, sizeof(name), "%" PRIu64, head);
         ret = overlay_layer_make(pool, name, NULL, err);
         if (ret == 0)
-                ret = overlay_layer_sync(pool, name, err);
-        if (ret == 0)
                 ret = overlay_tree_stack(&tree, name, NULL, 0, err);
         if (ret == 0)
-                ret = overlay_tree_write(pool, &tree, err);
+                ret = record_new(pool, &tree, err);
         overlay_tree_done(&tree);
         return ret;
 }
@@ -187,17 +198,24 @@ static int slot(struct fs_pool *pool, fs_id head, int *ret_dir_fd, char name[sta
         return 0;
 }
 
-/* Give the head a new upper on top of what it has. */
-static int push_upper(struct fs_pool *pool, struct overlay_tree *head, const char *upper,
-                      struct err *err)
+/* Frozen gets the layers of the head, which gets a new one on top. */
+static int capture_new(struct fs_pool *pool, const struct overlay_tree *head, fs_id frozen_id,
+                       const char *upper, struct err *err)
 {
-        struct overlay_tree next = { .info = head->info };
-        int ret = overlay_tree_stack(&next, upper, head->layers, head->n_layers, err);
+        CLEANUP(overlay_tree_done) struct overlay_tree frozen = {
+                .info = { .id = frozen_id, .parent = head->info.id, .kind = FS_FROZEN },
+        };
+        CLEANUP(overlay_tree_done) struct overlay_tree next = { .info = head->info };
+        const fs_id ids[] = { frozen_id, head->info.id };
 
-        if (ret == 0)
-                ret = overlay_tree_write(pool, &next, err);
-        overlay_tree_done(&next);
-        return ret;
+        if (overlay_layer_make(pool, upper, head->layers[0], err) < 0 ||
+            overlay_tree_stack(&frozen, NULL, head->layers, head->n_layers, err) < 0 ||
+            overlay_tree_stack(&next, upper, head->layers, head->n_layers, err) < 0 ||
+            overlay_tree_prepare(pool, &frozen, err) < 0 ||
+            overlay_tree_prepare(pool, &next, err) < 0 ||
+            overlay_layer_sync(pool, head->layers[0], err) < 0)
+                return -1;
+        return overlay_trees_commit(pool, ids, 2, err);
 }
 
 static int capture_locked(struct fs_pool *pool, fs_id head_id, fs_id frozen_id, struct err *err)
@@ -217,17 +235,15 @@ static int capture_locked(struct fs_pool *pool, fs_id head_id, fs_id frozen_id, 
         if (head.n_layers >= OVERLAY_LAYERS_MAX)
                 return err_fail(err, ERR_REFUSED, 0, "it has %zu layers: tidy the pool first",
                                 head.n_layers);
-
         (void)snprintf(upper, sizeof(upper), "%" PRIu64 "-%" PRIu64, head_id, frozen_id);
-        if (overlay_layer_make(pool, upper, head.layers[0], err) < 0 ||
-            overlay_layer_sync(pool, head.layers[0], err) < 0)
-                return -1;
-        overlay_tree_done(&frozen);
+        if (there == 1 || head.n_layers == 1 || strcmp(head.layers[0], upper) != 0)
+                return capture_new(pool, &head, frozen_id, upper, err);
+
+        /* The head has its new upper already. */
         frozen.info = (struct fs_info){ .id = frozen_id, .parent = head_id, .kind = FS_FROZEN };
-        if (overlay_tree_stack(&frozen, NULL, head.layers, head.n_layers, err) < 0 ||
-            overlay_tree_write(pool, &frozen, err) < 0)
+        if (overlay_tree_stack(&frozen, NULL, head.layers + 1, head.n_layers - 1, err) < 0)
                 return -1;
-        return push_upper(pool, &head, upper, err);
+        return record_new(pool, &frozen, err);
 }
 
 static int capture(struct fs_pool *pool, fs_id head, fs_id frozen, struct err *err)
@@ -257,13 +273,11 @@ static int branch_locked(struct fs_pool *pool, fs_id frozen_id, fs_id head_id, s
                 return err_fail(err, ERR_REFUSED, 0, "it has %zu layers: tidy the pool first",
                                 frozen.n_layers);
         (void)snprintf(name, sizeof(name), "%" PRIu64, head_id);
-        if (overlay_layer_make(pool, name, frozen.layers[0], err) < 0 ||
-            overlay_layer_sync(pool, name, err) < 0)
-                return -1;
         head.info = (struct fs_info){ .id = head_id, .parent = frozen_id, .kind = FS_HEAD };
-        if (overlay_tree_stack(&head, name, frozen.layers, frozen.n_layers, err) < 0)
+        if (overlay_layer_make(pool, name, frozen.layers[0], err) < 0 ||
+            overlay_tree_stack(&head, name, frozen.layers, frozen.n_layers, err) < 0)
                 return -1;
-        return overlay_tree_write(pool, &head, err);
+        return record_new(pool, &head, err);
 }
 
 static int branch(struct fs_pool *pool, fs_id frozen, fs_id head, struct err *err)
