@@ -42,12 +42,34 @@ static int character_length(const unsigned char *at, size_t left)
         return 0;
 }
 
+/* How many bytes from the start are whole characters. */
+static size_t clean_length(const char *text, size_t n)
+{
+        size_t at = 0;
+
+        while (at < n) {
+                int len = character_length((const unsigned char *)text + at, n - at);
+
+                if (len <= 0)
+                        break;
+                at += (size_t)len;
+        }
+        return at;
+}
+
 json_t *view_text(const char *text, size_t n, size_t *ret_used)
 {
         static const char replacement[] = "\xef\xbf\xbd";
-        CLEANUP(freep) char *clean = malloc(n * 3 + 1);
+        CLEANUP(freep) char *clean = NULL;
         size_t out = 0, at = 0;
 
+        /* Nearly every text is; a list has thousands. */
+        if (clean_length(text, n) == n) {
+                if (ret_used != NULL)
+                        *ret_used = n;
+                return json_stringn_nocheck(text, n);
+        }
+        clean = malloc(n * 3 + 1);
         if (clean == NULL)
                 return NULL;
         while (at < n) {
