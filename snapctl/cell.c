@@ -9,18 +9,22 @@
 /* "a, b" of a list of strings. */
 static const char *join(const json_t *list, const char *between, char buf[static CELL_MAX])
 {
-        size_t at = 0, i;
-        json_t *item;
+        size_t at = 0, gap = strlen(between), i;
+        const json_t *item;
 
-        buf[0] = '\0';
         json_array_foreach((json_t *)list, i, item) {
-                const char *text = json_string_value(item);
+                size_t n = json_string_length(item);
 
-                if (text == NULL || at >= CELL_MAX - 1)
+                if (!json_is_string(item) || at + gap + n >= CELL_MAX)
                         continue;
-                (void)snprintf(buf + at, CELL_MAX - at, "%s%s", at > 0 ? between : "", text);
-                at = strlen(buf);
+                if (at > 0) {
+                        memcpy(buf + at, between, gap);
+                        at += gap;
+                }
+                memcpy(buf + at, json_string_value(item), n);
+                at += n;
         }
+        buf[at] = '\0';
         return buf;
 }
 

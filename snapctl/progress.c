@@ -175,8 +175,9 @@ static int watch(struct follow *follow, json_t **ret_op, struct err *err)
                 if (result == 0) {
                         json_decref(op);
                         op = next;
-                        steps_show(follow->steps, op);
+                        steps_show_begun(follow->steps, op);
                         result = pass_log(follow, op, err);
+                        steps_show(follow->steps, op);
                 }
                 if (result < 0 && client_woken(client))
                         return 0;

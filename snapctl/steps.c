@@ -215,37 +215,78 @@ static void draw_bar(struct steps *steps, const json_t *list, size_t index)
         steps->bar = true;
 }
 
-void steps_show(struct steps *steps, const json_t *op)
+static bool has_ended(enum mark mark)
 {
-        const json_t *list = json_object_get(op, "steps"), *step;
-        size_t n = json_array_size(list), i, running = n;
+        return mark != MARK_PLANNED && mark != MARK_RUNNING;
+}
 
-        if (steps->quiet)
-                return;
-        if (n != steps->n) {
-                enum mark *more = realloc(steps->shown, (n + 1) * sizeof(*more));
+static bool prints_output(const json_t *step)
+{
+        const char *kind = json_get_string(step, "kind");
 
-                if (more == NULL)
-                        return;
-                for (i = steps->n; i < n; i++)
-                        more[i] = MARK_PLANNED;
-                steps->shown = more;
-                steps->n = n;
-        }
+        return kind != NULL && strncmp(kind, "hook.", 5) == 0;
+}
+
+/* Make room for the marks of ${n} steps; what is not known yet was planned. */
+static bool reserve(struct steps *steps, size_t n)
+{
+        enum mark *more;
+
+        if (n == steps->n)
+                return true;
+        more = realloc(steps->shown, (n + 1) * sizeof(*more));
+        if (more == NULL)
+                return false;
+        for (size_t i = steps->n; i < n; i++)
+                more[i] = MARK_PLANNED;
+        steps->shown = more;
+        steps->n = n;
+        return true;
+}
+
+/* Lines for the marks that are new; returns the index of the step that is going on, or how many
+ * there are. */
+static size_t show(struct steps *steps, const json_t *list, bool before_output)
+{
+        size_t n = json_array_size(list), going_on = n, i;
+        const json_t *step;
+
         json_array_foreach((json_t *)list, i, step) {
                 enum mark mark = mark_of(step);
+                bool with_bar = mark == MARK_RUNNING || mark == MARK_UNDOING;
 
-                if (mark == MARK_RUNNING || mark == MARK_UNDOING)
-                        running = i;
+                if (with_bar)
+                        going_on = i;
                 if (mark == steps->shown[i])
                         continue;
+                if (before_output && prints_output(step) && has_ended(mark))
+                        break;
                 /* What is going on has the bar; where there is none, a line. */
-                if (!steps->term.moves || (mark != MARK_RUNNING && mark != MARK_UNDOING))
+                if (!steps->term.moves || !with_bar)
                         put_line(steps, list, i, mark);
                 steps->shown[i] = mark;
         }
-        if (running < n && steps->term.moves)
-                draw_bar(steps, list, running);
+        return going_on;
+}
+
+void steps_show_begun(struct steps *steps, const json_t *op)
+{
+        const json_t *list = json_object_get(op, "steps");
+
+        if (!steps->quiet && reserve(steps, json_array_size(list)))
+                (void)show(steps, list, true);
+}
+
+void steps_show(struct steps *steps, const json_t *op)
+{
+        const json_t *list = json_object_get(op, "steps");
+        size_t going_on;
+
+        if (steps->quiet || !reserve(steps, json_array_size(list)))
+                return;
+        going_on = show(steps, list, false);
+        if (going_on < steps->n && steps->term.moves)
+                draw_bar(steps, list, going_on);
         else
                 steps_clear(steps);
 }

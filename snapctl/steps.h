@@ -19,7 +19,10 @@ struct steps *steps_open(const struct term *term, bool quiet);
 void steps_close(struct steps *steps);
 void steps_closep(struct steps **steps);
 
-/* steps_show(steps, op): Show what is new in ${op} since the last call, and redraw the bar. */
+/* steps_show_begun(steps, op): Show what is new in ${op} since the last call, as far as it came
+ * before the output of the site's command: not the end of that command, nor what came after it.
+ * steps_show() shows the rest, and redraws the bar. */
+void steps_show_begun(struct steps *steps, const json_t *op);
 void steps_show(struct steps *steps, const json_t *op);
 
 /* steps_clear(steps): Take the bar away, so that other lines can be printed; the next

@@ -135,15 +135,26 @@ void text_put_lines(FILE *out, const char *s, size_t n)
 void text_size(uint64_t bytes, char buf[static TEXT_SIZE_MAX])
 {
         static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-        double value = (double)bytes;
-        size_t unit = 0;
+        unsigned unit = 0, shift, whole, tenths;
 
-        /* 1023.95 would be printed as "1024.0". */
-        while (value >= (unit == 0 ? 1024 : 1023.95)) {
-                value /= 1024;
+        while (unit < 6 && bytes >> (10 * unit) >= 1024)
+                unit++;
+        if (unit == 0) {
+                (void)snprintf(buf, TEXT_SIZE_MAX, "%u B", (unsigned)bytes);
+                return;
+        }
+        /* In whole numbers: a table has thousands of them.  60 bits times 10 fit into 64. */
+        shift = 10 * unit;
+        whole = (unsigned)(bytes >> shift);
+        tenths = (unsigned)(((bytes & ((UINT64_C(1) << shift) - 1)) * 10 +
+                             (UINT64_C(1) << (shift - 1))) >>
+                            shift);
+        whole += tenths / 10;
+        if (whole == 1024 && unit < 6) {
+                whole = 1;
                 unit++;
         }
-        (void)snprintf(buf, TEXT_SIZE_MAX, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+        (void)snprintf(buf, TEXT_SIZE_MAX, "%u.%u %s", whole, tenths % 10, units[unit]);
 }
 
 void text_duration(int64_t usec, char buf[static TEXT_TIME_MAX])

@@ -276,8 +276,13 @@ TEST(sizes_and_times_are_for_people)
                 uint64_t bytes;
                 const char *text;
         } sizes[] = {
-                { 0, "0 B" },           { 1023, "1023 B" },         { 1024, "1.0 KiB" },
-                { 1048575, "1.0 MiB" }, { UINT64_MAX, "16.0 EiB" },
+                { 0, "0 B" },
+                { 1023, "1023 B" },
+                { 1024, "1.0 KiB" },
+                { 1048575, "1.0 MiB" },
+                { 1047527, "1023.0 KiB" },
+                { 1288490189, "1.2 GiB" },
+                { UINT64_MAX, "16.0 EiB" },
         };
         static const struct {
                 int64_t sec;

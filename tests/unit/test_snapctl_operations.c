@@ -226,6 +226,25 @@ TEST(output_of_the_command_is_passed_on_and_made_harmless)
         ASSERT_STR(ran.out, "");
 }
 
+TEST(output_stands_between_the_beginning_and_the_end_of_its_step)
+{
+        static const struct fake_answer with_log[] = {
+                { FOLLOW, OP(1, "running", "done", "running", "null", ", \"log\": \"/l\"") },
+                { FOLLOW "?since=1&wait_msec=500", DONE(", \"log\": \"/l\"") },
+                { FOLLOW "/log?offset=0", "{\"offset\": 0, \"text\": \"\", \"done\": false}",
+                  .times = 1 },
+                { FOLLOW "/log?offset=0", "{\"offset\": 4, \"text\": \"one\\n\", \"done\": true}" },
+                { FOLLOW "/log?offset=4", "{\"offset\": 4, \"text\": \"\", \"done\": true}" },
+        };
+
+        FAKE_API(with_log);
+        SNAPCTL("ops", "follow", "12", "-p");
+        ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n"
+                            "[2/2] run upgrade: begins\n"
+                            "one\n"
+                            "[2/2] run upgrade: done\n");
+}
+
 TEST(with_plain_the_output_does_not_mix_with_the_number)
 {
         static const struct fake_answer with_log[] = {
