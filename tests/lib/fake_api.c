@@ -192,7 +192,19 @@ static char *slurp(const char *name)
 
 const char *fake_requests(void)
 {
-        return slurp("requests");
+        static char *text;
+
+        free(text);
+        text = slurp("requests");
+        return text;
+}
+
+/* What the run before left. */
+static void forget(void)
+{
+        free(ran.out);
+        free(ran.err);
+        ran = (struct ran){ 0 };
 }
 
 static void exec_snapctl(const char *const *argv, const char *locale)
@@ -234,6 +246,7 @@ void snapctl_run(const char *const *argv)
 {
         pid_t pid;
 
+        forget();
         (void)test_tmpdir();
         fflush(stdout);
         pid = fork();
@@ -262,8 +275,8 @@ void snapctl_run_on_terminal(const char *input, const char *const *argv)
         int fd = -1;
         pid_t pid;
 
+        forget();
         ran.out = calloc(1, room);
-        ran.err = NULL;
         if (ran.out == NULL)
                 test_fail(__FILE__, __LINE__, "out of memory");
         fflush(stdout);

@@ -150,7 +150,8 @@ TEST(every_command_is_in_help_and_has_its_own)
                 ASSERT_EQ((strstr(all, line) != NULL), (commands[i].flags & COMMAND_HIDDEN) == 0);
         }
         for (size_t i = 0; i < n_commands; i++) {
-                char *words = strdup(commands[i].words), *second = strchr(words, ' ');
+                CLEANUP(freep) char *words = strdup(commands[i].words);
+                char *second = strchr(words, ' ');
 
                 if ((commands[i].flags & COMMAND_HIDDEN) != 0)
                         continue;
@@ -161,7 +162,6 @@ TEST(every_command_is_in_help_and_has_its_own)
                 command_usage(&commands[i], usage, sizeof(usage));
                 ASSERT(strstr(ran.out, usage) != NULL);
                 ASSERT(strstr(ran.out, commands[i].help) != NULL);
-                free(words);
         }
 }
 
@@ -206,7 +206,8 @@ TEST(completion_offers_every_command_and_option_of_the_table)
                 ASSERT_EQ(offered(word), (commands[i].flags & COMMAND_HIDDEN) == 0);
         }
         for (size_t i = 0; i < n_commands; i++) {
-                char *words = strdup(commands[i].words), *second = strchr(words, ' ');
+                CLEANUP(freep) char *words = strdup(commands[i].words);
+                char *second = strchr(words, ' ');
 
                 if (second != NULL)
                         *second++ = '\0';
@@ -222,7 +223,6 @@ TEST(completion_offers_every_command_and_option_of_the_table)
                         if (second != NULL)
                                 ASSERT_EQ(offered(option), command_has_option(&commands[i], j));
                 }
-                free(words);
         }
 }
 

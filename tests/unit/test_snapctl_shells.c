@@ -97,9 +97,9 @@ TEST(zsh_completes_with_explanations)
         ASSERT_STR(ran.out, "");
 }
 
-static char *manual(void)
+static const char *manual(void)
 {
-        char *text = NULL;
+        static char *text;
 
         ASSERT_OK(file_read(AT_FDCWD, getenv("CTL_MAN"), 1u << 20, &text, NULL, &err));
         return text;
