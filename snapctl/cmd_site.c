@@ -131,8 +131,9 @@ int cmd_site_add(struct ctl *ctl, struct err *err)
             ctl_set_option(ctl, body, OPT_OWNER, "owner", err) < 0 ||
             set_path(ctl, body, OPT_ADOPT, "docroot", err) < 0 ||
             ctl_set_option(ctl, body, OPT_DRIVER, "driver", err) < 0 ||
-            set_path(ctl, body, OPT_POOL, "pool", err) < 0 || set_database(ctl, body, err) < 0 ||
-            set_lists(ctl, body, err) < 0)
+            set_path(ctl, body, OPT_POOL, "pool", err) < 0 ||
+            ctl_set_option(ctl, body, OPT_SWITCHER, "switcher", err) < 0 ||
+            set_database(ctl, body, err) < 0 || set_lists(ctl, body, err) < 0)
                 return -1;
         status = operation_run(ctl, "/v1/sites", body, &op, err);
         if (op == NULL)

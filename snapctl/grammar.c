@@ -55,6 +55,7 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_SERVER] = { "SERVER", "nginx apache", NULL, "one of nginx, apache" },
         [WORD_FORMAT] = { "FORMAT", "table json csv", NULL, "one of table, json, csv" },
         [WORD_DRIVER] = { "DRIVER", "auto btrfs overlayfs", NULL, "one of auto, btrfs, overlayfs" },
+        [WORD_SWITCHER] = { "SWITCHER", "symlink mount", NULL, "one of symlink, mount" },
         [WORD_COLUMNS] = { "A,B", NULL, NULL, "names of columns" },
         [WORD_COUNT] = { "COUNT", NULL, valid_number, "a number from 1" },
         [WORD_DURATION] = { "DURATION", NULL, valid_duration,
@@ -97,6 +98,8 @@ const struct option_spec option_specs[OPTIONS] = {
                          "shared by all versions (uploads); can be repeated" },
         [OPT_DRIVER] = { "driver", '\0', WORD_DRIVER, false, "how trees are kept" },
         [OPT_POOL] = { "pool", '\0', WORD_DIRECTORY, false, "where trees are kept" },
+        [OPT_SWITCHER] = { "switcher", '\0', WORD_SWITCHER, false,
+                           "how the served version is switched" },
         [OPT_DATABASE] = { "database", '\0', WORD_DATABASE, false, "the site's database" },
         [OPT_SET] = { "set", '\0', WORD_RULE, true,
                       "a value of a configuration file, per version; can be repeated" },
@@ -181,7 +184,7 @@ const struct command commands[] = {
           .args = { { WORD_NEW_SITE } },
           .options = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER) | OPT_BIT(OPT_ADOPT) |
                      OPT_BIT(OPT_SHARED) | OPT_BIT(OPT_DRIVER) | OPT_BIT(OPT_POOL) |
-                     OPT_BIT(OPT_DATABASE) | OPT_BIT(OPT_SET),
+                     OPT_BIT(OPT_SWITCHER) | OPT_BIT(OPT_DATABASE) | OPT_BIT(OPT_SET),
           .required = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER),
           .flags = COMMAND_TAKES_ARGV | COMMAND_PLANS,
           .run = cmd_site_add,

@@ -27,6 +27,7 @@ enum word_kind {
         WORD_SERVER,
         WORD_FORMAT,
         WORD_DRIVER,
+        WORD_SWITCHER,
         WORD_COLUMNS,
         WORD_COUNT,
         WORD_DURATION,
@@ -74,6 +75,7 @@ enum option_id {
         OPT_SHARED,
         OPT_DRIVER,
         OPT_POOL,
+        OPT_SWITCHER,
         OPT_DATABASE,
         OPT_SET,
         OPTIONS

@@ -119,15 +119,16 @@ TEST(site_add_sends_all_its_options)
         FAKE_API(quick);
         SNAPCTL("site", "add", "wiki", "--home", "/srv/wiki", "--owner", "www-data", "--adopt",
                 "/var/www/wiki", "--shared", "images", "--shared", "a b", "--driver", "auto",
-                "--pool", "/srv/pool", "--database", "sqlite:/var/lib/wiki", "--set",
-                "LocalSettings.php php-assign wgSQLiteDataDir {database_dir}", "--set",
+                "--pool", "/srv/pool", "--switcher", "mount", "--database", "sqlite:/var/lib/wiki",
+                "--set", "LocalSettings.php php-assign wgSQLiteDataDir {database_dir}", "--set",
                 "a.conf ini \"my \\\"key\\\"\" \"{database} x\"", "--", "/usr/bin/up", "x");
         ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n[2/2] run upgrade: done\n");
         ASSERT_EQ(ran.status, 0);
         ASSERT_STR(
                 first_request(),
                 "POST /v1/sites {\"name\":\"wiki\",\"home\":\"/srv/wiki\",\"owner\":\"www-data\","
-                "\"docroot\":\"/var/www/wiki\",\"driver\":\"auto\",\"pool\":\"/srv/pool\","
+                "\"docroot\":\"/var/www/wiki\",\"driver\":\"auto\",\"pool\":\"/srv/"
+                "pool\",\"switcher\":\"mount\","
                 "\"database\":{\"engine\":\"sqlite\",\"path\":\"/var/lib/wiki\"},"
                 "\"shared\":[\"images\",\"a b\"],\"config\":[{\"file\":\"LocalSettings.php\","
                 "\"kind\":\"php-assign\",\"key\":\"wgSQLiteDataDir\",\"value\":"
