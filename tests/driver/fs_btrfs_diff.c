@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "fsdrivers/treediff.h"
 #include "tests/driver/fs_conformance.h"
+#include "tests/lib/churn.h"
 
 /*
  * The diff by generation against the one that walks both trees: random operations on heads that
@@ -17,134 +18,7 @@
 
 static struct err err;
 
-#define NAMES 7
 #define LINES 4000
-
-static unsigned long state;
-
-static unsigned pick(unsigned n)
-{
-        state = state * 6364136223846793005UL + 1442695040888963407UL;
-        return (unsigned)(state >> 33) % n;
-}
-
-/* Few names and three levels, so that operations meet. */
-static const char *any_path(void)
-{
-        static char paths[4][32];
-        static unsigned next;
-        char *path = paths[next++ % 4];
-        unsigned a = pick(NAMES), b = pick(NAMES), c = pick(NAMES);
-
-        switch (pick(3)) {
-        case 0:
-                (void)snprintf(path, 32, "n%u", a);
-                break;
-        case 1:
-                (void)snprintf(path, 32, "n%u/n%u", a, b);
-                break;
-        default:
-                (void)snprintf(path, 32, "n%u/n%u/n%u", a, b, c);
-        }
-        return path;
-}
-
-static void change_data(int fd, const char *path)
-{
-        CLEANUP(closep) int file = openat(fd, path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        static char bytes[300000];
-
-        if (file < 0)
-                return;
-        memset(bytes, (int)pick(256), sizeof(bytes));
-        switch (pick(3)) {
-        case 0:
-                (void)!write(file, bytes, pick(2) ? 3 : sizeof(bytes));
-                break;
-        case 1:
-                (void)!pwrite(file, bytes, 5, pick(400000));
-                break;
-        default:
-                (void)!ftruncate(file, pick(200000));
-        }
-}
-
-static void change_attributes(int fd, const char *path)
-{
-        CLEANUP(closep) int file = -1;
-        char value = (char)('a' + pick(3));
-
-        switch (pick(4)) {
-        case 0:
-                (void)!fchownat(fd, path, pick(3), pick(3), AT_SYMLINK_NOFOLLOW);
-                break;
-        case 1:
-                file = openat(fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-                (void)!fchmod(file, 0600 + pick(64));
-                break;
-        case 2:
-                file = openat(fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-                (void)!fsetxattr(file, "user.x", &value, 1, 0);
-                break;
-        default:
-                (void)!utimensat(fd, path, NULL, AT_SYMLINK_NOFOLLOW);
-        }
-}
-
-static void remove_any(int fd, const char *path)
-{
-        if (!has(fd, path))
-                return;
-        if (is_dir(fd, path))
-                del_tree(fd, path);
-        else
-                (void)!unlinkat(fd, path, 0);
-}
-
-/* One random operation; many fail, and that is fine. */
-static void operate(int fd)
-{
-        const char *path = any_path();
-        CLEANUP(closep) int file = -1;
-
-        switch (pick(13)) {
-        case 0:
-        case 1:
-                (void)!mkdirat(fd, path, 0755);
-                break;
-        case 2:
-        case 3:
-                file = openat(fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-                if (file >= 0 && pick(2))
-                        (void)!write(file, path, strlen(path));
-                break;
-        case 4:
-        case 5:
-                change_data(fd, path);
-                break;
-        case 6:
-        case 7:
-                (void)!renameat(fd, path, fd, any_path());
-                break;
-        case 8:
-                (void)!linkat(fd, path, fd, any_path(), 0);
-                break;
-        case 9:
-                (void)!symlinkat(any_path(), fd, path);
-                break;
-        case 10:
-                if (pick(2))
-                        remove_any(fd, path);
-                else
-                        (void)!renameat2(fd, path, fd, any_path(), RENAME_EXCHANGE);
-                break;
-        case 11:
-                (void)!mkfifoat(fd, path, 0600);
-                break;
-        default:
-                change_attributes(fd, path);
-        }
-}
 
 static char *lines[LINES];
 static size_t n_lines;
@@ -209,8 +83,7 @@ static void operate_on(struct world *w, fs_id head, unsigned n)
 {
         CLEANUP(closep) int fd = world_mount(w, head, false);
 
-        while (n-- > 0)
-                operate(fd);
+        churn(fd, n);
 }
 
 /* 1 is a head; 2, 3 are captured from it; 4 and 5 branched from 2; 6 captured from 4, 7 branched
@@ -229,21 +102,21 @@ static size_t one_round(struct world *w, fs_id first, size_t *pairs)
         del(w->root_fd, "empty");
         operate_on(w, base + 1, 300);
         ASSERT_OK(w->driver->capture(w->pool, base + 1, base + 2, &err));
-        operate_on(w, base + 1, pick(120));
+        operate_on(w, base + 1, churn_pick(120));
         ASSERT_OK(w->driver->capture(w->pool, base + 1, base + 3, &err));
         ASSERT_OK(w->driver->branch(w->pool, base + 2, base + 4, &err));
         ASSERT_OK(w->driver->branch(w->pool, base + 2, base + 5, &err));
-        operate_on(w, base + 4, pick(80));
-        operate_on(w, base + 5, pick(80));
+        operate_on(w, base + 4, churn_pick(80));
+        operate_on(w, base + 5, churn_pick(80));
         ASSERT_OK(w->driver->capture(w->pool, base + 4, base + 6, &err));
-        operate_on(w, base + 4, pick(40));
+        operate_on(w, base + 4, churn_pick(40));
         ASSERT_OK(w->driver->branch(w->pool, base + 6, base + 7, &err));
-        operate_on(w, base + 7, pick(40));
-        operate_on(w, base + 1, pick(40));
+        operate_on(w, base + 7, churn_pick(40));
+        operate_on(w, base + 1, churn_pick(40));
         ASSERT_OK(w->driver->capture(w->pool, base + 7, base + 8, &err));
-        operate_on(w, base + 7, 1 + pick(9));
+        operate_on(w, base + 7, 1 + churn_pick(9));
         /* The history leads through trees that are gone, in some rounds. */
-        if (pick(3) == 0) {
+        if (churn_pick(3) == 0) {
                 ASSERT_OK(w->driver->remove(w->pool, base + 2, &err));
                 ASSERT_OK(w->driver->remove(w->pool, base + 4, &err));
         }
@@ -270,7 +143,7 @@ TEST(diff_by_generation_is_what_a_walk_finds)
 
         world_make(&w);
         for (unsigned i = 0; i < rounds; i++) {
-                state = seed + i;
+                churn_seed(seed + i);
                 printf("# seed %u\n", seed + i);
                 changes += one_round(&w, 1 + i * 8, &pairs);
         }

@@ -19,6 +19,7 @@
 #include "fsdrivers/tree.h"
 #include "fsdrivers/treecopy.h"
 #include "fsdrivers/treediff.h"
+#include "tests/lib/churn.h"
 #include "tests/lib/test.h"
 
 static struct err err;
@@ -118,9 +119,9 @@ static void assert_times(const char *path)
 static void put_acl(int fd)
 {
         static const unsigned char acl[] = {
-                2, 0, 0, 0, 1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 4, 0, 0xe9, 3, 0, 0,
-                4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff,
-                0x20, 0, 4, 0, 0xff, 0xff, 0xff, 0xff,
+                2, 0,    0,    0,    1,    0,    6,    0, 0xff, 0xff, 0xff, 0xff, 2,    0,    4,
+                0, 0xe9, 3,    0,    0,    4,    0,    4, 0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,
+                4, 0,    0xff, 0xff, 0xff, 0xff, 0x20, 0, 4,    0,    0xff, 0xff, 0xff, 0xff,
         };
 
         if (fsetxattr(fd, "system.posix_acl_access", acl, sizeof(acl), 0) < 0)
@@ -143,8 +144,8 @@ TEST(an_entry_keeps_all_it_has)
         ASSERT(futimens(fd, old) == 0);
         close(fd);
         ASSERT(linkat(src, "dir/file", src, "twin", 0) == 0);
-        ASSERT(symlinkat("dir/file", src, "link") == 0 && fchownat(src, "link", 77, 78,
-                                                                   AT_SYMLINK_NOFOLLOW) == 0);
+        ASSERT(symlinkat("dir/file", src, "link") == 0 &&
+               fchownat(src, "link", 77, 78, AT_SYMLINK_NOFOLLOW) == 0);
         ASSERT(utimensat(src, "link", old, AT_SYMLINK_NOFOLLOW) == 0);
         ASSERT(mkfifoat(src, "fifo", 0610) == 0);
         fd = openat(src, "holes", O_RDWR | O_CREAT, 0600);
@@ -171,7 +172,9 @@ TEST(an_entry_keeps_all_it_has)
 TEST(what_a_person_should_know_is_reported)
 {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
-        struct vfs_caps { unsigned magic, data[4]; } caps = { 0x02000001, { 1024, 0, 0, 0 } };
+        struct vfs_caps {
+                unsigned magic, data[4];
+        } caps = { 0x02000001, { 1024, 0, 0, 0 } };
         int fd;
 
         need_root();
@@ -299,6 +302,51 @@ TEST(a_second_run_catches_up)
         ASSERT_EQ(stat_of(dst, "a1").st_ino, stat_of(dst, "a3").st_ino);
         ASSERT_EQ(stat_of(dst, "f7").st_ino, stat_of(dst, "f7twin").st_ino);
         ASSERT(!is_there(dst, "gone"));
+}
+
+/* Which names are one file, in either tree. */
+static int same_links(const struct fs_change *change, void *arg, struct err *e)
+{
+        const char *path = change->path;
+        char *first = arg;
+        struct stat a, b;
+
+        (void)e;
+        if (fstatat(src, path, &a, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(a.st_mode) ||
+            a.st_nlink == 1)
+                return 0;
+        b = stat_of(dst, path);
+        ASSERT_EQ(a.st_nlink, b.st_nlink);
+        if (first[0] != '\0' && stat_of(src, first).st_ino == a.st_ino)
+                ASSERT_EQ(stat_of(dst, first).st_ino, b.st_ino);
+        (void)snprintf(first, 64, "%s", path);
+        return 0;
+}
+
+TEST(a_catch_up_is_exact_after_any_changes)
+{
+        struct treecopy_totals totals = { .entries = 0 };
+        uint64_t copied = 0, entries = 0;
+        char first[64];
+        int none;
+
+        need_root();
+        begin();
+        ASSERT(mkdirat(src, "../none", 0755) == 0);
+        none = openat(src, "../none", O_RDONLY | O_DIRECTORY);
+        for (unsigned round = 0; round < 150; round++) {
+                churn_seed(round);
+                churn(src, 1 + churn_pick(round % 10 == 0 ? 150 : 12));
+                totals = copy();
+                assert_equal();
+                first[0] = '\0';
+                ASSERT_OK(treediff(none, src, 0, same_links, first, &err));
+                copied += totals.copied;
+                entries += totals.entries;
+        }
+        printf("# %llu copied of %llu looked at\n", (unsigned long long)copied,
+               (unsigned long long)entries);
+        ASSERT(entries > 2000 && copied < entries);
 }
 
 /* A chain of directories of this depth, made from the bottom up by moving. */
