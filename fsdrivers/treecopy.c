@@ -23,16 +23,23 @@ struct copy {
         dev_t dev;  /* of the source's root */
         const struct treecopy_options *options;
         struct treecopy_totals totals;
-        struct tree_todo todo; /* marked: the copy of it is new and empty */
+        struct tree_todo todo; /* marked with the following */
         struct treelinks links;
 };
+
+/* The copy of the directory is new: there is nothing in it to compare with. */
+#define MARK_FRESH 1
+/* The directory may be another than the one that was copied last time.  What a rename brings along
+ * keeps its ctime, so below here ctime does not prove that an entry is the one that was copied. */
+#define MARK_SUSPECT 2
 
 /* The directory that is being copied. */
 struct here {
         struct copy *c;
         const char *path;
         int src_fd, dst_fd;
-        bool fresh; /* it is new: there is nothing in it to compare with */
+        bool fresh, suspect; /* see the marks */
+        bool changed;        /* since it was copied */
 };
 
 static int report(struct copy *c, enum treecopy_kind kind, const char *path, struct err *err)
@@ -225,7 +232,8 @@ static int bring_over(struct copy *c, const struct here *here, const char *name,
 {
         bool linked = false;
 
-        if (dst != NULL && stx->stx_nlink == 1 && dst->st_nlink == 1 && is_unchanged(stx, dst))
+        if (!here->suspect && dst != NULL && stx->stx_nlink == 1 && dst->st_nlink == 1 &&
+            is_unchanged(stx, dst))
                 return 0;
         c->totals.copied++;
         if (link != NULL) {
@@ -267,17 +275,23 @@ static int check_target(struct copy *c, const struct here *here, const char *nam
         return report(c, TREECOPY_OUTWARD_LINK, path, err);
 }
 
-static int make_dir(const struct here *here, const char *name, const char *path,
-                    const struct stat *dst, bool *ret_fresh, struct err *err)
+/* Make the copy of a directory, to be filled later. */
+static int copy_subdir(struct copy *c, const struct here *here, const char *name, const char *path,
+                       const struct statx *stx, const struct stat *dst, struct err *err)
 {
-        *ret_fresh = dst == NULL || !S_ISDIR(dst->st_mode);
-        if (!*ret_fresh)
-                return 0;
+        bool there = dst != NULL && S_ISDIR(dst->st_mode);
+        int mark = there ? 0 : MARK_FRESH;
+
+        /* A rename shows in the directory that was renamed and in the one it was renamed in. */
+        if (there && (here->suspect || (here->changed && !is_unchanged(stx, dst))))
+                mark = MARK_SUSPECT;
+        if (c->dst_fd < 0 || there)
+                return tree_todo_push(&c->todo, strdup(path), mark, err);
         if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
                 return -1;
         if (mkdirat(here->dst_fd, name, 0700) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", path);
-        return 0;
+        return tree_todo_push(&c->todo, strdup(path), mark, err);
 }
 
 /* What lies on something else than the tree: a place for it stays when it is a directory. */
@@ -300,8 +314,6 @@ static int copy_foreign(struct copy *c, const struct here *here, const char *nam
 static int copy_once(struct copy *c, const struct here *here, const char *name, const char *path,
                      const struct statx *stx, const struct stat *dst, struct err *err)
 {
-        bool fresh = true;
-
         /* Only for directories does another device mean another subvolume: overlayfs shows files
          * with the device of their layer. */
         if ((stx->stx_attributes & STATX_ATTR_MOUNT_ROOT) ||
@@ -310,9 +322,7 @@ static int copy_once(struct copy *c, const struct here *here, const char *name, 
 
         switch (stx->stx_mode & S_IFMT) {
         case S_IFDIR:
-                if (c->dst_fd >= 0 && make_dir(here, name, path, dst, &fresh, err) < 0)
-                        return -1;
-                return tree_todo_push(&c->todo, strdup(path), fresh, err);
+                return copy_subdir(c, here, name, path, stx, dst, err);
         case S_IFLNK:
                 if (check_target(c, here, name, path, err) < 0)
                         return -1;
@@ -394,10 +404,49 @@ static int finish_dir(struct copy *c, const struct here *here, const struct stat
         return copy_metadata(c, here->src_fd, here->dst_fd, &src, here->fresh, here->path, err);
 }
 
-static int copy_dir(struct copy *c, const char *path, bool fresh, struct err *err)
+/* Was the directory that was just copied replaced meanwhile?  Then its copy gets times that are
+ * not its own, so that the next run looks at all of it. */
+static int check_replaced(struct copy *c, const struct here *here, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+        struct stat now, then;
+
+        if (tree_open(c->src_fd, here->path, &fd, err) < 0 && err->code != ERR_NOT_FOUND &&
+            err->code != ERR_REFUSED)
+                return -1;
+        if (fstat(here->src_fd, &then) < 0 || (fd >= 0 && fstat(fd, &now) < 0))
+                return err_fail(err, ERR_IO, errno, "cannot stat '%s'", here->path);
+        if (fd >= 0 && now.st_ino == then.st_ino && now.st_dev == then.st_dev)
+                return 0;
+        if (futimens(here->dst_fd, NULL) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the times of '%s'", here->path);
+        return report(c, TREECOPY_CHANGED, here->path, err);
+}
+
+/* Copy what is in a directory, then its own metadata. */
+static int fill_dir(struct copy *c, struct here *here, const struct statx *stx, struct err *err)
+{
+        struct stat dst;
+
+        if (fstat(here->dst_fd, &dst) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot stat the copy of '%s'", here->path);
+        here->changed = !here->fresh && !is_unchanged(stx, &dst);
+        if (tree_each(here->src_fd, copy_entry, here, err) < 0)
+                return -1;
+        if (!here->fresh && tree_each(here->dst_fd, remove_gone, here, err) < 0)
+                return -1;
+        if (finish_dir(c, here, stx, err) < 0)
+                return -1;
+        return check_replaced(c, here, err);
+}
+
+static int copy_dir(struct copy *c, const char *path, int mark, struct err *err)
 {
         CLEANUP(closep) int src_fd = -1, dst_fd = -1;
-        struct here here = { .c = c, .path = path, .fresh = fresh };
+        struct here here = { .c = c,
+                             .path = path,
+                             .fresh = (mark & MARK_FRESH) != 0,
+                             .suspect = (mark & MARK_SUSPECT) != 0 };
         struct statx stx;
 
         if (tree_open(c->src_fd, path, &src_fd, err) < 0)
@@ -413,13 +462,9 @@ static int copy_dir(struct copy *c, const char *path, bool fresh, struct err *er
 
         here.src_fd = src_fd;
         here.dst_fd = dst_fd;
-        if (tree_each(src_fd, copy_entry, &here, err) < 0)
-                return -1;
         if (c->dst_fd < 0)
-                return 0;
-        if (!fresh && tree_each(dst_fd, remove_gone, &here, err) < 0)
-                return -1;
-        return finish_dir(c, &here, &stx, err);
+                return tree_each(src_fd, copy_entry, &here, err);
+        return fill_dir(c, &here, &stx, err);
 }
 
 /* Which names of an inode are outside is known only when all inside have been seen. */
@@ -438,15 +483,15 @@ static int report_split(struct copy *c, struct err *err)
 static int copy_all(struct copy *c, struct err *err)
 {
         char *next;
-        int fresh;
+        int mark;
 
         /* The root of the copy may hold something already. */
         if (tree_todo_push(&c->todo, strdup(""), 0, err) < 0)
                 return -1;
-        while ((next = tree_todo_pop(&c->todo, &fresh)) != NULL) {
+        while ((next = tree_todo_pop(&c->todo, &mark)) != NULL) {
                 CLEANUP(freep) char *path = next;
 
-                if (copy_dir(c, path, fresh != 0, err) < 0)
+                if (copy_dir(c, path, mark, err) < 0)
                         return -1;
         }
         return report_split(c, err);

@@ -18,8 +18,9 @@
  * Run again with the same destination it catches up: entries whose type, size, mtime, mode or
  * owner differ, or whose ctime is not older than the copy's, are copied again; what the source
  * has no more is removed.  ctime is the kernel's own, so a changed file with a forged mtime is
- * noticed.  A catch-up reads no file that is unchanged.  Entries with several names are always
- * made anew, because only that gets every change of who is linked to whom right.
+ * noticed.  A catch-up reads no file that is unchanged, except below a directory that may have been
+ * renamed: everything there is copied again.  So are entries with several names, because only that
+ * gets every change of who is linked to whom right.
  *
  * Nothing is synced: the caller does that once for the whole tree.  A failure leaves a partial
  * copy, for the caller to remove or to run again.

@@ -304,6 +304,28 @@ TEST(a_second_run_catches_up)
         ASSERT(!is_there(dst, "gone"));
 }
 
+/* Two releases as an archive makes them, equal in all times and sizes, change places. */
+TEST(a_catch_up_notices_directories_that_changed_places)
+{
+        static const char *const all[] = { "app/new/x", "app/old/x", "app/new", "app/old" };
+        const struct timespec fixed[2] = { { 1000000000, 0 }, { 1000000000, 0 } };
+
+        begin();
+        ASSERT(mkdirat(src, "app", 0755) == 0 && mkdirat(src, "app/new", 0755) == 0 &&
+               mkdirat(src, "app/old", 0755) == 0);
+        put(src, "app/new/x", "one");
+        put(src, "app/old/x", "two");
+        for (size_t i = 0; i < 4; i++)
+                ASSERT(utimensat(src, all[i], fixed, 0) == 0);
+        usleep(20000);
+        copy();
+        assert_equal();
+        usleep(20000);
+        ASSERT(renameat2(src, "app/new", src, "app/old", RENAME_EXCHANGE) == 0);
+        copy();
+        assert_equal();
+}
+
 /* Which names are one file, in either tree. */
 static int same_links(const struct fs_change *change, void *arg, struct err *e)
 {
