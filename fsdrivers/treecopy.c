@@ -8,46 +8,9 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/safepath.h"
-#include "fsdrivers/tree.h"
-#include "fsdrivers/treecopy.h"
-#include "fsdrivers/treecopy_file.h"
-#include "fsdrivers/treelinks.h"
-#include "fsdrivers/treexattr.h"
+#include "fsdrivers/treecopy_internal.h"
 
 #define ENTRY_TRIES 4
-
-struct copy {
-        int src_fd;
-        int dst_fd; /* -1: a survey */
-        dev_t dev;  /* of the source's root */
-        const struct treecopy_options *options;
-        struct treecopy_totals totals;
-        struct tree_todo todo; /* marked with the following */
-        struct treelinks links;
-};
-
-/* The copy of the directory is new: there is nothing in it to compare with. */
-#define MARK_FRESH 1
-/* The directory may be another than the one that was copied last time.  What a rename brings along
- * keeps its ctime, so below here ctime does not prove that an entry is the one that was copied. */
-#define MARK_SUSPECT 2
-
-/* The directory that is being copied. */
-struct here {
-        struct copy *c;
-        const char *path;
-        int src_fd, dst_fd;
-        bool fresh, suspect; /* see the marks */
-        bool changed;        /* since it was copied */
-};
-
-static int report(struct copy *c, enum treecopy_kind kind, const char *path, struct err *err)
-{
-        if (c->options->report == NULL)
-                return 0;
-        return c->options->report(kind, path[0] == '\0' ? "." : path, c->options->arg, err);
-}
 
 static bool is_excluded(const struct copy *c, const char *path)
 {
@@ -79,190 +42,6 @@ static bool leads_out(const char *target, size_t depth)
         return false;
 }
 
-static bool is_older(struct statx_timestamp a, struct timespec b)
-{
-        return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : (long)a.tv_nsec < b.tv_nsec;
-}
-
-/* Everything that was in the source when the copy was made shows in these. */
-static bool is_unchanged(const struct statx *src, const struct stat *dst)
-{
-        return src->stx_mode == dst->st_mode && src->stx_uid == dst->st_uid &&
-               src->stx_gid == dst->st_gid && src->stx_mtime.tv_sec == dst->st_mtim.tv_sec &&
-               (long)src->stx_mtime.tv_nsec == dst->st_mtim.tv_nsec &&
-               (S_ISDIR(src->stx_mode) || src->stx_size == (uint64_t)dst->st_size) &&
-               is_older(src->stx_ctime, dst->st_ctim);
-}
-
-static void stat_times(const struct stat *st, struct timespec times[static 2])
-{
-        times[0] = st->st_atim;
-        times[1] = st->st_mtim;
-}
-
-/* The order matters: a change of owner clears setuid, and an ACL sets the group's bits. */
-static int copy_metadata(struct copy *c, int src_fd, int dst_fd, const struct stat *st, bool fresh,
-                         const char *path, struct err *err)
-{
-        struct timespec times[2];
-        unsigned lost;
-
-        stat_times(st, times);
-        if (fchown(dst_fd, st->st_uid, st->st_gid) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", path);
-        if (treexattr_copy(src_fd, dst_fd, fresh, &lost, err) < 0)
-                return err_wrap(err, "'%s'", path);
-        if (fchmod(dst_fd, st->st_mode & 07777) < 0 || futimens(dst_fd, times) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot set mode and times of '%s'", path);
-        if ((lost & TREEXATTR_LOST_CAPABILITY) && report(c, TREECOPY_CAPABILITY, path, err) < 0)
-                return -1;
-        if ((lost & TREEXATTR_LOST_UNSUPPORTED) && report(c, TREECOPY_XATTR, path, err) < 0)
-                return -1;
-        return 0;
-}
-
-/* Open the empty file to copy into.  A file that has other names is not written into: they may
- * belong to another file of the source by now. */
-static int open_copy(const struct here *here, const char *name, const struct stat *dst, int *ret_fd,
-                     struct err *err)
-{
-        int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
-
-        if (dst != NULL && S_ISREG(dst->st_mode) && dst->st_nlink == 1) {
-                *ret_fd = openat(here->dst_fd, name, flags | O_TRUNC);
-        } else {
-                if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
-                        return -1;
-                *ret_fd = openat(here->dst_fd, name, flags | O_CREAT | O_EXCL, 0600);
-        }
-        if (*ret_fd < 0)
-                return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", name);
-        return 0;
-}
-
-static int copy_regular(struct copy *c, const struct here *here, const char *name, const char *path,
-                        const struct statx *stx, const struct stat *dst, struct err *err)
-{
-        CLEANUP(closep) int src_fd = -1, dst_fd = -1;
-        struct stat st;
-        bool torn = false;
-
-        if (tree_open_file(here->src_fd, name, &src_fd, &st, err) < 0)
-                return -1;
-        if (st.st_ino != stx->stx_ino)
-                return err_fail(err, ERR_NOT_FOUND, 0, "'%s' was replaced", path);
-        if (open_copy(here, name, dst, &dst_fd, err) < 0)
-                return -1;
-        if (treecopy_file(src_fd, dst_fd, &st, &torn, err) < 0)
-                return err_wrap(err, "'%s'", path);
-        if (copy_metadata(c, src_fd, dst_fd, &st, here->fresh, path, err) < 0)
-                return -1;
-        return torn ? report(c, TREECOPY_CHANGED, path, err) : 0;
-}
-
-/* What symlinks and FIFOs have besides their name. */
-static int copy_special_metadata(struct copy *c, const struct here *here, const char *name,
-                                 const char *path, const struct stat *st, int src_fd,
-                                 struct err *err)
-{
-        CLEANUP(closep) int dst_fd = -1;
-        struct timespec times[2];
-        unsigned lost;
-
-        stat_times(st, times);
-        if (safepath_open(here->dst_fd, name, O_PATH, &dst_fd, err) < 0)
-                return -1;
-        if (fchownat(dst_fd, "", st->st_uid, st->st_gid, AT_EMPTY_PATH) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", path);
-        if (treexattr_copy(src_fd, dst_fd, here->fresh, &lost, err) < 0)
-                return err_wrap(err, "'%s'", path);
-        if (!S_ISLNK(st->st_mode) && fchmodat(here->dst_fd, name, st->st_mode & 07777, 0) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", path);
-        if (utimensat(here->dst_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot set the times of '%s'", path);
-        return lost == 0 ? 0 : report(c, TREECOPY_XATTR, path, err);
-}
-
-static int copy_special(struct copy *c, const struct here *here, const char *name, const char *path,
-                        const struct statx *stx, const struct stat *dst, struct err *err)
-{
-        CLEANUP(closep) int src_fd = -1;
-        CLEANUP(freep) char *target = NULL;
-        struct stat st;
-
-        if (safepath_open(here->src_fd, name, O_PATH, &src_fd, err) < 0)
-                return -1;
-        if (fstat(src_fd, &st) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
-        if (st.st_ino != stx->stx_ino || (st.st_mode & S_IFMT) != (stx->stx_mode & S_IFMT))
-                return err_fail(err, ERR_NOT_FOUND, 0, "'%s' was replaced", path);
-        if (S_ISLNK(st.st_mode) && tree_readlink(src_fd, "", &target, err) < 0)
-                return -1;
-        if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
-                return -1;
-        if (S_ISLNK(st.st_mode) ? symlinkat(target, here->dst_fd, name) < 0
-                                : mkfifoat(here->dst_fd, name, 0600) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", path);
-        return copy_special_metadata(c, here, name, path, &st, src_fd, err);
-}
-
-/* Another name of an inode that was copied already.  The destination may be out of links (btrfs
- * allows some 65,000 in one directory): then *ret_linked is false and it is copied. */
-static int copy_link(struct copy *c, const struct here *here, const char *name,
-                     const struct treelink *link, const struct stat *dst, bool *ret_linked,
-                     struct err *err)
-{
-        CLEANUP(closep) int first_fd = -1;
-        const char *first;
-
-        if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
-                return -1;
-        if (tree_open_parent(c->dst_fd, link->path, &first_fd, &first, err) < 0)
-                return err_wrap(err, "the copy of '%s'", link->path);
-        *ret_linked = linkat(first_fd, first, here->dst_fd, name, 0) == 0;
-        if (!*ret_linked && errno != EMLINK)
-                return err_fail(err, ERR_IO, errno, "cannot link '%s'", name);
-        return 0;
-}
-
-/* Copy a regular file, symlink or FIFO, unless it is there already. */
-static int bring_over(struct copy *c, const struct here *here, const char *name, const char *path,
-                      const struct statx *stx, const struct stat *dst, const struct treelink *link,
-                      struct err *err)
-{
-        bool linked = false;
-
-        if (!here->suspect && dst != NULL && stx->stx_nlink == 1 && dst->st_nlink == 1 &&
-            is_unchanged(stx, dst))
-                return 0;
-        c->totals.copied++;
-        if (link != NULL) {
-                if (copy_link(c, here, name, link, dst, &linked, err) < 0)
-                        return -1;
-                dst = NULL; /* copy_link() took it away */
-        }
-        if (linked)
-                return 0;
-        return S_ISREG(stx->stx_mode) ? copy_regular(c, here, name, path, stx, dst, err)
-                                      : copy_special(c, here, name, path, stx, dst, err);
-}
-
-static int copy_nondir(struct copy *c, const struct here *here, const char *name, const char *path,
-                       const struct statx *stx, const struct stat *dst, struct err *err)
-{
-        struct treelink *link = stx->stx_nlink > 1 ? treelinks_find(&c->links, stx) : NULL;
-
-        if (c->dst_fd >= 0 && bring_over(c, here, name, path, stx, dst, link, err) < 0)
-                return -1;
-        if (link == NULL && S_ISREG(stx->stx_mode))
-                c->totals.bytes += stx->stx_blocks * 512;
-        if (link != NULL)
-                link->seen++;
-        else if (stx->stx_nlink > 1)
-                return treelinks_add(&c->links, stx, path, err);
-        return 0;
-}
-
 static int check_target(struct copy *c, const struct here *here, const char *name, const char *path,
                         struct err *err)
 {
@@ -272,7 +51,7 @@ static int check_target(struct copy *c, const struct here *here, const char *nam
                 return -1;
         if (!leads_out(target, tree_depth(here->path)))
                 return 0;
-        return report(c, TREECOPY_OUTWARD_LINK, path, err);
+        return treecopy_tell(c, TREECOPY_OUTWARD_LINK, path, err);
 }
 
 /* Make the copy of a directory, to be filled later. */
@@ -283,7 +62,7 @@ static int copy_subdir(struct copy *c, const struct here *here, const char *name
         int mark = there ? 0 : MARK_FRESH;
 
         /* A rename shows in the directory that was renamed and in the one it was renamed in. */
-        if (there && (here->suspect || (here->changed && !is_unchanged(stx, dst))))
+        if (there && (here->suspect || (here->changed && !treecopy_unchanged(stx, dst))))
                 mark = MARK_SUSPECT;
         if (c->dst_fd < 0 || there)
                 return tree_todo_push(&c->todo, strdup(path), mark, err);
@@ -307,7 +86,7 @@ static int copy_foreign(struct copy *c, const struct here *here, const char *nam
              fchownat(here->dst_fd, name, stx->stx_uid, stx->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
              fchmodat(here->dst_fd, name, stx->stx_mode & 07777, 0) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot create the directory '%s'", path);
-        return report(c, mount ? TREECOPY_MOUNT : TREECOPY_SUBVOLUME, path, err);
+        return treecopy_tell(c, mount ? TREECOPY_MOUNT : TREECOPY_SUBVOLUME, path, err);
 }
 
 /* Copy what is at the name now.  ERR_NOT_FOUND: it is something else already. */
@@ -326,15 +105,15 @@ static int copy_once(struct copy *c, const struct here *here, const char *name, 
         case S_IFLNK:
                 if (check_target(c, here, name, path, err) < 0)
                         return -1;
-                return copy_nondir(c, here, name, path, stx, dst, err);
+                return treecopy_nondir(c, here, name, path, stx, dst, err);
         case S_IFREG:
         case S_IFIFO:
-                return copy_nondir(c, here, name, path, stx, dst, err);
+                return treecopy_nondir(c, here, name, path, stx, dst, err);
         default:
                 if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
                         return -1;
-                return report(c, S_ISSOCK(stx->stx_mode) ? TREECOPY_SOCKET : TREECOPY_DEVICE, path,
-                              err);
+                return treecopy_tell(c, S_ISSOCK(stx->stx_mode) ? TREECOPY_SOCKET : TREECOPY_DEVICE,
+                                     path, err);
         }
 }
 
@@ -367,7 +146,7 @@ static int copy_entry(const char *name, void *arg, struct err *err)
                     (err->code != ERR_NOT_FOUND && err->code != ERR_REFUSED))
                         return -1;
         }
-        return report(c, TREECOPY_CHANGED, path, err);
+        return treecopy_tell(c, TREECOPY_CHANGED, path, err);
 }
 
 /* For an entry of the copy: is it in the source still? */
@@ -395,13 +174,13 @@ static int finish_dir(struct copy *c, const struct here *here, const struct stat
 
         if (fstat(here->src_fd, &src) < 0 || fstat(here->dst_fd, &dst) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", here->path);
-        if (!here->fresh && is_unchanged(stx, &dst))
+        if (!here->fresh && treecopy_unchanged(stx, &dst))
                 return 0;
         /* The times are those before the entries were read: what came later is for a catch-up. */
         src.st_mtim.tv_sec = stx->stx_mtime.tv_sec;
         src.st_mtim.tv_nsec = stx->stx_mtime.tv_nsec;
         c->totals.copied++;
-        return copy_metadata(c, here->src_fd, here->dst_fd, &src, here->fresh, here->path, err);
+        return treecopy_metadata(c, here->src_fd, here->dst_fd, &src, here->fresh, here->path, err);
 }
 
 /* Was the directory that was just copied replaced meanwhile?  Then its copy gets times that are
@@ -420,7 +199,7 @@ static int check_replaced(struct copy *c, const struct here *here, struct err *e
                 return 0;
         if (futimens(here->dst_fd, NULL) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot set the times of '%s'", here->path);
-        return report(c, TREECOPY_CHANGED, here->path, err);
+        return treecopy_tell(c, TREECOPY_CHANGED, here->path, err);
 }
 
 /* Copy what is in a directory, then its own metadata. */
@@ -430,7 +209,7 @@ static int fill_dir(struct copy *c, struct here *here, const struct statx *stx, 
 
         if (fstat(here->dst_fd, &dst) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat the copy of '%s'", here->path);
-        here->changed = !here->fresh && !is_unchanged(stx, &dst);
+        here->changed = !here->fresh && !treecopy_unchanged(stx, &dst);
         if (tree_each(here->src_fd, copy_entry, here, err) < 0)
                 return -1;
         if (!here->fresh && tree_each(here->dst_fd, remove_gone, here, err) < 0)
@@ -451,12 +230,12 @@ static int copy_dir(struct copy *c, const char *path, int mark, struct err *err)
 
         if (tree_open(c->src_fd, path, &src_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED
-                               ? report(c, TREECOPY_CHANGED, path, err)
+                               ? treecopy_tell(c, TREECOPY_CHANGED, path, err)
                                : -1;
         if (statx(src_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
         if (makedev(stx.stx_dev_major, stx.stx_dev_minor) != c->dev)
-                return report(c, TREECOPY_SUBVOLUME, path, err);
+                return treecopy_tell(c, TREECOPY_SUBVOLUME, path, err);
         if (c->dst_fd >= 0 && tree_open(c->dst_fd, path, &dst_fd, err) < 0)
                 return err_wrap(err, "the copy");
 
@@ -474,7 +253,7 @@ static int report_split(struct copy *c, struct err *err)
                 const struct treelink *link = &c->links.slots[i];
 
                 if (link->path != NULL && link->seen < link->names &&
-                    report(c, TREECOPY_SPLIT_LINK, link->path, err) < 0)
+                    treecopy_tell(c, TREECOPY_SPLIT_LINK, link->path, err) < 0)
                         return -1;
         }
         return 0;
