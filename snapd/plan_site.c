@@ -128,7 +128,8 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
         }
         ADD(step_fs_survey, "{s:s}", "docroot", env->site->docroot);
         ADD(step_site_dirs, "{s:s}", "pool", facts->pool);
-        ADD(step_site_register, "{s:s, s:s}", "driver", facts->driver->name, "pool", facts->pool);
+        ADD(step_site_register, "{s:s, s:s, s:b}", "driver", facts->driver->name, "pool",
+            facts->pool, "own_file", json_object_get(facts->request, "home") == NULL);
         if (add_shares(env, database, plan, &step_share_out, err) < 0 ||
             (facts->moves ? add_move(env, (json_int_t)tree, database, plan, err) :
                             add_copy(env, (json_int_t)tree, database, plan, err)) < 0)

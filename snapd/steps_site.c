@@ -89,10 +89,12 @@ const struct step_kind step_site_dirs = {
         .describe = dirs_describe,
 };
 
-/* site.register {driver, pool} */
+/* site.register {driver, pool, own_file}: with own_file the administrator wrote the site's file,
+ * which is not touched. */
 static int register_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        if (site_save(env->dirs->conf_fd, env->site, err) < 0)
+        if (!json_get_bool(args, "own_file") &&
+            site_save(env->dirs->conf_fd, env->site, err) < 0)
                 return -1;
         if (catalog_add_site(env->catalog, env->site->name, arg_text(args, "driver"),
                              arg_text(args, "pool"), err) < 0 &&
@@ -103,7 +105,6 @@ static int register_run(struct step_env *env, const json_t *args, struct err *er
 
 static int register_undo(struct step_env *env, const json_t *args, struct err *err)
 {
-        (void)args;
         /* The pool goes with the row that names it: what an import left in it was removed. */
         if (env->pool != NULL) {
                 env->fs->close(env->pool);
@@ -112,6 +113,8 @@ static int register_undo(struct step_env *env, const json_t *args, struct err *e
         if (catalog_remove_site(env->catalog, env->site->name, err) < 0 &&
             err->code != ERR_NOT_FOUND)
                 return -1;
+        if (json_get_bool(args, "own_file"))
+                return 0;
         if (site_delete_conf(env->dirs->conf_fd, env->site->name, err) < 0 &&
             err->code != ERR_NOT_FOUND)
                 return -1;

@@ -39,6 +39,30 @@ static int mark(struct txn *txn, size_t i, enum step_mark to, struct err *err)
         return 0;
 }
 
+/* That a step is done and that the next one begins is one commit: a mark costs a sync, and a step
+ * that is marked but not begun is taken back, or run again, like one that was. */
+static int mark_done(struct txn *txn, size_t i, struct err *err)
+{
+        struct op_step *steps = txn->op->steps;
+        bool next = i + 1 < txn->op->n_steps && steps[i + 1].part == steps[i].part &&
+                    steps[i + 1].mark == STEP_PLANNED;
+
+        if (catalog_begin(txn->env->catalog, err) < 0)
+                return -1;
+        if (journal_mark(txn->env->catalog, txn->op->id, steps[i].part, steps[i].n, STEP_DONE,
+                         err) < 0 ||
+            (next && journal_mark(txn->env->catalog, txn->op->id, steps[i + 1].part,
+                                  steps[i + 1].n, STEP_RUNNING, err) < 0) ||
+            catalog_commit(txn->env->catalog, err) < 0) {
+                catalog_rollback(txn->env->catalog);
+                return -1;
+        }
+        steps[i].mark = STEP_DONE;
+        if (next)
+                steps[i + 1].mark = STEP_RUNNING;
+        return 0;
+}
+
 static int run_step(struct txn *txn, size_t i, struct err *err)
 {
         const struct op_step *step = &txn->op->steps[i];
@@ -52,7 +76,7 @@ static int run_step(struct txn *txn, size_t i, struct err *err)
         if (kind->run(txn->env, step->args, err) < 0)
                 return -1;
         fault_point("", kind->name, "after");
-        if (mark(txn, i, STEP_DONE, err) < 0)
+        if (mark_done(txn, i, err) < 0)
                 return -1;
         fault_point("", kind->name, "marked");
         return 0;

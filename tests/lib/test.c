@@ -19,7 +19,7 @@ static struct {
         void (*run)(void);
 } tests[TESTS_MAX];
 static size_t n_tests;
-static char tmpdir[64];
+static char tmpdir[128];
 
 void test_register(const char *name, void (*run)(void))
 {
@@ -76,7 +76,8 @@ static int run_one(size_t i)
         int status = 0;
         pid_t pid;
 
-        (void)snprintf(tmpdir, sizeof(tmpdir), "/var/tmp/sitesnap-test.%d.%zu", getpid(), i);
+        (void)snprintf(tmpdir, sizeof(tmpdir), "%s/sitesnap-test.%d.%zu",
+                       getenv("TEST_TMP") == NULL ? "/var/tmp" : getenv("TEST_TMP"), getpid(), i);
         fflush(stdout);
         pid = fork();
         if (pid == 0) {

@@ -27,7 +27,7 @@ void test_fail(const char *file, int line, const char *fmt, ...) PRINTF(3, 4)
 void test_skip(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn));
 
 /* test_tmpdir(): A fresh directory for this test, 0755 and root's or ours, removed afterwards
- * (never across a mount).  Lives until the test ends. */
+ * (never across a mount), below $TEST_TMP, else /var/tmp.  Lives until the test ends. */
 const char *test_tmpdir(void);
 
 #define TEST(name)                                                                                 \
