@@ -247,7 +247,7 @@ TEST(a_disk_that_fills_up_on_the_way_leaves_nothing_behind)
 TEST(locks_are_not_waited_for_with_others_in_hand)
 {
         struct db *db = begin(NULL, 0);
-        int64_t before;
+        int status = -1;
         pid_t pid;
 
         sql("shop/a.db", "CREATE TABLE a(b)");
@@ -255,27 +255,22 @@ TEST(locks_are_not_waited_for_with_others_in_hand)
         for (int round = 0; round < 2; round++) {
                 char text[600];
 
-                /* Attached last to first and first to last: one of the two is our order. */
+                /* Attached last to first and first to last: one of the two is our order.  The
+                 * writer gives up before our deadline, if we do not give way. */
                 (void)snprintf(text, sizeof(text),
                                "ATTACH '%s/shop/%s' AS other; PRAGMA busy_timeout=10000; BEGIN;"
                                "UPDATE main.a SET b = 1; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
-                               " SELECT i+1 FROM n LIMIT 2000000) SELECT max(i) FROM n;"
+                               " SELECT i+1 FROM n LIMIT 300000) SELECT max(i) FROM n;"
                                "UPDATE other.a SET b = 1; COMMIT",
                                tenant_root(), round == 0 ? "a.db" : "b.db");
                 pid = fork();
                 if (pid == 0)
                         _exit(tenant_sql(TENANT, round == 0 ? "shop/b.db" : "shop/a.db", text));
                 (void)usleep(50000);
-                before = clock_boot_usec();
-                ASSERT_OK(driver->hold(db, "shop", 8000, &err));
-                ASSERT(clock_boot_usec() - before < 5000000);
+                ASSERT_OK(driver->hold(db, "shop", 30000, &err));
                 ASSERT_OK(driver->release(db, &err));
-                {
-                        int status = -1;
-
-                        ASSERT(waitpid(pid, &status, 0) == pid);
-                        ASSERT_EQ(status, 0);
-                }
+                ASSERT(waitpid(pid, &status, 0) == pid);
+                ASSERT_EQ(status, 0);
         }
         driver->close(db);
 }
