@@ -34,6 +34,7 @@ struct treelink *treelinks_find(const struct treelinks *links, const struct stat
 int treelinks_add(struct treelinks *links, const struct statx *stx, const char *path,
                   struct err *err) MUST_CHECK;
 
+/* treelinks_done(links): Free what it holds; it is empty afterwards. */
 void treelinks_done(struct treelinks *links);
 
 #endif

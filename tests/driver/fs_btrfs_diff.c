@@ -39,16 +39,18 @@ static int line_order(const void *a, const void *b)
 
 static char *joined(void)
 {
-        char *text = calloc(n_lines * 300 + 1, 1), *at = text;
+        char *text = NULL;
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
 
-        ASSERT(text != NULL);
+        ASSERT(out != NULL);
         if (n_lines > 0)
                 qsort(lines, n_lines, sizeof(*lines), line_order);
         for (size_t i = 0; i < n_lines; i++) {
-                ASSERT(strlen(lines[i]) < 300);
-                at = stpcpy(at, lines[i]);
+                ASSERT(fputs(lines[i], out) >= 0);
                 free(lines[i]);
         }
+        ASSERT(fclose(out) == 0);
         n_lines = 0;
         return text;
 }
