@@ -8,24 +8,28 @@ e2e_begin 512M
 need 'a site on it' app_add app
 need 'and a second version' ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two
 
-# Leave this many MiB on the disk.
+# Until not one more block fits, neither in large pieces nor in small ones.
 fill() {
-        local free
+        local i
 
-        free=$(df -BM --output=avail "$SITES" | tail -n 1 | tr -dc 0-9)
-        [ "$free" -le "$1" ] || head -c "$((free - $1))M" /dev/zero >"$SITES/filler"
+        mkdir -p "$SITES/filler"
+        head -c 4G /dev/zero >"$SITES/filler/large" 2>/dev/null
+        sync -f "$SITES"
+        for i in $(seq 200); do
+                head -c 64K /dev/zero >"$SITES/filler/$i" 2>/dev/null || break
+        done
         sync -f "$SITES"
 }
 
 empty() {
-        rm -f "$SITES/filler"
+        rm -rf "$SITES/filler"
         sync -f "$SITES"
 }
 
 full_before() {
         local status
 
-        fill 1
+        fill
         exits 5 '' ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three
         status=$?
         app_expect "$PORT" two && empty && return "$status"

@@ -7,7 +7,8 @@
 
 e2e_begin
 need 'a site to ask about' app_add app
-need 'and a second version of it' ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two
+need 'a second version of it' ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two
+need 'and a third' ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three
 
 # refused STATUS TEXT ARGUMENT...: snapctl says this in one line, and nothing changed.
 refused() {
@@ -15,7 +16,7 @@ refused() {
 
         before=$(versions app)
         exits "$1" "$2" ctl "${@:3}" && after=$(versions app) && is "$after" "$before" &&
-                app_expect "$PORT" two
+                app_expect "$PORT" three
 }
 
 while IFS='|' read -r name status text arguments; do
@@ -32,20 +33,20 @@ a version too many|2||activate app 1 2
 an unknown command|2|'dance'|dance app
 an unknown option|2|--nosuch|list app --nosuch
 a site without a home|2|--home|site add other --owner $OWNER
-a name that is none|1|'../x'|site add ../x --home $SITES/x --owner $OWNER
+a name that is none|2|'../x'|site add ../x --home $SITES/x --owner $OWNER
 a site that exists|1|'app'|site add app --home $SITES/app2 --owner $OWNER
-an unknown owner|1|'nobody-at-all'|site add other --home $SITES/other --owner nobody-at-all
-an unknown driver|1|'zfs'|site add other --home $SITES/other --owner $OWNER --driver zfs
+an unknown owner|2|'nobody-at-all'|site add other --home $SITES/other --owner nobody-at-all
+an unknown driver|2|'zfs'|site add other --home $SITES/other --owner $OWNER --driver zfs
 a directory to adopt that is not there|1|'$SITES/nothing'|site add other --home $SITES/other --owner $OWNER --adopt $SITES/nothing
-pruning the active version|4|2|prune app 2 -y
-the version that is active already|8|2|activate app 2
+pruning the active version|4|3|prune app 3 -y
+the version that is active already|8|3|activate app 3
 nowhere to go forward|8||forward app
 a range that runs backwards|2|7-3|prune app 7-3 -y
 END
 
 no_daemon() {
         daemon_stop
-        exits 1 "$WORLD/run/snapd.sock" ctl list app && daemon_start && app_expect "$PORT" two
+        exits 1 "$WORLD/run/snapd.sock" ctl list app && daemon_start && app_expect "$PORT" three
 }
 
 busy() {
@@ -54,14 +55,14 @@ busy() {
         ctl upgrade app --label slow -- "$WORLD/bin/upgrade-app" slow sleep >"$WORLD/slow" 2>&1 &
         pid=$!
         for _ in $(seq 100); do
-                ctl ops app --format json | grep -q '"running"' && break
+                pgrep -f 'sleep 600' >/dev/null && break
                 sleep 0.1
         done
         exits 3 'upgrade' ctl activate app 1 --no-wait
         status=$?
         ctl ops abort "$(ctl status --format json | sed -n 's/.*"id": *\([0-9]*\).*/\1/p' | head -1)"
         wait "$pid"
-        is "$?" 6 && app_expect "$PORT" two && return "$status"
+        is "$?" 6 && app_expect "$PORT" three && return "$status"
 }
 
 pruned_number() {
@@ -72,12 +73,14 @@ pruned_number() {
 }
 
 in_use() {
-        ctl mount app 1 && (cd "$SITES/app/versions/1" && exec sleep 30) &
-        local pid=$!
+        local pid status
 
-        sleep 0.5
+        ctl mount app 1 || return 1
+        (cd "$SITES/app/versions/1" && exec sleep 30) &
+        pid=$!
+        sleep 0.2
         exits 3 "$pid" ctl umount app 1
-        local status=$?
+        status=$?
         kill "$pid"
         wait "$pid" 2>/dev/null
         ctl umount app 1 && return "$status"
@@ -88,7 +91,7 @@ missing_shared() {
         exits 1 uploads ctl activate app 1
         local status=$?
         mv "$SITES/app/shared/away" "$SITES/app/shared/uploads"
-        app_expect "$PORT" two && return "$status"
+        app_expect "$PORT" three && return "$status"
 }
 
 bad_config() {
@@ -104,9 +107,10 @@ bad_config() {
 
 wrong_home() {
         mkdir -p "$WORLD/tmpfs" && mount -t tmpfs none "$WORLD/tmpfs" &&
-                exits 1 "$WORLD/tmpfs" ctl site add other --home "$WORLD/tmpfs/home" \
-                        --owner "$OWNER" --driver btrfs &&
-                umount "$WORLD/tmpfs"
+                install -d -o "$OWNER" "$WORLD/tmpfs/www" && echo x >"$WORLD/tmpfs/www/x" &&
+                exits 1 btrfs ctl site add other --home "$WORLD/tmpfs/home" \
+                        --owner "$OWNER" --driver btrfs --adopt "$WORLD/tmpfs/www" &&
+                is "$(cat "$WORLD/tmpfs/www/x")" x && umount "$WORLD/tmpfs"
 }
 
 check 'no daemon: says where it looked' no_daemon

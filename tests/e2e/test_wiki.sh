@@ -33,7 +33,9 @@ broken_is_undone() {
 oldest_beside() {
         ctl mount wiki 1 && web_site beside "$((PORT + 1))" "$SITES/wiki/versions/1" &&
                 web_start && wiki_verify "$((PORT + 1))" 1.35 "$PICTURE" &&
-                wiki_verify "$PORT" 1.43 "$PICTURE"
+                wiki_verify "$PORT" 1.43 "$PICTURE" && has_state wiki 1 mounted &&
+                ctl umount wiki 1 && lacks_state wiki 1 mounted &&
+                ! grep -qF "$SITES/wiki/versions/1 " /proc/self/mountinfo
 }
 
 # The front page of either release under way while they take turns.

@@ -51,7 +51,7 @@ world_begin() {
 # goes with its mount.
 world_disk() {
         truncate -s "$2" "$WORLD/disk.img" &&
-                "mkfs.$1" -q "$WORLD/disk.img" &&
+                "mkfs.$1" -q "$WORLD/disk.img" >/dev/null &&
                 mount -o loop "$WORLD/disk.img" "$WORLD/disk" &&
                 chmod 755 "$WORLD/disk"
 }
