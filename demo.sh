@@ -101,8 +101,8 @@ web_site wiki "$port" "$sites/www" && web_start && daemon_start || exit 1
 expect 1.35
 
 say "the live directory is taken over ($driver)"
-run site add wiki --home "$sites/wiki" --owner "$OWNER" --driver "$driver" --adopt "$sites/www" \
-        --shared images --database "sqlite:$sites/data" \
+run site add wiki --home "$sites/wiki" --owner "$OWNER" --driver "$driver" \
+        --pool "$sites/pool" --adopt "$sites/www" --shared images --database "sqlite:$sites/data" \
         --set 'LocalSettings.php php-assign wgSQLiteDataDir {database_dir}' || exit 1
 expect 1.35
 

@@ -51,7 +51,7 @@ app_add() {
         app_install one "$SITES/www/$name" "$SITES/data-$name" "$OWNER" &&
                 web_site "$name" "$PORT" "$SITES/www/$name" && web_start &&
                 ctl site add "$name" --home "$SITES/$name" --owner "$OWNER" --driver "$DRIVER" \
-                        --adopt "$SITES/www/$name" --shared uploads \
+                        --pool "$SITES/pool/$name" --adopt "$SITES/www/$name" --shared uploads \
                         --database "sqlite:$SITES/data-$name" \
                         --set 'config.php php-assign database_dir {database_dir}' "$@" \
                         -- "$WORLD/bin/upgrade-app"

@@ -14,7 +14,8 @@ adopted() {
                 PICTURE=$(wiki_picture "$SITES/www") &&
                 web_site wiki "$PORT" "$SITES/www" && web_start &&
                 ctl site add wiki --home "$SITES/wiki" --owner "$OWNER" --driver "$DRIVER" \
-                        --adopt "$SITES/www" --shared images --database "sqlite:$SITES/data" \
+                        --pool "$SITES/pool" --adopt "$SITES/www" --shared images \
+                        --database "sqlite:$SITES/data" \
                         --set 'LocalSettings.php php-assign wgSQLiteDataDir {database_dir}' &&
                 wiki_verify "$PORT" 1.35 "$PICTURE" && wiki_login "$PORT"
 }

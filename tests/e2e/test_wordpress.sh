@@ -14,7 +14,8 @@ adopted() {
         wordpress_install 6.2 "$SITES/www/blog" "$PORT" "$OWNER" &&
                 web_site blog "$PORT" "$SITES/www/blog" && web_start &&
                 ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
-                        --adopt "$SITES/www/blog" --shared wp-content/uploads \
+                        --pool "$SITES/pool" --adopt "$SITES/www/blog" \
+                        --shared wp-content/uploads \
                         --database sqlite:wp-content/database &&
                 wordpress_verify "$PORT" 6.2 && wordpress_login "$PORT"
 }

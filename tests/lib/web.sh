@@ -147,5 +147,6 @@ web_expect() {
         web_get "$1" "$2"
         [ "$WEB_STATUS" = "$3" ] && grep -qF -e "$4" "$WEB_DIR/body" && return 0
         echo "GET $2 gave $WEB_STATUS, $(wc -c <"$WEB_DIR/body") bytes; wanted $3 with '$4'" >&2
+        head -c 200 "$WEB_DIR/body" | tr -c '[:print:]\n' . >&2
         return 1
 }
