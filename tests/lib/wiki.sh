@@ -28,8 +28,8 @@ wiki_install() {
         chown -R "$user": "$docroot" "$data"
         as_user "$user" php "$docroot/maintenance/install.php" --dbtype sqlite --dbname wiki \
                 --dbpath "$data" --server "http://127.0.0.1:$port" --scriptpath '' \
-                --pass "$WIKI_PASSWORD" 'Snapshot wiki' Admin >"$data/install.log" 2>&1 ||
-                { tail -20 "$data/install.log" >&2; return 1; }
+                --pass "$WIKI_PASSWORD" 'Snapshot wiki' Admin >"$data.log" 2>&1 ||
+                { tail -20 "$data.log" >&2; return 1; }
         # Sessions and caches are in the database, the site's languages on disk; nothing is shared
         # between versions but the uploads.
         cat >>"$docroot/LocalSettings.php" <<'END'
