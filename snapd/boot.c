@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/cleanup.h"
 #include "common/log.h"
 #include "snapd/boot.h"
+#include "snapd/lock.h"
 #include "snapd/settle.h"
 
 struct boot {
@@ -11,9 +13,15 @@ struct boot {
 static int boot_site(const char *name, void *arg, struct err *err)
 {
         struct boot *boot = arg;
+        CLEANUP(closep) int lock_fd = -1;
         struct step_env env;
         struct site *site;
 
+        /* An operation goes on while snapd is restarted; it knows what its site needs. */
+        if (lock_site(boot->dirs, name, 0, &lock_fd, err) < 0) {
+                log_info("site '%s' is left as it is: %s", name, err->msg);
+                return 0;
+        }
         if (site_load(boot->dirs->conf_fd, name, NULL, &site, err) < 0) {
                 log_error("site '%s' is not mounted: %s", name, err->msg);
                 return 0;

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "snapd/adopt.h"
+#include "snapd/lock.h"
 #include "snapd/operation.h"
 #include "snapd/plan.h"
 #include "snapd/settle.h"
@@ -17,30 +18,8 @@
 
 #define STATUS_BUSY 3
 
-static int open_lock(const struct dirs *dirs, const char *name, int *ret_fd, struct err *err)
-{
-        int fd = openat(dirs->run_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-        if (fd < 0)
-                return err_fail(err, ERR_IO, errno, "cannot open the lock '%s'", name);
-        *ret_fd = fd;
-        return 0;
-}
-
-static int lock_operation(const struct dirs *dirs, op_id id, int *ret_fd, struct err *err)
-{
-        CLEANUP(closep) int fd = -1;
-        char name[64];
-
-        (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
-        if (open_lock(dirs, name, &fd, err) < 0)
-                return -1;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return err_fail(err, ERR_BUSY, 0, "operation %" PRIu64 " runs in another process",
-                                id);
-        *ret_fd = steal_fd(&fd);
-        return 0;
-}
+/* The tidying after another operation looks up between trees; one tree may be large. */
+#define LOCK_WAIT_MSEC (10 * 60 * 1000)
 
 bool operation_alive(const struct dirs *dirs, op_id id)
 {
@@ -50,23 +29,6 @@ bool operation_alive(const struct dirs *dirs, op_id id)
         (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
         fd = openat(dirs->run_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
         return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-}
-
-/* The pool of a site is one process's at a time: an operation's, or that of the tidying after the
- * one before, which ends when somebody waits. */
-static int lock_site(const struct dirs *dirs, const char *site, int *ret_fd, struct err *err)
-{
-        CLEANUP(closep) int fd = -1;
-        char name[64];
-
-        (void)snprintf(name, sizeof(name), "site-%s.lock", site);
-        if (open_lock(dirs, name, &fd, err) < 0)
-                return -1;
-        while (flock(fd, LOCK_EX) < 0)
-                if (errno != EINTR)
-                        return err_fail(err, ERR_IO, errno, "cannot lock site '%s'", site);
-        *ret_fd = steal_fd(&fd);
-        return 0;
 }
 
 /* An operation that ends without its plan; what cannot be written is at least in the log. */
@@ -146,7 +108,7 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         struct site *site;
         int ret;
 
-        if (lock_site(dirs, op->site, &site_lock, err) < 0 ||
+        if (lock_site(dirs, op->site, LOCK_WAIT_MSEC, &site_lock, err) < 0 ||
             load_site(dirs, catalog, op, &site, err) < 0)
                 return -1;
         env_init(&env, dirs, catalog, site);
@@ -163,6 +125,7 @@ int operation_main(const struct dirs *dirs, op_id id)
         CLEANUP(closep) int lock_fd = -1;
         struct catalog *catalog;
         struct op op = { 0 };
+        char name[64];
         struct err err;
         bool open;
 
@@ -170,7 +133,8 @@ int operation_main(const struct dirs *dirs, op_id id)
                 log_error("operation %" PRIu64 ": %s", id, err.msg);
                 return 1;
         }
-        if (lock_operation(dirs, id, &lock_fd, &err) < 0 ||
+        (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
+        if (lock_take(dirs, name, 0, &lock_fd, &err) < 0 ||
             journal_get(catalog, id, false, &op, &err) < 0) {
                 log_error("%s", err.msg);
                 catalog_close(catalog);

@@ -56,7 +56,6 @@ static int add_keep(const struct plan_facts *facts, json_int_t frozen, struct pl
                 ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version",
                     (json_int_t)from->number, "show", 1, "wait", 0, "tree", frozen, "database",
                     from->database);
-        ADD(step_fs_sweep, "{}");
         return 0;
 }
 

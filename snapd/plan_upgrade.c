@@ -155,7 +155,6 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
             (json_int_t)names->bad);
         ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", new, "tree",
             (json_int_t)names->bad);
-        ADD(step_fs_sweep, "{}");
         return 0;
 }
 

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/json.h"
 #include "snapd/adopt.h"
+#include "snapd/lock.h"
 #include "snapd/plan_verb.h"
 #include "snapd/request.h"
 #include "snapd/webconf.h"
+
+#define LOCK_WAIT_MSEC 5000
 
 /* Each question gets an env of its own, so that whatever it opened is closed again. */
 typedef int (*query_function)(struct step_env *env, const json_t *query, json_t **ret_answer,
@@ -150,12 +154,14 @@ static int with_env(const struct dirs *dirs, const char *name, const json_t *que
 {
         const json_t *request = json_object_get(query, "request");
         const char *verb = json_get_string(request, "verb");
+        CLEANUP(closep) int lock_fd = -1;
         struct catalog *catalog;
         struct step_env env;
         struct site *site;
         int ret;
 
-        if (catalog_open(dirs->state_fd, &catalog, err) < 0)
+        if (lock_site(dirs, name, LOCK_WAIT_MSEC, &lock_fd, err) < 0 ||
+            catalog_open(dirs->state_fd, &catalog, err) < 0)
                 return -1;
         ret = verb != NULL && strcmp(verb, "add") == 0 ?
                       adopt_site(dirs, request, &site, err) :

@@ -10,6 +10,7 @@
 #include "snapd/plan.h"
 #include "snapd/served.h"
 #include "snapd/settle.h"
+#include "snapd/sweep.h"
 #include "snapd/switcher.h"
 
 static struct view view_of(const struct version *version)
@@ -95,9 +96,10 @@ int settle_site(struct step_env *env, struct err *err)
                 ret = journal_list(env->catalog, env->site->name, true, 1, &open, err);
         /* An open operation knows better which number is served and which mounts it needs. */
         if (ret == 0 && open.n == 0)
-                ret = switcher_flip(env, facts.active->number, err) < 0 ?
+                ret = switcher_flip(env, facts.active->number, err) < 0 ||
+                                      hide_strays(env, &facts, err) < 0 ?
                               -1 :
-                              hide_strays(env, &facts, err);
+                              sweep_trees(env, err);
         op_list_done(&open);
         plan_facts_done(&facts);
         return ret;
@@ -150,6 +152,8 @@ void settle_tidy(struct step_env *env)
                 env_note(env, "warning: no room is kept for a rollback: %s", err.msg);
         if (env_pool(env, &pool, &err) < 0)
                 return;
+        if (!somebody_waits(env))
+                (void)!sweep_trees(env, &err);
         if (env->fs->tidy != NULL && !somebody_waits(env))
                 (void)env->fs->tidy(pool, &err);
         if (catalog_versions(env->catalog, env->site->name, &versions, &err) < 0)

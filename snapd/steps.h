@@ -21,7 +21,7 @@ extern const struct step_kind step_share_out, step_share_in, step_share_link, st
 extern const struct step_kind step_fs_survey, step_fs_flatten;
 
 /* steps_fs.c: trees */
-extern const struct step_kind step_fs_capture, step_fs_branch, step_fs_remove, step_fs_sweep;
+extern const struct step_kind step_fs_capture, step_fs_branch, step_fs_remove;
 
 /* steps_mount.c: what is shown at versions/N, and which of them is current */
 extern const struct step_kind step_fs_mount, step_fs_unmount, step_fs_seal, step_fs_cover,

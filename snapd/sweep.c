@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "snapd/sweep.h"
+
+#define AT_ONCE 64
+
+struct sweep {
+        struct version_list versions;
+        fs_id doomed[AT_ONCE];
+        size_t n;
+};
+
+static int sweep_visit(const struct fs_info *info, void *arg, struct err *err)
+{
+        struct sweep *sweep = arg;
+
+        (void)err;
+        for (size_t i = 0; i < sweep->versions.n; i++)
+                if (sweep->versions.items[i].tree == info->id)
+                        return 0;
+        if (sweep->n < AT_ONCE)
+                sweep->doomed[sweep->n++] = info->id;
+        return 0;
+}
+
+int sweep_trees(struct step_env *env, struct err *err)
+{
+        struct sweep sweep = { 0 };
+        struct fs_pool *pool;
+        int ret;
+
+        if (env_pool(env, &pool, err) < 0 ||
+            catalog_versions(env->catalog, env->site->name, &sweep.versions, err) < 0)
+                return -1;
+        ret = env->fs->walk(pool, sweep_visit, &sweep, err);
+        for (size_t i = 0; ret == 0 && i < sweep.n; i++)
+                if (env->fs->remove(pool, sweep.doomed[i], err) < 0 && err->code != ERR_BUSY)
+                        ret = -1;
+        version_list_done(&sweep.versions);
+        return ret;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SNAPD_SWEEP_H
+#define SNAPD_SWEEP_H
+
+/*
+ * Trees that no version points at: what an activation, an interrupted or a busy removal left.
+ */
+
+#include "snapd/env.h"
+
+/* sweep_trees(env, err): Remove every tree of the site that no version has.  Only ever called when
+ * no operation on the site is open, because only then the catalog knows every tree that is needed.
+ * A tree that is still mounted is left for the next time. */
+int sweep_trees(struct step_env *env, struct err *err) MUST_CHECK;
+
+#endif
