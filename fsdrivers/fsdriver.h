@@ -99,8 +99,8 @@ struct fs_driver {
         /* Where the plain directory of a head lies: a directory of the pool (the caller closes
          * it) and the name in it.  ERR_UNSUPPORTED: the head is not a plain directory; make it
          * one with flatten().  Used to adopt a directory and to give it back. */
-        int (*slot)(struct fs_pool *pool, fs_id head, int *ret_dir_fd, char name[static NAME_MAX + 1],
-                    struct err *err);
+        int (*slot)(struct fs_pool *pool, fs_id head, int *ret_dir_fd,
+                    char name[static NAME_MAX + 1], struct err *err);
 
         /* Freeze head as it is now into frozen.
          * ERR_NOT_FOUND: no such head. */

@@ -43,7 +43,7 @@ static int set_texts(char ***field, size_t *ret_n, const json_t *list, struct er
                 return err_oom(err);
         free(*field);
         *field = texts;
-        json_array_foreach(list, i, item) {
+        json_array_foreach (list, i, item) {
                 texts[i] = strdup(json_is_string(item) ? json_string_value(item) : "");
                 if (texts[i] == NULL)
                         return err_oom(err);
@@ -64,7 +64,7 @@ static int set_rules(struct site *site, const json_t *list, struct err *err)
         if (site->rules == NULL)
                 return err_oom(err);
         site->n_rules = n;
-        json_array_foreach(list, i, item) {
+        json_array_foreach (list, i, item) {
                 struct site_rule *rule = &site->rules[i];
 
                 if (set_text(&rule->file, item, "file", err) < 0 ||
@@ -83,8 +83,8 @@ static int set_rules(struct site *site, const json_t *list, struct err *err)
 int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret_site,
                struct err *err)
 {
-        static const char *const texts[] = { "home", "owner", "docroot", "driver", "pool",
-                                             "switcher" };
+        static const char *const texts[] = { "home",   "owner", "docroot",
+                                             "driver", "pool",  "switcher" };
         CLEANUP(site_freep) struct site *site = NULL;
         const char *name = json_get_string(request, "name");
         const json_t *database = json_object_get(request, "database");
@@ -96,8 +96,8 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
                 return site_load(dirs->conf_fd, name, NULL, ret_site, err);
         if (site_new(name, &site, err) < 0)
                 return -1;
-        char **const fields[] = { &site->home, &site->owner, &site->docroot, &site->driver,
-                                  &site->pool, &site->switcher };
+        char **const fields[] = { &site->home,   &site->owner, &site->docroot,
+                                  &site->driver, &site->pool,  &site->switcher };
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 if (set_text(fields[i], request, texts[i], err) < 0)
                         return -1;
@@ -140,8 +140,8 @@ static int check_directory(const char *path, dev_t device, const char *what, str
             safepath_open(parent_fd, name, O_PATH | O_DIRECTORY, &fd, err) < 0)
                 return err_wrap(err, "the %s '%s' cannot be taken over; nothing was changed", what,
                                 path);
-        /* The directory that holds it is asked: a btrfs subvolume has a device number of its own, and
-         * can be renamed like a directory. */
+        /* The directory that holds it is asked: a btrfs subvolume has a device number of its own,
+         * and can be renamed like a directory. */
         if (fstat(parent_fd, &st) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
         if (st.st_dev != device)
@@ -205,8 +205,7 @@ int adopt_prepare(struct step_env *env, struct plan_facts *facts, struct err *er
                                 "the pool '%s' is not on the file system of '%s'; nothing was "
                                 "changed",
                                 facts->pool, site->home);
-        if (mount_shared_parent(home_fd, err) < 0 ||
-            check_origins(site, home_st.st_dev, err) < 0)
+        if (mount_shared_parent(home_fd, err) < 0 || check_origins(site, home_st.st_dev, err) < 0)
                 return -1;
         if (choose_driver(site, home_fd, &facts->driver, err) < 0)
                 return err_wrap(err, "no driver for '%s'; nothing was changed", site->home);

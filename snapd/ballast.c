@@ -37,7 +37,8 @@ static void remove_all(int dir_fd, const char *name)
 
 static int write_file(int dir_fd, const char *name, size_t size, struct err *err)
 {
-        CLEANUP(closep) int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        CLEANUP(closep)
+        int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         unsigned char block[4096];
 
         if (fd < 0)

@@ -8,7 +8,8 @@
  * On a full disk a rollback is not possible by default: neither the journal's commit nor a new
  * symlink finds room (measured on btrfs, data and metadata apart).  So a few MiB of data and a few
  * hundred small files lie below `.ballast` in the state directory and in each site's home, and are
- * removed when a step that must not fail meets a full disk.  They are laid again when there is room.
+ * removed when a step that must not fail meets a full disk.  They are laid again when there is
+ * room.
  */
 
 #include <stdbool.h>

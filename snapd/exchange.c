@@ -22,8 +22,8 @@ int exchange_open(const char *path, int *ret_dir_fd, const char **ret_name, stru
                 return err_fail(err, ERR_INVALID, 0, "'%s' is not a plain absolute path", path);
         if (root_fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open '/'");
-        (void)snprintf(parent, sizeof(parent), "%.*s",
-                       slash == path ? 0 : (int)(slash - path - 1), path + 1);
+        (void)snprintf(parent, sizeof(parent), "%.*s", slash == path ? 0 : (int)(slash - path - 1),
+                       path + 1);
         if (safepath_open_mounted(root_fd, parent, O_PATH | O_DIRECTORY, ret_dir_fd, err) < 0)
                 return -1;
         *ret_name = slash + 1;
@@ -69,8 +69,8 @@ static int put_stand_in(struct place place, const char *link, struct err *err)
         if (unlinkat(place.dir_fd, place.name, AT_REMOVEDIR) < 0 && errno == ENOTDIR &&
             is_stand_in(place, link))
                 (void)unlinkat(place.dir_fd, place.name, 0);
-        if ((link == NULL ? mkdirat(place.dir_fd, place.name, 0555) :
-                            symlinkat(link, place.dir_fd, place.name)) < 0)
+        if ((link == NULL ? mkdirat(place.dir_fd, place.name, 0555)
+                          : symlinkat(link, place.dir_fd, place.name)) < 0)
                 return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
                                 "cannot make a place at '%s'", place.name);
         if (link == NULL && fchmodat(place.dir_fd, place.name, 0555, 0) < 0)
@@ -129,10 +129,10 @@ int exchange_in(struct place from, struct place to, const char *link, struct err
         if (!is_original(to, link)) {
                 /* Not begun, or taken back already but for what stood for it. */
                 drop_stand_in(to, link);
-                return is_original(from, link) ?
-                               sync_both(from, to, err) :
-                               err_fail(err, ERR_NOT_FOUND, 0,
-                                        "neither '%s' nor '%s' is a directory", from.name, to.name);
+                return is_original(from, link) ? sync_both(from, to, err)
+                                               : err_fail(err, ERR_NOT_FOUND, 0,
+                                                          "neither '%s' nor '%s' is a directory",
+                                                          from.name, to.name);
         }
         if (is_original(from, link))
                 return sync_both(from, to, err);

@@ -37,8 +37,8 @@ int exchange_out(struct place from, struct place to, const char *link, struct er
  * ${to} is none, it has happened before. */
 int exchange_in(struct place from, struct place to, const char *link, struct err *err) MUST_CHECK;
 
-/* With NULL for ${link} an empty directory, root's and 0555, takes the name instead of a link: a
- * docroot that cannot be a link is a mount point.  exchange_is_stub(place): Is it that directory? */
+/* exchange_is_stub(place): With NULL for ${link} an empty directory, root's and 0555, takes the
+ * name instead of a link: a docroot that cannot be a link is a mount point.  Is it that one? */
 bool exchange_is_stub(struct place place);
 
 /* exchange_is_link(place, link): Is there a symbolic link to exactly ${link}? */

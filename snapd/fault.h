@@ -13,6 +13,8 @@
  */
 
 #ifdef SITESNAP_FAULT
+/* fault_point(prefix, kind, place): Here is ${place} of the step ${kind}; ${prefix} is "" or
+ * "undo-". */
 void fault_point(const char *prefix, const char *kind, const char *place);
 #else
 static inline void fault_point(const char *prefix, const char *kind, const char *place)

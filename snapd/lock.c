@@ -40,7 +40,7 @@ int lock_site(const struct dirs *dirs, const char *site, unsigned wait_msec, int
         (void)snprintf(name, sizeof(name), "site-%s.lock", site);
         if (lock_take(dirs, name, wait_msec, ret_fd, err) == 0)
                 return 0;
-        return err->code == ERR_BUSY ?
-                       err_fail(err, ERR_BUSY, 0, "site '%s' is busy: try again", site) :
-                       -1;
+        return err->code == ERR_BUSY
+                       ? err_fail(err, ERR_BUSY, 0, "site '%s' is busy: try again", site)
+                       : -1;
 }

@@ -33,8 +33,12 @@ int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
                     const json_t *request, uid_t by, struct plan_facts *facts,
                     struct err *err) MUST_CHECK;
 
+/* plan_prepare(env, verb, request, by, facts, err): Ask the world what the plan depends on, and
+ * refuse what cannot be begun: no space (with the numbers), a database that cannot be read, a site
+ * that somebody changed by hand.  Give ${facts} to plan_facts_done(), also on failure. */
 int plan_prepare(struct step_env *env, const char *verb, const json_t *request, uid_t by,
                  struct plan_facts *facts, struct err *err) MUST_CHECK;
+/* plan_facts_done(facts): Free what they hold; zeroed ones are fine. */
 void plan_facts_done(struct plan_facts *facts);
 
 /* plan_make(env, facts, plan, ret_version, err): ${ret_version} is the version the operation makes

@@ -83,8 +83,7 @@ static int target_forward(const struct plan_facts *facts, const struct version *
                 if (facts->versions.items[i].state == VERSION_KEPT)
                         newest = &facts->versions.items[i];
         if (newest == NULL || newest->number < facts->active->number)
-                return err_fail(err, ERR_NOTHING, 0,
-                                "version %" PRIu64 " is the newest there is",
+                return err_fail(err, ERR_NOTHING, 0, "version %" PRIu64 " is the newest there is",
                                 facts->active->number);
         if (newest->mark == MARK_BAD)
                 return err_fail(err, ERR_REFUSED, 0,
@@ -104,17 +103,16 @@ static int target_number(const struct plan_facts *facts, const struct version **
         if (version == NULL || version->state == VERSION_PRUNING)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no version %" PRIu64, number);
         if (version->state == VERSION_ACTIVE)
-                return strcmp(facts->verb, "umount") == 0 ?
-                               err_fail(err, ERR_REFUSED, 0,
-                                        "version %" PRIu64 " is active and stays mounted", number) :
-                               err_fail(err, ERR_NOTHING, 0, "version %" PRIu64 " is active already",
-                                        number);
+                return strcmp(facts->verb, "umount") == 0
+                               ? err_fail(err, ERR_REFUSED, 0,
+                                          "version %" PRIu64 " is active and stays mounted", number)
+                               : err_fail(err, ERR_NOTHING, 0,
+                                          "version %" PRIu64 " is active already", number);
         *ret = version;
         return 0;
 }
 
-int plan_target(const struct plan_facts *facts, const struct version **ret_version,
-                struct err *err)
+int plan_target(const struct plan_facts *facts, const struct version **ret_version, struct err *err)
 {
         if (facts->active == NULL)
                 return err_fail(err, ERR_NOT_FOUND, 0, "the site has no active version");
@@ -166,9 +164,8 @@ static int check_space(struct step_env *env, struct plan_facts *facts, struct er
                                 "'%s' takes %" PRIu64 " MiB (files %" PRIu64 ", database %" PRIu64
                                 ", one fifth spare) and '%s' has %" PRIu64
                                 " MiB free: prune old versions or make room; nothing was changed",
-                                env->site->name, facts->needed_bytes >> 20,
-                                sizes.total_bytes >> 20, database >> 20, env->site->home,
-                                facts->free_bytes >> 20);
+                                env->site->name, facts->needed_bytes >> 20, sizes.total_bytes >> 20,
+                                database >> 20, env->site->home, facts->free_bytes >> 20);
         return 0;
 }
 
@@ -197,10 +194,11 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
             served_current(env, &current, err) < 0)
                 return -1;
         if (current != facts->active->number)
-                return err_fail(err, ERR_CORRUPT, 0,
-                                "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
-                                " is active: somebody changed it; 'snapctl ops resume' puts it right",
-                                env->site->home, current, facts->active->number);
+                return err_fail(
+                        err, ERR_CORRUPT, 0,
+                        "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
+                        " is active: somebody changed it; 'snapctl ops resume' puts it right",
+                        env->site->home, current, facts->active->number);
         return 0;
 }
 

@@ -34,7 +34,7 @@ static int asked_for(struct step_env *env, const struct plan_facts *facts, const
         json_t *item;
         size_t i;
 
-        json_array_foreach(wanted, i, item) {
+        json_array_foreach (wanted, i, item) {
                 uint64_t number = (uint64_t)json_integer_value(item);
                 const struct version *version = find(facts, number);
                 const char *why;
@@ -63,9 +63,9 @@ static size_t by_policy(struct step_env *env, const struct plan_facts *facts, ui
         size_t left = facts->versions.n, n = 0;
 
         for (size_t i = 0; i < facts->versions.n; i++)
-                used += facts->versions.items[i].freed_bytes > 0 ?
-                                (uint64_t)facts->versions.items[i].freed_bytes :
-                                0;
+                used += facts->versions.items[i].freed_bytes > 0
+                                ? (uint64_t)facts->versions.items[i].freed_bytes
+                                : 0;
         for (size_t i = 0; i < facts->versions.n; i++) {
                 const struct version *version = &facts->versions.items[i];
                 bool goes = (max != 0 && left > max) ||
@@ -162,9 +162,9 @@ int plan_prune(struct step_env *env, const struct plan_facts *facts, struct plan
 
         if (plan_prune_list(env, facts, &numbers, &n, err) < 0)
                 return -1;
-        ret = add_unmounts(facts, numbers, n, plan, err) < 0 ?
-                      -1 :
-                      add_removals(facts, numbers, n, plan, err);
+        ret = add_unmounts(facts, numbers, n, plan, err) < 0
+                      ? -1
+                      : add_removals(facts, numbers, n, plan, err);
         free(numbers);
         *ret_version = 0;
         return ret;

@@ -131,8 +131,8 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
         ADD(step_site_register, "{s:s, s:s, s:b}", "driver", facts->driver->name, "pool",
             facts->pool, "own_file", json_object_get(facts->request, "home") == NULL);
         if (add_shares(env, database, plan, &step_share_out, err) < 0 ||
-            (facts->moves ? add_move(env, (json_int_t)tree, database, plan, err) :
-                            add_copy(env, (json_int_t)tree, database, plan, err)) < 0)
+            (facts->moves ? add_move(env, (json_int_t)tree, database, plan, err)
+                          : add_copy(env, (json_int_t)tree, database, plan, err)) < 0)
                 return -1;
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I}]}", "set",
             "number", (json_int_t)number, "state", "active", "tree", (json_int_t)tree, "database",
@@ -159,13 +159,13 @@ static json_t *links(const struct site *site, const char *database)
 
         for (size_t i = 0; i < site->n_shared; i++) {
                 (void)snprintf(to, sizeof(to), "shared/%s", site->shared[i]);
-                (void)json_array_append_new(list, json_pack("{s:s, s:s}", "path", site->shared[i],
-                                                            "to", to));
+                (void)json_array_append_new(
+                        list, json_pack("{s:s, s:s}", "path", site->shared[i], "to", to));
         }
         if (database[0] != '\0' && site->database.path[0] != '/') {
                 (void)snprintf(to, sizeof(to), "db/%s", database);
-                (void)json_array_append_new(list, json_pack("{s:s, s:s}", "path",
-                                                            site->database.path, "to", to));
+                (void)json_array_append_new(
+                        list, json_pack("{s:s, s:s}", "path", site->database.path, "to", to));
         }
         return list;
 }

@@ -129,8 +129,8 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
 
 /* Back to the kept version: a fresh head of its tree, its own copy; the new version keeps the
  * database that its command may have left half-migrated. */
-static int add_rescue(const struct step_env *env, const struct plan_facts *facts,
-                      struct plan *plan, const struct names *names, struct err *err)
+static int add_rescue(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                      const struct names *names, struct err *err)
 {
         const enum plan_part part = PLAN_RESCUE;
         json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;

@@ -46,9 +46,9 @@ static bool all_of(const json_t *list, bool texts)
         json_t *item;
         size_t i;
 
-        json_array_foreach(list, i, item)
-                if (texts ? !json_is_string(item) :
-                            !json_is_integer(item) || json_integer_value(item) < 1)
+        json_array_foreach (list, i, item)
+                if (texts ? !json_is_string(item)
+                          : !json_is_integer(item) || json_integer_value(item) < 1)
                         return false;
         return json_is_array(list) && json_array_size(list) < 256;
 }
@@ -87,7 +87,7 @@ int plan_verb_check(const struct plan_verb *verb, const json_t *request, struct 
         const char *key;
         json_t *value;
 
-        json_object_foreach((json_t *)request, key, value) {
+        json_object_foreach ((json_t *)request, key, value) {
                 char type = member_type(verb->members, key);
 
                 if (type == 0)

@@ -81,8 +81,8 @@ static int add_change(const struct fs_change *change, void *arg, struct err *err
                                 *c = '?';
                 path = json_string(shown);
         }
-        (void)json_array_append_new(arg, json_pack("{s:o, s:s}", "path", path, "status",
-                                                   change->status));
+        (void)json_array_append_new(
+                arg, json_pack("{s:o, s:s}", "path", path, "status", change->status));
         return 0;
 }
 
@@ -139,11 +139,11 @@ static int query_check(const struct dirs *dirs, const char *name, json_t **ret_a
         }
         site_free(site);
         for (size_t i = 0; i < problems.n; i++)
-                (void)json_array_append_new(
-                        list, json_pack("{s:s, s:i, s:s, s:s}", "file", problems.items[i].file,
-                                        "line", problems.items[i].line, "key",
-                                        problems.items[i].key, "message",
-                                        problems.items[i].message));
+                (void)json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "file",
+                                                            problems.items[i].file, "line",
+                                                            problems.items[i].line, "key",
+                                                            problems.items[i].key, "message",
+                                                            problems.items[i].message));
         *ret_answer = json_pack("{s:b, s:o}", "ok", problems.n == 0, "problems", list);
         site_problems_done(&problems);
         return 0;
@@ -163,9 +163,9 @@ static int with_env(const struct dirs *dirs, const char *name, const json_t *que
         if (lock_site(dirs, name, LOCK_WAIT_MSEC, &lock_fd, err) < 0 ||
             catalog_open(dirs->state_fd, &catalog, err) < 0)
                 return -1;
-        ret = verb != NULL && strcmp(verb, "add") == 0 ?
-                      adopt_site(dirs, request, &site, err) :
-                      site_load(dirs->conf_fd, name, NULL, &site, err);
+        ret = verb != NULL && strcmp(verb, "add") == 0
+                      ? adopt_site(dirs, request, &site, err)
+                      : site_load(dirs->conf_fd, name, NULL, &site, err);
         if (ret == 0) {
                 env_init(&env, dirs, catalog, site);
                 ret = function(&env, query, ret_answer, err);

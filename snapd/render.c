@@ -14,7 +14,7 @@
 #include "snapd/rewrite.h"
 #include "snapd/worker.h"
 
-#define CONFIG_MAX (1024 * 1024)
+#define CONFIG_MAX    (1024 * 1024)
 #define VALUE_MAX_LEN 4096
 
 /* What a {word} in a rule's value stands for. */

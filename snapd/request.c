@@ -72,8 +72,7 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
         if (ret < 0 && verb->targets && err->code == ERR_NOT_FOUND) {
                 struct version gone;
 
-                return catalog_version(catalog, site, json_get_u64(request, "version"), &gone,
-                                       err);
+                return catalog_version(catalog, site, json_get_u64(request, "version"), &gone, err);
         }
         return ret;
 }
@@ -104,9 +103,9 @@ int request_check(const struct dirs *dirs, struct catalog *catalog, const char *
                                 name == NULL ? "" : name);
         if (plan_verb_check(verb, request, err) < 0)
                 return -1;
-        return strcmp(verb->name, "add") == 0 ?
-                       check_new(dirs, catalog, site, request, err) :
-                       check_known(dirs, catalog, site, verb, request, err);
+        return strcmp(verb->name, "add") == 0
+                       ? check_new(dirs, catalog, site, request, err)
+                       : check_known(dirs, catalog, site, verb, request, err);
 }
 
 int request_submit(const struct dirs *dirs, struct catalog *catalog, const char *site,

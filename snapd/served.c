@@ -54,8 +54,7 @@ int served_current(struct step_env *env, uint64_t *ret_version, struct err *err)
         if (n < 0 || sscanf(target, "versions/%" SCNu64 "%n", &version, &end) != 1 ||
             target[end] != '\0')
                 return err_fail(err, ERR_CORRUPT, 0,
-                                "'%s/current' is not a link of ours to a version",
-                                env->site->home);
+                                "'%s/current' is not a link of ours to a version", env->site->home);
         *ret_version = version;
         return 0;
 }
@@ -84,7 +83,8 @@ static int memory_fd(struct step_env *env, int *ret_fd, struct err *err)
 static void memory_text(const struct view *view, uint64_t identity, char *text, size_t size)
 {
         (void)snprintf(text, size, "%" PRIu64 " %s %s %" PRIu64 "\n", view->tree,
-                       view->read_only ? "ro" : "rw", view->database[0] == '\0' ? "-" : view->database, identity);
+                       view->read_only ? "ro" : "rw",
+                       view->database[0] == '\0' ? "-" : view->database, identity);
 }
 
 bool served_shows(struct step_env *env, const struct view *view)
@@ -104,8 +104,7 @@ bool served_shows(struct step_env *env, const struct view *view)
         return strcmp(text, remembered) == 0;
 }
 
-static int remember(struct step_env *env, const struct view *view, int versions_fd,
-                    struct err *err)
+static int remember(struct step_env *env, const struct view *view, int versions_fd, struct err *err)
 {
         CLEANUP(closep) int dir_fd = -1;
         char name[NAME_LEN], text[256];
@@ -129,8 +128,7 @@ static void forget(struct step_env *env, const char *name)
 
 static bool database_is_nested(const struct site *site, const char *database)
 {
-        return database[0] != '\0' && site->database.path != NULL &&
-               site->database.path[0] != '/';
+        return database[0] != '\0' && site->database.path != NULL && site->database.path[0] != '/';
 }
 
 int served_stubs(struct step_env *env, fs_id head, const char *database, struct err *err)
@@ -231,8 +229,8 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
         if (served_versions_fd(env, &versions_fd, err) < 0)
                 return -1;
         if (mkdirat(versions_fd, name, 0755) < 0 && errno != EEXIST)
-                return err_fail(err, ERR_IO, errno, "cannot make '%s/versions/%s'",
-                                env->site->home, name);
+                return err_fail(err, ERR_IO, errno, "cannot make '%s/versions/%s'", env->site->home,
+                                name);
         if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         if ((!view->live && clear_place(versions_fd, name, view->read_only, err) < 0) ||
@@ -303,8 +301,9 @@ int served_cover(struct step_env *env, const struct view *view, uint64_t by, str
         /* From here on whoever opens a path writes to the new head.  Somebody who keeps a file
          * open for longer than this still writes into the kept tree: said, not hidden. */
         if (mount_seal_fd(old_fd, env->site->drain_sec * 1000, &seal_err) < 0)
-                env_note(env, "warning: a process still has a file of version %s open for "
-                              "writing; what it writes there is in the kept tree too (%s)",
+                env_note(env,
+                         "warning: a process still has a file of version %s open for "
+                         "writing; what it writes there is in the kept tree too (%s)",
                          name, seal_err.msg);
         return 0;
 }

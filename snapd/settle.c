@@ -97,9 +97,9 @@ int settle_site(struct step_env *env, struct err *err)
         /* An open operation knows better which number is served and which mounts it needs. */
         if (ret == 0 && open.n == 0)
                 ret = switcher_flip(env, facts.active->number, err) < 0 ||
-                                      hide_strays(env, &facts, err) < 0 ?
-                              -1 :
-                              sweep_trees(env, err);
+                                      hide_strays(env, &facts, err) < 0
+                              ? -1
+                              : sweep_trees(env, err);
         op_list_done(&open);
         plan_facts_done(&facts);
         return ret;
@@ -109,8 +109,8 @@ static bool somebody_waits(struct step_env *env)
 {
         struct op_list open = { 0 };
         struct err err;
-        bool waits = journal_list(env->catalog, env->site->name, true, 1, &open, &err) < 0 ||
-                     open.n > 0;
+        bool waits =
+                journal_list(env->catalog, env->site->name, true, 1, &open, &err) < 0 || open.n > 0;
 
         op_list_done(&open);
         return waits;
@@ -123,8 +123,7 @@ static int measure(struct step_env *env, struct version *version, struct err *er
         uint64_t bytes = 0;
         struct db *db;
 
-        if (env_pool(env, &pool, err) < 0 ||
-            env->fs->sizes(pool, version->tree, &sizes, err) < 0)
+        if (env_pool(env, &pool, err) < 0 || env->fs->sizes(pool, version->tree, &sizes, err) < 0)
                 return -1;
         if (version->database[0] != '\0' &&
             (env_database(env, &db, err) < 0 ||

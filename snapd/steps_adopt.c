@@ -68,8 +68,8 @@ static int pair_move(struct step_env *env, const char *from, const char *to, boo
 
         if (pair_open(env, from, to, &pair, err) < 0)
                 return err_wrap(err, "'%s'", from);
-        ret = out ? exchange_out(pair.from, pair.to, pair.link, err) :
-                    exchange_in(pair.from, pair.to, pair.link, err);
+        ret = out ? exchange_out(pair.from, pair.to, pair.link, err)
+                  : exchange_in(pair.from, pair.to, pair.link, err);
         pair_done(&pair);
         return ret < 0 ? err_wrap(err, "'%s'", from) : 0;
 }
@@ -195,9 +195,9 @@ static int import_undo(struct step_env *env, const json_t *args, struct err *err
 {
         struct fs_pool *pool;
 
-        return env_pool(env, &pool, err) < 0 ?
-                       -1 :
-                       env->fs->remove(pool, json_get_u64(args, "head"), err);
+        return env_pool(env, &pool, err) < 0
+                       ? -1
+                       : env->fs->remove(pool, json_get_u64(args, "head"), err);
 }
 
 static void import_describe(const json_t *args, char *buf, size_t size)

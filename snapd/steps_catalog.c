@@ -117,10 +117,10 @@ static int commit_run(struct step_env *env, const json_t *args, struct err *err)
         if (catalog_begin(env->catalog, err) < 0)
                 return -1;
         ret = 0;
-        json_array_foreach(json_object_get(args, "set"), i, item)
+        json_array_foreach (json_object_get(args, "set"), i, item)
                 if (ret == 0)
                         ret = put(env, item, err);
-        json_array_foreach(json_object_get(args, "forget"), i, item)
+        json_array_foreach (json_object_get(args, "forget"), i, item)
                 if (ret == 0 &&
                     catalog_delete_version(env->catalog, env->site->name,
                                            (uint64_t)json_integer_value(item), err) < 0 &&
@@ -150,7 +150,7 @@ static void commit_describe(const json_t *args, char *buf, size_t size)
         size_t i;
 
         (void)snprintf(buf, size, "write down:");
-        json_array_foreach(json_object_get(args, "set"), i, item) {
+        json_array_foreach (json_object_get(args, "set"), i, item) {
                 const char *state = arg_text(item, "state"), *mark = arg_text(item, "mark");
 
                 append(buf, size, "%s version %" PRIu64, i == 0 ? "" : ",",
@@ -162,10 +162,11 @@ static void commit_describe(const json_t *args, char *buf, size_t size)
                 if (state[0] == '\0' && json_get_u64(item, "tree") != 0)
                         append(buf, size, " has tree %" PRIu64, json_get_u64(item, "tree"));
                 if (state[0] == '\0' && json_object_get(item, "mounted") != NULL)
-                        append(buf, size, json_get_bool(item, "mounted") ? " stays mounted" :
-                                                                           " need not be mounted");
+                        append(buf, size,
+                               json_get_bool(item, "mounted") ? " stays mounted"
+                                                              : " need not be mounted");
         }
-        json_array_foreach(json_object_get(args, "forget"), i, item)
+        json_array_foreach (json_object_get(args, "forget"), i, item)
                 append(buf, size, "%s version %" JSON_INTEGER_FORMAT " is gone", i == 0 ? "" : ",",
                        json_integer_value(item));
 }

@@ -11,10 +11,10 @@ static int hold_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct db *db;
 
-        return env_database(env, &db, err) < 0 ?
-                       -1 :
-                       env->database_driver->hold(db, arg_text(args, "database"),
-                                                  env->site->hold_msec, err);
+        return env_database(env, &db, err) < 0
+                       ? -1
+                       : env->database_driver->hold(db, arg_text(args, "database"),
+                                                    env->site->hold_msec, err);
 }
 
 static int hold_undo(struct step_env *env, const json_t *args, struct err *err)
@@ -79,18 +79,17 @@ static int copy_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct db *db;
 
-        return env_database(env, &db, err) < 0 ?
-                       -1 :
-                       env->database_driver->copy(db, arg_text(args, "from"), arg_text(args, "to"),
-                                                  copy_progress, env, err);
+        return env_database(env, &db, err) < 0
+                       ? -1
+                       : env->database_driver->copy(db, arg_text(args, "from"),
+                                                    arg_text(args, "to"), copy_progress, env, err);
 }
 
 static int drop(struct step_env *env, const char *name, struct err *err)
 {
         struct db *db;
 
-        return env_database(env, &db, err) < 0 ? -1 :
-                                                 db_drop(env->database_driver, db, name, err);
+        return env_database(env, &db, err) < 0 ? -1 : db_drop(env->database_driver, db, name, err);
 }
 
 static int copy_undo(struct step_env *env, const json_t *args, struct err *err)
@@ -116,10 +115,10 @@ static int verify_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct db *db;
 
-        return env_database(env, &db, err) < 0 ?
-                       -1 :
-                       env->database_driver->verify(db, arg_text(args, "from"),
-                                                    arg_text(args, "to"), err);
+        return env_database(env, &db, err) < 0
+                       ? -1
+                       : env->database_driver->verify(db, arg_text(args, "from"),
+                                                      arg_text(args, "to"), err);
 }
 
 static void verify_describe(const json_t *args, char *buf, size_t size)
@@ -137,10 +136,10 @@ static int set_writable(struct step_env *env, const json_t *args, bool writable,
 {
         struct db *db;
 
-        return env_database(env, &db, err) < 0 ?
-                       -1 :
-                       env->database_driver->set_writable(db, arg_text(args, "database"), writable,
-                                                          err);
+        return env_database(env, &db, err) < 0
+                       ? -1
+                       : env->database_driver->set_writable(db, arg_text(args, "database"),
+                                                            writable, err);
 }
 
 /* db.writable {database, writable, lenient}: lenient leaves a database that somebody still uses

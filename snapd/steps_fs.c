@@ -11,10 +11,9 @@ static int capture_run(struct step_env *env, const json_t *args, struct err *err
 {
         struct fs_pool *pool;
 
-        return env_pool(env, &pool, err) < 0 ?
-                       -1 :
-                       env->fs->capture(pool, json_get_u64(args, "head"),
-                                        json_get_u64(args, "frozen"), err);
+        return env_pool(env, &pool, err) < 0 ? -1
+                                             : env->fs->capture(pool, json_get_u64(args, "head"),
+                                                                json_get_u64(args, "frozen"), err);
 }
 
 static int remove_tree(struct step_env *env, fs_id tree, struct err *err)
@@ -55,10 +54,9 @@ static int branch_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct fs_pool *pool;
 
-        return env_pool(env, &pool, err) < 0 ?
-                       -1 :
-                       env->fs->branch(pool, json_get_u64(args, "frozen"),
-                                       json_get_u64(args, "head"), err);
+        return env_pool(env, &pool, err) < 0 ? -1
+                                             : env->fs->branch(pool, json_get_u64(args, "frozen"),
+                                                               json_get_u64(args, "head"), err);
 }
 
 static int branch_undo(struct step_env *env, const json_t *args, struct err *err)

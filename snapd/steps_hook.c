@@ -30,7 +30,7 @@ static int read_argv(const json_t *list, const char **argv, size_t max, struct e
 
         if (json_array_size(list) == 0 || json_array_size(list) >= max)
                 return err_fail(err, ERR_INVALID, 0, "a command has 1 to %zu words", max - 1);
-        json_array_foreach(list, i, item)
+        json_array_foreach (list, i, item)
                 argv[i] = json_string_value(item);
         argv[i] = NULL;
         return 0;
@@ -45,8 +45,14 @@ static int hook_run(struct step_env *env, const json_t *args, struct err *err)
         char site[64], version[64], root[1200], home[1100], user[128], number[24];
         const char *argv[256];
         const char *const variables[] = {
-                "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", site, version, root, home,
-                user, NULL,
+                "PATH=/usr/local/bin:/usr/bin:/bin",
+                "LC_ALL=C.UTF-8",
+                site,
+                version,
+                root,
+                home,
+                user,
+                NULL,
         };
         const struct passwd *pw = getpwuid(env->site->uid);
         struct worker_command command = {
@@ -66,8 +72,8 @@ static int hook_run(struct step_env *env, const json_t *args, struct err *err)
         (void)snprintf(root, sizeof(root), "SITESNAP_ROOT=%s/versions/%s", env->site->home, number);
         (void)snprintf(home, sizeof(home), "HOME=%s", pw == NULL ? "/" : pw->pw_dir);
         (void)snprintf(user, sizeof(user), "USER=%s", env->site->owner);
-        if (read_argv(json_object_get(args, "command"), argv, sizeof(argv) / sizeof(argv[0]),
-                      err) < 0 ||
+        if (read_argv(json_object_get(args, "command"), argv, sizeof(argv) / sizeof(argv[0]), err) <
+                    0 ||
             env_output(env, &command.output_fd, err) < 0 ||
             served_versions_fd(env, &versions_fd, err) < 0 ||
             safepath_open_mounted(versions_fd, number, O_PATH | O_DIRECTORY, &cwd_fd, err) < 0)
@@ -85,7 +91,7 @@ static void hook_describe(const json_t *args, char *buf, size_t size)
         size_t i, n;
 
         n = (size_t)snprintf(buf, size, "run the upgrade as the site's user:");
-        json_array_foreach(command, i, item)
+        json_array_foreach (command, i, item)
                 if (n < size)
                         n += (size_t)snprintf(buf + n, size - n, " %s", json_string_value(item));
 }

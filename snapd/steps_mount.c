@@ -129,7 +129,8 @@ const struct step_kind step_fs_unmount = {
         .describe = unmount_describe,
 };
 
-/* fs.cover {version, by, tree, database}: requests still running in the old version see and write the new one. */
+/* fs.cover {version, by, tree, database}: requests still running in the old version see and write
+ * the new one. */
 static int cover_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct view view = view_from(args);
@@ -139,7 +140,8 @@ static int cover_run(struct step_env *env, const json_t *args, struct err *err)
 
 static void cover_describe(const json_t *args, char *buf, size_t size)
 {
-        (void)snprintf(buf, size, "show versions/%" PRIu64 " at versions/%" PRIu64 " too and seal the tree",
+        (void)snprintf(buf, size,
+                       "show versions/%" PRIu64 " at versions/%" PRIu64 " too and seal the tree",
                        json_get_u64(args, "by"), json_get_u64(args, "version"));
 }
 
@@ -163,8 +165,8 @@ static int seal(struct step_env *env, const json_t *args, bool sealed, struct er
         /* After a crash with a reboot nothing is mounted, and nobody writes. */
         if (depth == 0)
                 return 0;
-        return sealed ? mount_seal(versions_fd, name, 1000, err) :
-                        mount_unseal(versions_fd, name, err);
+        return sealed ? mount_seal(versions_fd, name, 1000, err)
+                      : mount_unseal(versions_fd, name, err);
 }
 
 static int seal_run(struct step_env *env, const json_t *args, struct err *err)
@@ -179,7 +181,8 @@ static int seal_undo(struct step_env *env, const json_t *args, struct err *err)
 
 static void seal_describe(const json_t *args, char *buf, size_t size)
 {
-        (void)snprintf(buf, size, "make version %" PRIu64 " read-only", json_get_u64(args, "version"));
+        (void)snprintf(buf, size, "make version %" PRIu64 " read-only",
+                       json_get_u64(args, "version"));
 }
 
 const struct step_kind step_fs_seal = {
@@ -198,8 +201,8 @@ static int retire_once(struct step_env *env, const json_t *args, struct err *err
         struct view view = view_from(args);
 
         view.read_only = true;
-        return json_get_bool(args, "show") ? served_show(env, &view, err) :
-                                             served_hide(env, view.version, err);
+        return json_get_bool(args, "show") ? served_show(env, &view, err)
+                                           : served_hide(env, view.version, err);
 }
 
 static int retire_run(struct step_env *env, const json_t *args, struct err *err)

@@ -66,14 +66,16 @@ static int dirs_run(struct step_env *env, const json_t *args, struct err *err)
 static int dirs_undo(struct step_env *env, const json_t *args, struct err *err)
 {
         static const char *const names[] = { "versions", "shared", "db" };
-        CLEANUP(closep) int home_fd = -1;
+        CLEANUP(closep) int home_fd = -1, above_fd = -1;
+        const char *name = NULL;
 
         (void)args;
         if (safepath_open_trusted(env->site->home, &home_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND ? 0 : -1;
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 (void)unlinkat(home_fd, names[i], AT_REMOVEDIR);
-        (void)rmdir(env->site->home);
+        if (exchange_open(env->site->home, &above_fd, &name, err) == 0)
+                (void)unlinkat(above_fd, name, AT_REMOVEDIR);
         return 0;
 }
 
@@ -93,8 +95,7 @@ const struct step_kind step_site_dirs = {
  * which is not touched. */
 static int register_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        if (!json_get_bool(args, "own_file") &&
-            site_save(env->dirs->conf_fd, env->site, err) < 0)
+        if (!json_get_bool(args, "own_file") && site_save(env->dirs->conf_fd, env->site, err) < 0)
                 return -1;
         if (catalog_add_site(env->catalog, env->site->name, arg_text(args, "driver"),
                              arg_text(args, "pool"), err) < 0 &&

@@ -72,10 +72,11 @@ static int survey_run(struct step_env *env, const json_t *args, struct err *err)
                         env_note(env, "note: %" PRIu64 " more: %s", survey.seen[kind] - NOTES_MAX,
                                  treecopy_kind_text(kind));
         if (survey.refused[0] != '\0')
-                return err_fail(err, ERR_REFUSED, 0,
-                                "'%s' in '%s' is another mount or a subvolume, which a version cannot "
-                                "hold: share it (--shared), or take it out; nothing was changed",
-                                survey.refused, arg_text(args, "docroot"));
+                return err_fail(
+                        err, ERR_REFUSED, 0,
+                        "'%s' in '%s' is another mount or a subvolume, which a version cannot "
+                        "hold: share it (--shared), or take it out; nothing was changed",
+                        survey.refused, arg_text(args, "docroot"));
         return 0;
 }
 
@@ -116,7 +117,7 @@ static int put_links(struct step_env *env, const json_t *args, int tree_fd, stru
         json_t *item;
         size_t i;
 
-        json_array_foreach(json_object_get(args, "links"), i, item) {
+        json_array_foreach (json_object_get(args, "links"), i, item) {
                 (void)snprintf(target, sizeof(target), "%s/%s", env->site->home,
                                arg_text(item, "to"));
                 if (put_link(tree_fd, arg_text(item, "path"), target, err) < 0)
@@ -174,9 +175,9 @@ static int flatten_undo(struct step_env *env, const json_t *args, struct err *er
         (void)args;
         if (env_home(env, &home_fd, err) < 0)
                 return -1;
-        return tree_remove(home_fd, "given-docroot.partial", err) < 0 ?
-                       -1 :
-                       tree_remove(home_fd, "given-docroot", err);
+        return tree_remove(home_fd, "given-docroot.partial", err) < 0
+                       ? -1
+                       : tree_remove(home_fd, "given-docroot", err);
 }
 
 static void flatten_describe(const json_t *args, char *buf, size_t size)

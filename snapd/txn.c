@@ -6,7 +6,7 @@
 #include "snapd/txn.h"
 
 /* After the pivot the system's own failures are waited out: 20, 40, ... 640 ms. */
-#define TRIES 6
+#define TRIES            6
 #define FIRST_PAUSE_MSEC 20
 
 /* The plan of a loaded operation, with its kinds looked up. */
@@ -51,8 +51,8 @@ static int mark_done(struct txn *txn, size_t i, struct err *err)
                 return -1;
         if (journal_mark(txn->env->catalog, txn->op->id, steps[i].part, steps[i].n, STEP_DONE,
                          err) < 0 ||
-            (next && journal_mark(txn->env->catalog, txn->op->id, steps[i + 1].part,
-                                  steps[i + 1].n, STEP_RUNNING, err) < 0) ||
+            (next && journal_mark(txn->env->catalog, txn->op->id, steps[i + 1].part, steps[i + 1].n,
+                                  STEP_RUNNING, err) < 0) ||
             catalog_commit(txn->env->catalog, err) < 0) {
                 catalog_rollback(txn->env->catalog);
                 return -1;
@@ -250,8 +250,8 @@ static int forward(struct txn *txn, struct err *err)
                         (void)err_fail(&why, ERR_REFUSED, 0, "stopped as asked");
                         return take_back(txn, &why, err);
                 }
-                ret = i > txn->pivot && !kind->once ? run_step_patiently(txn, i, &why) :
-                                                      run_step(txn, i, &why);
+                ret = i > txn->pivot && !kind->once ? run_step_patiently(txn, i, &why)
+                                                    : run_step(txn, i, &why);
                 /* Going to another version must work on a full disk; an upgrade need not. */
                 if (ret < 0 && why.code == ERR_NO_SPACE && !has_rescue(txn) &&
                     env_make_room(txn->env))
@@ -275,8 +275,8 @@ static int settle(struct txn *txn, struct err *err)
         (void)err_fail(&cause, ERR_IO, 0, "the operation was interrupted%s%s",
                        i < txn->first_rescue ? " in " : "",
                        i < txn->first_rescue ? txn->op->steps[i].kind : "");
-        if (i < txn->pivot || (i == txn->pivot && i < txn->first_rescue &&
-                               txn->op->steps[i].mark == STEP_PLANNED))
+        if (i < txn->pivot ||
+            (i == txn->pivot && i < txn->first_rescue && txn->op->steps[i].mark == STEP_PLANNED))
                 return take_back(txn, &cause, err);
         if (has_rescue(txn) && once_ahead(txn, i))
                 return rescue(txn, &cause, err);
@@ -290,7 +290,8 @@ static int check_kinds(const struct txn *txn, struct err *err)
         for (size_t i = 0; i < txn->op->n_steps; i++)
                 if (kind_of(txn, i) == NULL)
                         return err_fail(err, ERR_UNSUPPORTED, 0,
-                                        "operation %" PRIu64 " has a step '%s' that this build does "
+                                        "operation %" PRIu64
+                                        " has a step '%s' that this build does "
                                         "not know: finish it with the sitesnap that began it",
                                         txn->op->id, txn->op->steps[i].kind);
         return 0;

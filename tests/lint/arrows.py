@@ -39,6 +39,7 @@ SNAPD_ROWS = [
     ['txn'],
     ['steps_*'],
     ['plan'],
+    ['lock', 'sweep'],                    # trees that no version has
     ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
     ['plan_facts'],
     ['probe', 'guard'],

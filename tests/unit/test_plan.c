@@ -77,12 +77,11 @@ static void assert_plan(size_t pivot, const char *main_part, const char *rescue_
         ASSERT_OK(catalog_commit(env.catalog, &err));
         for (int part = 0; part < PLAN_PARTS; part++) {
                 char got[2048] = "";
+                int n = 0;
 
-                for (size_t i = 0; i < plan.parts[part].n; i++) {
-                        (void)strncat(got, i == 0 ? "" : " ", sizeof(got) - strlen(got) - 1);
-                        (void)strncat(got, plan.parts[part].steps[i].kind->name,
-                                      sizeof(got) - strlen(got) - 1);
-                }
+                for (size_t i = 0; i < plan.parts[part].n; i++)
+                        n += snprintf(got + n, sizeof(got) - (size_t)n, "%s%s", i == 0 ? "" : " ",
+                                      plan.parts[part].steps[i].kind->name);
                 ASSERT_STR(got, want[part]);
         }
         ASSERT_EQ(plan.pivot, pivot);
