@@ -24,6 +24,7 @@ struct fs_case {
         const struct fs_driver *driver;
         const char *fs_type; /* see root_fs() */
         unsigned mbytes;
+        bool copies; /* trees share nothing, so removing one frees all of it */
 
         /* Optional.  Put into a closed pool with head 1, captured as 2, what crashes leave behind
          * in this driver, half a capture as 3 among it; and check that nothing of it is left. */

@@ -198,10 +198,10 @@ TEST(sizes_tell_what_removing_would_free)
         w.head_fd = -1;
         ASSERT_OK(w.driver->sizes(w.pool, 2, &sizes, &err));
         ASSERT(sizes.total_bytes >= 6 * MB && sizes.total_bytes < 8 * MB);
-        ASSERT(sizes.freed_bytes < MB);
+        ASSERT(fs_case.copies || sizes.freed_bytes < MB);
         ASSERT_OK(w.driver->sizes(w.pool, 3, &sizes, &err));
         ASSERT(sizes.total_bytes >= 9 * MB && sizes.total_bytes < 11 * MB);
-        ASSERT(sizes.freed_bytes >= 3 * MB && sizes.freed_bytes < 4 * MB);
+        ASSERT(fs_case.copies || (sizes.freed_bytes >= 3 * MB && sizes.freed_bytes < 4 * MB));
 
         /* With the others gone the last one holds everything. */
         ASSERT_OK(w.driver->remove(w.pool, 1, &err));
@@ -336,7 +336,7 @@ static void change_all(int fd)
         del(fd, "lib/link");
         put_dir(fd, "lib/link", 0755);
         put(fd, "lib/link/in", "n");
-        ASSERT(pwrite(sparse, "mid", 3, 4 * MB) == 3);
+        ASSERT(pwrite(sparse, "mid", 3, MB / 2) == 3);
         del(fd, "dangling");
         put_link(fd, "dangling", "elsewhere");
         ASSERT(fchownat(fd, "dangling", 1000, 1000, AT_SYMLINK_NOFOLLOW) == 0);

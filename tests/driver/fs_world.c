@@ -210,7 +210,7 @@ static void fill_sparse(int fd)
 {
         CLEANUP(closep) int file = openat(fd, "sparse", O_WRONLY | O_CREAT, 0600);
 
-        ASSERT(file >= 0 && pwrite(file, "end", 3, 8 << 20) == 3);
+        ASSERT(file >= 0 && pwrite(file, "end", 3, 1 << 20) == 3);
 }
 
 void fill(int fd)

@@ -108,11 +108,25 @@ static int loop_attach(const char *image, char dev[static 32])
         test_skip("no free loop device: %s", strerror(errno));
 }
 
+/* Images lie in memory: a flush of the file system in one then costs nothing, and what is left of
+ * a test that was killed goes with its namespace. */
+static void image_path(const char *mount_point, char *path, size_t size)
+{
+        static char dir[128];
+
+        if (dir[0] == '\0') {
+                (void)snprintf(dir, sizeof(dir), "%s/images", test_tmpdir());
+                if (mkdir(dir, 0700) < 0 || mount("tmpfs", dir, "tmpfs", 0, "size=2g") < 0)
+                        test_skip("cannot mount tmpfs: %s", strerror(errno));
+        }
+        (void)snprintf(path, size, "%s/%s", dir, strrchr(mount_point, '/') + 1);
+}
+
 const char *root_fs(const char *type, unsigned mbytes)
 {
         static char paths[8][128];
         static size_t n;
-        char image[160], dev[32], size[32];
+        char image[256], dev[32], size[32];
         int fd;
 
         if (n == 8)
@@ -128,7 +142,7 @@ const char *root_fs(const char *type, unsigned mbytes)
                         test_skip("cannot mount tmpfs: %s", strerror(errno));
                 return paths[n++];
         }
-        (void)snprintf(image, sizeof(image), "%s.image", paths[n]);
+        image_path(paths[n], image, sizeof(image));
         fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0 || ftruncate(fd, (off_t)mbytes << 20) < 0)
                 FAIL("cannot make '%s': %s", image, strerror(errno));

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "tests/driver/fs_conformance.h"
+
+/*
+ * Killed at any moment.  A child opens the pool and makes one call; it is killed as it enters its
+ * n-th system call that changes something, for n = 1, 2, ... until it comes to its end.  Each time
+ * the pool is opened again: every other tree must be what it was, the tree of the call whole or
+ * absent, and the same call must then succeed.
+ */
+
+#define LET_GO 2000 /* more calls than any operation makes */
+
+static struct err err;
+
+static const long changing[] = {
+        SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_symlinkat,
+        SYS_mknodat, SYS_openat, SYS_openat2, SYS_write, SYS_pwrite64, SYS_fchown, SYS_fchownat,
+        SYS_fchmod, SYS_fchmodat, SYS_fsetxattr, SYS_setxattr, SYS_lsetxattr, SYS_lremovexattr,
+        SYS_fremovexattr, SYS_utimensat, SYS_ftruncate, SYS_fallocate, SYS_copy_file_range,
+        SYS_ioctl, SYS_fsync, SYS_syncfs, SYS_rename, SYS_unlink, SYS_rmdir, SYS_mkdir,
+};
+
+static bool changes(const struct __ptrace_syscall_info *info)
+{
+        if (info->op != PTRACE_SYSCALL_INFO_ENTRY)
+                return false;
+        /* An open that makes nothing changes nothing. */
+        if ((long)info->entry.nr == SYS_openat)
+                return (info->entry.args[2] & O_CREAT) != 0;
+        if ((long)info->entry.nr == SYS_openat2)
+                return false;
+        for (size_t i = 0; i < sizeof(changing) / sizeof(changing[0]); i++)
+                if ((long)info->entry.nr == changing[i])
+                        return true;
+        return false;
+}
+
+struct call {
+        const char *name;
+        void (*prepare)(struct world *w, fs_id id); /* optional: what the call needs */
+        int (*run)(struct world *w, fs_id id, struct err *err);
+        bool (*supported)(const struct world *w);
+        bool makes; /* the tree id: absent before, there after; else there before */
+        bool removes;
+};
+
+/* In the child, from the stop on. */
+static void run_child(struct world *w, const struct call *call, fs_id id)
+{
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP) != 0)
+                _exit(3);
+        if (w->driver->open(w->pool_fd, &w->pool, &err) < 0 || call->run(w, id, &err) < 0) {
+                printf("# %s: %s\n", call->name, err.msg);
+                fflush(stdout);
+                _exit(1);
+        }
+        _exit(0);
+}
+
+/* Did the child come to its end before its n-th change? */
+static bool run_until(struct world *w, const struct call *call, fs_id id, unsigned n)
+{
+        unsigned seen = 0;
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0)
+                run_child(w, call, id);
+        ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
+        if (!WIFSTOPPED(status))
+                test_skip("cannot trace a process");
+        ASSERT(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) ==
+               0);
+        for (;;) {
+                struct __ptrace_syscall_info info;
+
+                ASSERT(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
+                ASSERT(waitpid(pid, &status, 0) == pid);
+                if (!WIFSTOPPED(status)) {
+                        ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+                        return true;
+                }
+                if (WSTOPSIG(status) != (SIGTRAP | 0x80))
+                        continue;
+                if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+                    changes(&info) && ++seen == n) {
+                        ASSERT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+                        return false;
+                }
+        }
+}
+
+static bool there(struct world *w, fs_id id)
+{
+        struct fs_info info;
+
+        return w->driver->stat(w->pool, id, &info, &err) == 0;
+}
+
+static void check(struct world *w, const struct call *call, fs_id id, unsigned n,
+                  const char *content, const char *kept)
+{
+        world_reopen(w);
+        if (!call->makes && !call->removes)
+                ASSERT(there(w, id));
+        if (there(w, id) && content != NULL)
+                expect_same(content, listing_of(w, id));
+        expect_same(kept, listing_of(w, 2));
+        ASSERT_OK(call->run(w, id, &err));
+        ASSERT(there(w, id) == !call->removes);
+        if (!call->removes && content != NULL)
+                expect_same(content, listing_of(w, id));
+        expect_same(kept, listing_of(w, 2));
+        (void)n;
+}
+
+static void kill_everywhere(const struct call *call)
+{
+        char *kept, *head, *content;
+        bool ended = false;
+        struct world w;
+        unsigned n;
+
+        world_make(&w);
+        if (call->supported != NULL && !call->supported(&w))
+                test_skip("this driver has no such call");
+        world_start(&w, 1);
+        world_capture(&w, 1, 2);
+        put(w.head_fd, "lib/a", "after 2");
+        del_tree(w.head_fd, "lib/sub");
+        put_dir(w.head_fd, "lib/sub", 0755);
+        head = listing(w.head_fd);
+        closep(&w.head_fd);
+        w.head_fd = -1;
+        kept = listing_of(&w, 2);
+        for (n = 1; !ended && n < LET_GO; n++) {
+                fs_id id = 100 * n;
+
+                if (call->prepare != NULL)
+                        call->prepare(&w, id);
+                content = call->makes ? NULL : listing_of(&w, id);
+                ASSERT_OK(w.driver->sync(w.pool, 1, &err));
+                w.driver->close(w.pool);
+                w.pool = NULL;
+                ended = run_until(&w, call, id, n);
+                check(&w, call, id, n, content, kept);
+                expect_same(head, listing_of(&w, 1));
+                free(content);
+                if (!call->removes)
+                        ASSERT_OK(w.driver->remove(w.pool, id, &err));
+        }
+        ASSERT(ended);
+        printf("# %s: killed at %u points\n", call->name, n - 2);
+}
+
+static int run_capture(struct world *w, fs_id id, struct err *e)
+{
+        return w->driver->capture(w->pool, 1, id, e);
+}
+
+TEST(killed_while_capturing)
+{
+        kill_everywhere(&(struct call){ "capture", NULL, run_capture, .makes = true });
+}
+
+static int run_branch(struct world *w, fs_id id, struct err *e)
+{
+        return w->driver->branch(w->pool, 2, id, e);
+}
+
+TEST(killed_while_branching)
+{
+        kill_everywhere(&(struct call){ "branch", NULL, run_branch, .makes = true });
+}
+
+static void prepare_branch(struct world *w, fs_id id)
+{
+        ASSERT_OK(w->driver->branch(w->pool, 2, id, &err));
+}
+
+static int run_remove(struct world *w, fs_id id, struct err *e)
+{
+        return w->driver->remove(w->pool, id, e);
+}
+
+TEST(killed_while_removing)
+{
+        kill_everywhere(&(struct call){ "remove", prepare_branch, run_remove, .removes = true });
+}
+
+static int run_import(struct world *w, fs_id id, struct err *e)
+{
+        CLEANUP(closep) int fd = openat(w->root_fd, "site-1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return w->driver->import(w->pool, fd, id, e);
+}
+
+TEST(killed_while_importing)
+{
+        kill_everywhere(&(struct call){ "import", NULL, run_import, .makes = true });
+}
+
+/* Something to flatten: a head on a frozen tree, with changes of its own. */
+static void prepare_flatten(struct world *w, fs_id id)
+{
+        CLEANUP(closep) int fd = -1;
+
+        ASSERT_OK(w->driver->branch(w->pool, 2, id, &err));
+        fd = world_mount(w, id, false);
+        put(fd, "lib/a", "flattened");
+        del(fd, "lib/b");
+}
+
+static bool can_flatten(const struct world *w)
+{
+        return w->driver->flatten != NULL;
+}
+
+static int run_flatten(struct world *w, fs_id id, struct err *e)
+{
+        return w->driver->flatten(w->pool, id, e);
+}
+
+TEST(killed_while_flattening)
+{
+        kill_everywhere(&(struct call){ "flatten", prepare_flatten, run_flatten, can_flatten });
+}
+
+/* Layers that are to be merged: three captures of a head, of which only the last stays. */
+static void prepare_tidy(struct world *w, fs_id id)
+{
+        ASSERT_OK(w->driver->branch(w->pool, 2, id, &err));
+        for (fs_id next = id + 1; next <= id + 3; next++) {
+                CLEANUP(closep) int fd = world_mount(w, id, false);
+                char text[24];
+
+                (void)snprintf(text, sizeof(text), "%d", (int)next);
+                put(fd, "lib/a", text);
+                put(fd, text, text);
+                ASSERT_OK(w->driver->capture(w->pool, id, next, &err));
+        }
+        for (fs_id next = id + 1; next <= id + 3; next++)
+                ASSERT_OK(w->driver->remove(w->pool, next, &err));
+}
+
+static bool can_tidy(const struct world *w)
+{
+        return w->driver->tidy != NULL;
+}
+
+static int run_tidy(struct world *w, fs_id id, struct err *e)
+{
+        (void)id;
+        return w->driver->tidy(w->pool, e);
+}
+
+TEST(killed_while_tidying)
+{
+        kill_everywhere(&(struct call){ "tidy", prepare_tidy, run_tidy, can_tidy });
+}
