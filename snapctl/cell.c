@@ -33,7 +33,9 @@ const char *cell_machine(const json_t *value, char buf[static CELL_MAX])
         buf[0] = '\0';
         if (json_is_string(value))
                 return json_string_value(value);
-        if (json_is_integer(value))
+        if (json_is_integer(value) && json_integer_value(value) >= 0)
+                (void)text_number((uint64_t)json_integer_value(value), buf);
+        else if (json_is_integer(value))
                 (void)snprintf(buf, CELL_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else if (json_is_real(value))
                 (void)snprintf(buf, CELL_MAX, "%g", json_real_value(value));

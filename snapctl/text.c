@@ -132,29 +132,49 @@ void text_put_lines(FILE *out, const char *s, size_t n)
         }
 }
 
+size_t text_number(uint64_t value, char buf[static TEXT_SIZE_MAX])
+{
+        char digits[TEXT_SIZE_MAX];
+        size_t at = sizeof(digits), n;
+
+        do {
+                digits[--at] = (char)('0' + value % 10);
+                value /= 10;
+        } while (value > 0);
+        n = sizeof(digits) - at;
+        memcpy(buf, digits + at, n);
+        buf[n] = '\0';
+        return n;
+}
+
 void text_size(uint64_t bytes, char buf[static TEXT_SIZE_MAX])
 {
-        static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-        unsigned unit = 0, shift, whole, tenths;
+        static const char units[][5] = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB" };
+        uint64_t whole = bytes, tenths = 0;
+        unsigned unit = 0;
+        size_t n;
 
         while (unit < 6 && bytes >> (10 * unit) >= 1024)
                 unit++;
-        if (unit == 0) {
-                (void)snprintf(buf, TEXT_SIZE_MAX, "%u B", (unsigned)bytes);
-                return;
+        if (unit > 0) {
+                unsigned shift = 10 * unit;
+
+                /* 60 bits times 10 fit into 64. */
+                tenths = ((bytes & ((UINT64_C(1) << shift) - 1)) * 10 +
+                          (UINT64_C(1) << (shift - 1))) >>
+                         shift;
+                whole = (bytes >> shift) + tenths / 10;
         }
-        /* In whole numbers: a table has thousands of them.  60 bits times 10 fit into 64. */
-        shift = 10 * unit;
-        whole = (unsigned)(bytes >> shift);
-        tenths = (unsigned)(((bytes & ((UINT64_C(1) << shift) - 1)) * 10 +
-                             (UINT64_C(1) << (shift - 1))) >>
-                            shift);
-        whole += tenths / 10;
         if (whole == 1024 && unit < 6) {
                 whole = 1;
                 unit++;
         }
-        (void)snprintf(buf, TEXT_SIZE_MAX, "%u.%u %s", whole, tenths % 10, units[unit]);
+        n = text_number(whole, buf);
+        if (unit > 0) {
+                buf[n++] = '.';
+                buf[n++] = (char)('0' + tenths % 10);
+        }
+        memcpy(buf + n, units[unit], sizeof(units[unit]));
 }
 
 void text_duration(int64_t usec, char buf[static TEXT_TIME_MAX])

@@ -33,6 +33,9 @@ unsigned text_width(const char *s);
  * carriage return becomes a line end. */
 void text_put_lines(FILE *out, const char *s, size_t n);
 
+/* text_number(value, buf): The decimal number, without the price of printf(); returns its bytes. */
+size_t text_number(uint64_t value, char buf[static TEXT_SIZE_MAX]);
+
 /* text_size(bytes, buf): "1.4 GiB". */
 void text_size(uint64_t bytes, char buf[static TEXT_SIZE_MAX]);
 
