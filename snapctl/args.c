@@ -246,6 +246,8 @@ static int check_options(const struct args *args, struct err *err)
                         return err_fail(err, ERR_INVALID, 0, "--%s is given twice", spec->name);
                 seen |= OPT_BIT(option);
         }
+        if ((seen & OPT_BIT(OPT_JSON)) != 0 && (seen & OPT_BIT(OPT_FORMAT)) != 0)
+                return err_fail(err, ERR_INVALID, 0, "either --json or --format, not both");
         for (enum option_id i = OPT_GLOBALS; i < OPTIONS; i++)
                 if ((command->required & ~seen & OPT_BIT(i)) != 0)
                         return err_fail(err, ERR_INVALID, 0, "'%s' needs --%s", command->words,

@@ -72,6 +72,7 @@ const struct word_spec word_specs[WORD_KINDS] = {
 
 const struct option_spec option_specs[OPTIONS] = {
         [OPT_FORMAT] = { "format", '\0', WORD_FORMAT, false, "output as table, json or csv" },
+        [OPT_JSON] = { "json", '\0', WORD_NONE, false, "the same as --format json" },
         [OPT_COLUMNS] = { "columns", '\0', WORD_COLUMNS, false, "only these columns" },
         [OPT_NO_HEADERS] = { "no-headers", '\0', WORD_NONE, false, "no header and no footer" },
         [OPT_UTC] = { "utc", '\0', WORD_NONE, false, "times in UTC, not the local ones" },

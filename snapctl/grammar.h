@@ -51,6 +51,7 @@ struct word_spec {
 
 enum option_id {
         OPT_FORMAT,
+        OPT_JSON,
         OPT_COLUMNS,
         OPT_NO_HEADERS,
         OPT_UTC,

@@ -12,6 +12,8 @@ static enum format format_of(const struct args *args)
 {
         const char *format = args_option(args, OPT_FORMAT);
 
+        if (args_option(args, OPT_JSON) != NULL)
+                return FORMAT_JSON;
         if (format == NULL || format[0] == 't')
                 return FORMAT_TABLE;
         return format[0] == 'j' ? FORMAT_JSON : FORMAT_CSV;

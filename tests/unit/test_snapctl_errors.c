@@ -335,6 +335,10 @@ TEST(diff_prints_as_snapper_does)
         FAKE_API(diff);
         SNAPCTL("diff", "wiki", "7", "8");
         ASSERT_STR(ran.out, "+..... /a b\nc..... /c?\n");
+        SNAPCTL("diff", "wiki", "7", "8", "--json", "--columns", "path");
+        ASSERT_STR(ran.out, "{\n  \"from\": 7,\n  \"to\": 8,\n  \"changes\": [\n    {\n"
+                            "      \"path\": \"/a b\"\n    },\n    {\n"
+                            "      \"path\": \"/c\\u001B\"\n    }\n  ]\n}\n");
         SNAPCTL("diff", "wiki", "7", "8", "--format", "csv");
         ASSERT_STR(ran.out, "status,path\n+.....,/a b\nc.....,/c\x1b\n");
 }

@@ -75,6 +75,7 @@ TEST(usage_errors_say_what_is_wrong)
                 { { "prune", "wiki", "3-" }, "RANGE is '3-'" },
                 { { "mark", "wiki", "3", "fine" }, "MARK is 'fine', not one of good, bad, none" },
                 { { "web-config", "wiki", "iis" }, "SERVER is 'iis', not one of nginx, apache" },
+                { { "list", "wiki", "--json", "--format", "csv" }, "either --json or --format" },
                 { { "list", "wiki", "--format", "xml" }, "--format is 'xml', not one of table" },
                 { { "list", "wiki", "--format" }, "--format needs a value: one of table" },
                 { { "list", "wiki", "--formt", "x" },

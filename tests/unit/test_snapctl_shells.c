@@ -97,17 +97,17 @@ TEST(zsh_completes_with_explanations)
         ASSERT_STR(ran.out, "");
 }
 
-static const char *manual(void)
+static const char *document(const char *variable)
 {
         static char *text;
 
-        ASSERT_OK(file_read(AT_FDCWD, getenv("CTL_MAN"), 1u << 20, &text, NULL, &err));
+        ASSERT_OK(file_read(AT_FDCWD, getenv(variable), 1u << 20, &text, NULL, &err));
         return text;
 }
 
 TEST(the_manual_has_every_command_with_its_aliases_and_every_option)
 {
-        const char *text = manual();
+        const char *text = document("CTL_MAN");
         char want[100];
 
         for (size_t i = 0; i < n_commands; i++) {
@@ -134,6 +134,24 @@ TEST(the_manual_has_every_command_with_its_aliases_and_every_option)
                         test_fail(__FILE__, __LINE__, "the manual lacks '%s'", want);
         }
         ASSERT(strstr(text, "@CTL") == NULL);
+}
+
+TEST(the_page_about_the_command_line_has_every_command_and_option)
+{
+        const char *text = document("CTL_DOC");
+        char want[100];
+
+        for (size_t i = 0; i < n_commands; i++) {
+                (void)snprintf(want, sizeof(want), "%s ", commands[i].words);
+                if ((commands[i].flags & COMMAND_HIDDEN) == 0 && strstr(text, want) == NULL &&
+                    strcmp(commands[i].words, "ops list") != 0)
+                        test_fail(__FILE__, __LINE__, "the page lacks '%s'", want);
+        }
+        for (size_t i = 0; i < OPTIONS; i++) {
+                (void)snprintf(want, sizeof(want), "--%s", option_specs[i].name);
+                if (strstr(text, want) == NULL)
+                        test_fail(__FILE__, __LINE__, "the page lacks '%s'", want);
+        }
 }
 
 TEST(the_manual_is_well_formed)
