@@ -23,9 +23,9 @@ references_exist() {
 
         while read -r name section; do
                 case "$name $section" in
-                'systemd 1' | 'snapctl 1' | 'openat2 2' | 'btrfs 8' | 'nginx 8' | 'snapper 8') continue ;;
+                'systemd 1' | 'openat2 2' | 'btrfs 8' | 'nginx 8' | 'snapper 8') continue ;;
                 esac
-                [ -e "$source/data/$name.$section" ] ||
+                [ -e "$source/data/$name.$section" ] || [ -e "$source/data/$name.$section.in" ] ||
                         { echo "there is no $name($section)"; bad=1; }
         done < <(sed -n 's/^\.Xr \([^ ]*\) \([0-9]\).*/\1 \2/p' "$1")
         return $bad

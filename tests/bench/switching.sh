@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# tests/bench/switching.sh [BUILD [overlayfs|btrfs [RUNS]]]
+#
+# What a person waits for: the flip beside the bare calls, `snapctl activate` of a site nobody
+# visits, back and forth, and `snapctl list` of a site with 1,000 versions.  Needs root.
+set -u
+BUILD=$(readlink -f "${1:-build}") DRIVER=${2:-overlayfs} RUNS=${3:-40}
+lib=$(dirname "$(readlink -f "$0")")/../lib
+for part in world web app; do
+        # shellcheck disable=SC1090
+        . "$lib/$part.sh"
+done
+world_apart "$@"
+trap 'status=$?; world_end; exit $status' EXIT
+trap 'exit 1' INT TERM HUP
+
+# timed FILE COMMAND...: Microseconds of wall clock, a line a run.
+timed() {
+        local file=$1 begun
+
+        shift
+        begun=${EPOCHREALTIME/./}
+        "$@" >/dev/null 2>"$WORLD/said" || { cat "$WORLD/said"; exit 1; }
+        echo $((${EPOCHREALTIME/./} - begun)) >>"$file"
+}
+report() {
+        sort -n "$2" | awk -v what="$1" '{ a[NR] = $1 }
+                END { printf "%-44s %8.1f /%8.1f ms\n", what, a[1] / 1000, a[int((NR + 1) / 2)] / 1000 }'
+}
+
+world_begin "$DRIVER" || exit 1
+echo "least / median, $DRIVER on $(stat -f -c %T "$WORLD/disk")"
+mkdir "$WORLD/disk/flip" && "$BUILD/tests/bench/bench_flip" "$WORLD/disk/flip" || exit 1
+
+daemon_start || exit 1
+app_install one "$WORLD/disk/www" "$WORLD/disk/data" www-data
+ctl site add app --home "$WORLD/disk/app" --owner www-data --driver "$DRIVER" \
+        --adopt "$WORLD/disk/www" --shared uploads --database "sqlite:$WORLD/disk/data" \
+        --set 'config.php php-assign database_dir {database_dir}' -q || exit 1
+ctl upgrade app --label two -q -- "$WORLD/bin/upgrade-app" two || exit 1
+for ((i = 0; i < RUNS; i++)); do
+        timed "$WORLD/activate" ctl activate app $((i % 2 + 1)) -q
+        timed "$WORLD/status" ctl status
+done
+report 'snapctl activate' "$WORLD/activate"
+report 'snapctl status, for comparison' "$WORLD/status"
+daemon_stop
+
+mkdir -m 755 "$WORLD/many" && "$BUILD/tests/bench/many_sites" "$WORLD/many" 1 1000 || exit 1
+cp -r "$WORLD/many/conf/." "$WORLD/conf/" && rm -rf "$WORLD/state" &&
+        cp -r "$WORLD/many/state" "$WORLD/state" && chmod 700 "$WORLD/state"
+daemon_start || exit 1
+for ((i = 0; i < RUNS; i++)); do
+        timed "$WORLD/list" ctl list site-0
+        timed "$WORLD/version" ctl version
+done
+report 'snapctl list, 1,000 versions' "$WORLD/list"
+report 'snapctl version, for comparison' "$WORLD/version"
