@@ -13,7 +13,13 @@ for part in world web app; do
         . "$lib/$part.sh"
 done
 world_apart "$@"
-trap 'status=$?; world_end; exit $status' EXIT
+leave() {
+        local status=$?
+
+        world_end
+        exit $status
+}
+trap leave EXIT
 trap 'exit 1' INT TERM HUP
 
 # timed FILE COMMAND...: Microseconds of wall clock, a line a run.
