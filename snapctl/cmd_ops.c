@@ -22,7 +22,6 @@ static const struct column columns[] = {
         { "by", "By", CELL_TEXT, 0 },
         { "reason", "Reason", CELL_TEXT, COLUMN_FLEXIBLE },
         { "log", "Output", CELL_TEXT, COLUMN_EXTRA },
-        { "seq", "Changes", CELL_NUMBER, COLUMN_EXTRA },
 };
 
 static struct row_look look_of(const json_t *op)

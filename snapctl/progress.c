@@ -105,10 +105,10 @@ static void put_log(struct follow *follow, const char *text, bool all)
         follow->n_held_back = n - whole;
 }
 
-/* Fetch what is new in the log; all of it when the operation has ended. */
+/* Fetch what is new in the log. */
 static int pass_log(struct follow *follow, const json_t *op, struct err *err)
 {
-        bool ended = has_ended(op), more = json_get_string(op, "log") != NULL;
+        bool running, more = steps_command(op, &running) && json_get_string(op, "log") != NULL;
 
         if (follow->ctl->quiet)
                 return 0;
@@ -130,7 +130,7 @@ static int pass_log(struct follow *follow, const json_t *op, struct err *err)
                 put_log(follow, text, false);
                 follow->offset = offset;
         }
-        if (ended)
+        if (!running)
                 put_log(follow, "", true);
         return 0;
 }
@@ -141,11 +141,13 @@ static int get_operation(struct follow *follow, const json_t *last, json_t **ret
         struct client *client = follow->ctl->client;
         int wait_msec = WAIT_MSEC;
         int64_t begin = clock_boot_usec();
+        bool running;
         json_t *op;
 
         if (last == NULL)
                 return client_get(client, ret_op, err, "/v1/operations/%" PRIu64, follow->id);
-        if (json_get_string(last, "log") != NULL && !follow->ctl->quiet)
+        (void)steps_command(last, &running);
+        if (running && json_get_string(last, "log") != NULL && !follow->ctl->quiet)
                 wait_msec = WAIT_LOG_MSEC;
         else if (follow->ctl->errors.moves && !follow->ctl->quiet)
                 wait_msec = WAIT_BAR_MSEC;
@@ -235,6 +237,7 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
 {
         const char *state = state_of(op), *log = json_get_string(op, "log");
         const json_t *error = json_object_get(op, "error");
+        bool running;
 
         if (strcmp(state, "done") == 0)
                 return 0;
@@ -248,7 +251,7 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
                 err->code = ERR_ROLLED_BACK;
         if (strcmp(state, "held") == 0)
                 err->code = ERR_HELD;
-        if (log != NULL && ctl->quiet == false)
+        if (log != NULL && steps_command(op, &running))
                 ctl_note(ctl, "The output is kept in %s.", log);
         return -1;
 }

@@ -8,12 +8,14 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "snapctl/grammar.h"
 #include "snapctl/steps.h"
 #include "snapctl/text.h"
 
 #define BAR_COLUMNS 20
 
-enum mark { MARK_PLANNED, MARK_RUNNING, MARK_DONE, MARK_UNDOING, MARK_UNDONE, MARKS };
+/* The API's marks, and failed: what still runs when its operation is no longer running. */
+enum mark { MARK_PLANNED, MARK_RUNNING, MARK_DONE, MARK_UNDOING, MARK_UNDONE, MARK_FAILED, MARKS };
 
 /* How a mark is shown; `sign` on a UTF-8 terminal, `letter` elsewhere. */
 static const struct {
@@ -24,7 +26,8 @@ static const struct {
         [MARK_RUNNING] = { "running", "\u25b8", ">", "begins", COLOUR_BOLD },
         [MARK_DONE] = { "done", "\u2713", "+", "done", COLOUR_GREEN },
         [MARK_UNDOING] = { "undoing", "\u21b6", "<", "is taken back", COLOUR_YELLOW },
-        [MARK_UNDONE] = { "undone", "\u2717", "x", "taken back", COLOUR_YELLOW },
+        [MARK_UNDONE] = { "undone", "\u21b6", "<", "taken back", COLOUR_YELLOW },
+        [MARK_FAILED] = { "failed", "\u2717", "x", "failed", COLOUR_RED },
 };
 
 struct steps {
@@ -36,16 +39,6 @@ struct steps {
         size_t running; /* whose bar it is */
         int64_t since_usec;
 };
-
-static enum mark mark_of(const json_t *step)
-{
-        const char *name = json_get_string(step, "mark");
-
-        for (enum mark i = 0; name != NULL && i < MARKS; i++)
-                if (strcmp(marks[i].name, name) == 0)
-                        return i;
-        return MARK_PLANNED;
-}
 
 static const char *step_text(const json_t *step)
 {
@@ -61,6 +54,22 @@ static bool in_rescue(const json_t *step)
         const char *part = json_get_string(step, "part");
 
         return part != NULL && strcmp(part, "rescue") == 0;
+}
+
+/* A step that failed keeps the mark "running": it may have been done half.  That it runs no more
+ * is told by the state of its operation. */
+static enum mark mark_of(const json_t *op, const json_t *step)
+{
+        const char *name = json_get_string(step, "mark"), *state = json_get_string(op, "state");
+        enum mark mark = MARK_PLANNED;
+
+        for (enum mark i = 0; name != NULL && i < MARK_FAILED; i++)
+                if (strcmp(marks[i].name, name) == 0)
+                        mark = i;
+        if (mark != MARK_RUNNING || state == NULL || word_is_choice("queued running", state) ||
+            (in_rescue(step) && strcmp(state, "rescuing") == 0))
+                return mark;
+        return MARK_FAILED;
 }
 
 /* Place of a step in its part of the plan, from 1, and how many there are. */
@@ -141,7 +150,7 @@ static void put_line(struct steps *steps, const json_t *list, size_t index, enum
                               steps->term.utf8 ? marks[mark].sign : marks[mark].letter,
                               term_colour(&steps->term, COLOUR_NONE));
                 (void)text_put(out, step_text(step), UINT_MAX - 1);
-                if (mark == MARK_UNDOING || mark == MARK_UNDONE)
+                if (mark != MARK_DONE)
                         (void)fprintf(out, ": %s", marks[mark].words);
                 if (time[0] != '\0')
                         (void)fprintf(out, "  %s", time);
@@ -185,10 +194,10 @@ static void bar_text(const json_t *step, char *buf, size_t size)
 }
 
 /* The running step in the last line. */
-static void draw_bar(struct steps *steps, const json_t *list, size_t index)
+static void draw_bar(struct steps *steps, const json_t *op, size_t index)
 {
-        const json_t *step = json_array_get(list, index);
-        enum mark mark = mark_of(step);
+        const json_t *step = json_array_get(json_object_get(op, "steps"), index);
+        enum mark mark = mark_of(op, step);
         FILE *out = steps->term.stream;
         char bar[160], elapsed[TEXT_TIME_MAX];
         unsigned room, width;
@@ -227,6 +236,21 @@ static bool prints_output(const json_t *step)
         return kind != NULL && strncmp(kind, "hook.", 5) == 0;
 }
 
+bool steps_command(const json_t *op, bool *ret_running)
+{
+        const json_t *step;
+        bool begun = false;
+        size_t i;
+
+        *ret_running = false;
+        json_array_foreach(json_object_get(op, "steps"), i, step)
+                if (prints_output(step)) {
+                        begun |= mark_of(op, step) != MARK_PLANNED;
+                        *ret_running |= mark_of(op, step) == MARK_RUNNING;
+                }
+        return begun;
+}
+
 /* Make room for the marks of ${n} steps; what is not known yet was planned. */
 static bool reserve(struct steps *steps, size_t n)
 {
@@ -246,13 +270,13 @@ static bool reserve(struct steps *steps, size_t n)
 
 /* Lines for the marks that are new; returns the index of the step that is going on, or how many
  * there are. */
-static size_t show(struct steps *steps, const json_t *list, bool before_output)
+static size_t show(struct steps *steps, const json_t *op, bool before_output)
 {
-        size_t n = json_array_size(list), going_on = n, i;
-        const json_t *step;
+        const json_t *list = json_object_get(op, "steps"), *step;
+        size_t going_on = json_array_size(list), i;
 
         json_array_foreach((json_t *)list, i, step) {
-                enum mark mark = mark_of(step);
+                enum mark mark = mark_of(op, step);
                 bool with_bar = mark == MARK_RUNNING || mark == MARK_UNDOING;
 
                 if (with_bar)
@@ -274,19 +298,18 @@ void steps_show_begun(struct steps *steps, const json_t *op)
         const json_t *list = json_object_get(op, "steps");
 
         if (!steps->quiet && reserve(steps, json_array_size(list)))
-                (void)show(steps, list, true);
+                (void)show(steps, op, true);
 }
 
 void steps_show(struct steps *steps, const json_t *op)
 {
-        const json_t *list = json_object_get(op, "steps");
         size_t going_on;
 
-        if (steps->quiet || !reserve(steps, json_array_size(list)))
+        if (steps->quiet || !reserve(steps, json_array_size(json_object_get(op, "steps"))))
                 return;
-        going_on = show(steps, list, false);
+        going_on = show(steps, op, false);
         if (going_on < steps->n && steps->term.moves)
-                draw_bar(steps, list, going_on);
+                draw_bar(steps, op, going_on);
         else
                 steps_clear(steps);
 }
@@ -298,7 +321,7 @@ void steps_list(const json_t *op, const struct term *term, bool utc)
         size_t i;
 
         json_array_foreach((json_t *)list, i, step) {
-                enum mark mark = mark_of(step);
+                enum mark mark = mark_of(op, step);
                 const char *started = json_get_string(step, "started");
                 char time[TEXT_TIME_MAX], at[CLOCK_ISO_MAX] = "";
                 int64_t usec;

@@ -29,6 +29,9 @@ void steps_show(struct steps *steps, const json_t *op);
  * steps_show() draws it again. */
 void steps_clear(struct steps *steps);
 
+/* steps_command(op, ret_running): Was a command of the site's begun in ${op}, and is it running? */
+bool steps_command(const json_t *op, bool *ret_running);
+
 /* steps_list(op, term, utc): All steps with their marks and times, for `ops show`. */
 void steps_list(const json_t *op, const struct term *term, bool utc);
 

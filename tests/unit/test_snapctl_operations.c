@@ -306,6 +306,43 @@ TEST(the_exit_status_is_the_outcome)
         }
 }
 
+TEST(a_step_that_failed_is_told_from_one_that_runs)
+{
+        static const struct fake_answer rescued[] = {
+                { FOLLOW, OP(1, "rescuing", "done", "running", "null", "") },
+                { FOLLOW "?since=1&wait_msec=10000",
+                  OP(2, "rolled-back", "done", "running",
+                     "{\"code\": \"io\", \"message\": \"it failed\", \"exit\": 1}", "") },
+        };
+
+        FAKE_API(rescued);
+        SNAPCTL("ops", "follow", "12");
+        ASSERT_EQ(ran.status, 6);
+        ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n"
+                            "[2/2] run upgrade: failed\n"
+                            "snapctl: it failed\n");
+}
+
+TEST(a_last_line_without_an_end_comes_before_what_follows_it)
+{
+        static const struct fake_answer cut[] = {
+                { FOLLOW, OP(1, "running", "planned", "running", "null", ", \"log\": \"/l\"") },
+                { FOLLOW "?since=1&wait_msec=500",
+                  OP(2, "running", "running", "done", "null", ", \"log\": \"/l\"") },
+                { FOLLOW "?since=2&wait_msec=10000", DONE(", \"log\": \"/l\"") },
+                { FOLLOW "/log?offset=0", "{\"offset\": 3, \"text\": \"two\", \"done\": false}" },
+                { FOLLOW "/log?offset=3", "{\"offset\": 3, \"text\": \"\", \"done\": false}" },
+        };
+
+        FAKE_API(cut);
+        SNAPCTL("ops", "follow", "12", "-p");
+        ASSERT_STR(ran.err, "[2/2] run upgrade: begins\n"
+                            "[1/2] keep version 8: begins\n"
+                            "two\n"
+                            "[2/2] run upgrade: done\n"
+                            "[1/2] keep version 8: done in 1 min 5 s\n");
+}
+
 TEST(a_failed_upgrade_says_where_its_output_is)
 {
         static const struct fake_answer failed[] = {
@@ -509,7 +546,6 @@ TEST(ops_show_has_the_steps_with_marks_and_the_error)
                             "   When: 2026-03-01T11:00:00Z\n"
                             "     By: root\n"
                             " Output: /l/12\n"
-                            "Changes: 4\n"
                             "  Error: oh\n"
                             "  + done     2026-03-01T11:00:00Z       keep version 8  1 min 5 s\n"
                             "  > running                             run upgrade\n");
