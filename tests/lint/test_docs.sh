@@ -37,7 +37,7 @@ cases_exist() {
                 grep -qE "^TEST\($name\)|['\"]$name['\"]" "$file" ||
                         { echo "'$file' has no case '$name'"; bad=1; }
         done < <(grep '^|' "$1" | sed 's/.*|\([^|]*\)|$/\1/' | grep -o '`[^`]*`' | tr -d '`' |
-                grep -E '^tests/|^[a-z][a-z_]*_[a-z_]*$')
+                grep -E '^tests/|^[a-z][a-z_,; -]*[_ ][a-z_,; 0-9-]*$')
         [ "$n" -gt 20 ] || { echo "only $n cases are named"; bad=1; }
         return $bad
 }
