@@ -104,7 +104,7 @@ static void question_end(struct question *question, const struct err *err)
                                                ? ""
                                                : json_get_string(object, "message"));
         }
-        if (failed.code == 0 && text == NULL)
+        if (failed.code == 0 && n == 0)
                 (void)err_fail(&failed, ERR_IO, 0, "the process that was to answer said nothing");
         if (failed.code == 0)
                 answer(STEAL(text), n, &failed, arg);

@@ -6,6 +6,9 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
+/* Of one process; all of them together are the first to go when the machine runs out. */
+#define PROGRAM_MEMORY (4 * GIB)
+
 #if defined(__SANITIZE_ADDRESS__)
 #define COMPUTE_MEMORY RLIM_INFINITY /* the sanitizer's shadow is terabytes of address space */
 #else
@@ -23,6 +26,7 @@ const struct role roles[WORKER_ROLES] = {
                         .calls = SANDBOX_CALLS_PROGRAM,
                         .limits = {
                                 { true, RLIMIT_NPROC, 512 },
+                                { true, RLIMIT_DATA, PROGRAM_MEMORY },
                                 { true, RLIMIT_FSIZE, 16 * GIB },
                                 { true, RLIMIT_NOFILE, 4096 },
                                 { true, RLIMIT_CORE, 0 },

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -137,6 +138,15 @@ __attribute__((noreturn)) static int ignore_term(void)
                 pause();
 }
 
+/* Asked for and not touched, so that only a limit can say no. */
+static int eat_memory(void)
+{
+        void *much = mmap(NULL, (size_t)10 << 30, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        return denied("memory", much == MAP_FAILED ? -1 : 0, ENOMEM);
+}
+
 static int print_much(void)
 {
         char line[1024];
@@ -157,7 +167,7 @@ static const struct {
         { "init", try_init },             { "identity", try_identity },
         { "descriptors", try_descriptors }, { "forkbomb", try_forkbomb },
         { "daemon", leave_daemon },       { "ignore-term", ignore_term },
-        { "print", print_much },
+        { "print", print_much },          { "memory", eat_memory },
 };
 
 int main(int argc, char **argv)
