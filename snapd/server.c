@@ -116,13 +116,14 @@ int server_listen(const char *path, int *ret_fd, struct err *err)
 {
         CLEANUP(closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        size_t n = strlen(path);
         struct stat st;
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make a socket");
-        if (strlen(path) >= sizeof(address.sun_path))
+        if (n >= sizeof(address.sun_path))
                 return err_fail(err, ERR_INVALID, 0, "the socket's path '%s' is too long", path);
-        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        memcpy(address.sun_path, path, n);
         if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
                 if (!S_ISSOCK(st.st_mode))
                         return err_fail(err, ERR_EXISTS, 0, "'%s' is there and no socket", path);

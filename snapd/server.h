@@ -12,8 +12,8 @@
 
 struct server;
 
-/* server_listen(path, lock_fd, ret_fd, err): Bind the socket; everybody may connect.  A stale one
- * is replaced; two daemons cannot do that to each other, since the caller holds the lock that
+/* server_listen(path, ret_fd, err): Bind the socket; everybody may connect.  A stale one is
+ * replaced; two daemons cannot do that to each other, since the caller holds the lock that
  * server_lock() took.  ERR_EXISTS: there is something else than a socket. */
 int server_listen(const char *path, int *ret_fd, struct err *err) MUST_CHECK;
 

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# The daemon, an operation's process or both end while an upgrade runs its command.
+. "$(dirname "$0")/common.sh"
+
+e2e_begin 1G
+need 'a site' app_add app
+
+# slow VERSION: says that it runs, waits for the word, upgrades.
+mkdir "$WORLD/word"
+chmod 1777 "$WORLD/word"
+cat >"$WORLD/bin/slow" <<END
+#!/bin/sh
+echo start >>$WORLD/word/starts
+while [ ! -e $WORLD/word/go ]; do sleep 0.1; done
+exec $WORLD/bin/upgrade-app "\$1"
+END
+chmod 755 "$WORLD/bin/slow"
+
+starts() {
+        wc -l <"$WORLD/word/starts"
+}
+
+# begin VERSION: The command of an upgrade runs; $OP is the operation.
+begin() {
+        rm -f "$WORLD/word/go" "$WORLD/word/starts"
+        ctl upgrade app --label "$1" --no-wait -- "$WORLD/bin/slow" "$1" || return 1
+        OP=$(ctl ops --format json | python3 -c '
+import json, sys
+answer = json.load(sys.stdin)
+print(max(op["id"] for op in (answer["operations"] if isinstance(answer, dict) else answer)))')
+        for _ in $(seq 300); do
+                [ ! -s "$WORLD/word/starts" ] || return 0
+                sleep 0.1
+        done
+        echo 'the command does not begin'
+        return 1
+}
+
+operation_process() {
+        pgrep -o -f -- "--operation $OP\$" # its worker is a child of the same name
+}
+
+# ended STATE: The operation ends in this state.
+ended() {
+        local state i
+
+        for i in $(seq 300); do
+                state=$(curl -sS --unix-socket "$WORLD/run/snapd.sock" "http://x/v1/operations/$OP" |
+                        python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])')
+                case $state in
+                queued | running | undoing | rescuing) sleep 0.1 ;;
+                *) break ;;
+                esac
+        done
+        is "$state" "$1"
+}
+
+nothing_of_it_runs() {
+        ! pgrep -f -- "$WORLD/bin/slow" && ! operation_process
+}
+
+polite_restart() {
+        local process
+
+        begin two || return 1
+        process=$(operation_process)
+        daemon_stop && daemon_start || return 1
+        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended done &&
+                is "$(starts)" 1 && app_expect "$PORT" two
+}
+
+daemon_killed() {
+        local process
+
+        begin three || return 1
+        process=$(operation_process)
+        daemon_kill && daemon_start || return 1
+        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended done &&
+                is "$(starts)" 1 && app_expect "$PORT" three
+}
+
+# A new process settles what the dead one left; its command went with it.
+operation_killed() {
+        begin four || return 1
+        kill -KILL "$(operation_process)"
+        ended rolled-back && is "$(starts)" 1 && nothing_of_it_runs && app_expect "$PORT" three
+}
+
+# Settled before the daemon answers, so the first answer is the last state.
+both_killed() {
+        local process
+
+        begin five || return 1
+        process=$(operation_process)
+        daemon_kill
+        kill -KILL "$process"
+        daemon_start || return 1
+        curl -sS --unix-socket "$WORLD/run/snapd.sock" "http://x/v1/operations/$OP" |
+                grep -q '"state":"rolled-back"' || { echo 'not settled when it answered'; return 1; }
+        is "$(starts)" 1 && nothing_of_it_runs && app_expect "$PORT" three
+}
+
+aborted_after_a_restart() {
+        begin six || return 1
+        daemon_kill && daemon_start && ctl ops abort "$OP" || return 1
+        ended rolled-back && nothing_of_it_runs && app_expect "$PORT" three
+}
+
+check 'a polite restart: the upgrade goes on and its end is seen' polite_restart
+check 'the daemon killed: the upgrade goes on' daemon_killed
+check 'the process of the upgrade killed: rolled back, nothing of it runs' operation_killed
+check 'both killed: settled before the daemon answers' both_killed
+check 'an upgrade of an earlier daemon is aborted' aborted_after_a_restart
+check 'and the next upgrade goes through' ctl upgrade app --label seven -- "$WORLD/bin/upgrade-app" three
+tap_done
