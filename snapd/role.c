@@ -6,12 +6,13 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
-/* Of one process; all of them together are the first to go when the machine runs out. */
-#define PROGRAM_MEMORY (4 * GIB)
-
+/* Of one process; a command's processes together are the first to go when the machine runs out.
+ * A sanitizer's shadow is terabytes of address space. */
 #if defined(__SANITIZE_ADDRESS__)
-#define COMPUTE_MEMORY RLIM_INFINITY /* the sanitizer's shadow is terabytes of address space */
+#define PROGRAM_MEMORY RLIM_INFINITY
+#define COMPUTE_MEMORY RLIM_INFINITY
 #else
+#define PROGRAM_MEMORY (4 * GIB)
 #define COMPUTE_MEMORY (512 * MIB)
 #endif
 

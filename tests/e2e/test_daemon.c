@@ -19,6 +19,8 @@
 
 static struct err err;
 static char buf[1 << 16];
+static json_t *request;
+static struct catalog *catalog;
 static pid_t snapd;
 
 static void begin(void)
@@ -31,21 +33,20 @@ static void begin(void)
 /* Waiting */
 
 /* A held operation changes only when we change it. */
-static struct catalog *held_operation(op_id *ret_id)
+static void held_operation(op_id *ret_id)
 {
-        struct catalog *catalog;
         int dir_fd;
 
         root_begin();
+        request = json_object();
         ASSERT_EQ(mkdir(daemon_dir("state"), 0700), 0);
         dir_fd = open(daemon_dir("state"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ASSERT_OK(catalog_open(dir_fd, &catalog, &err));
-        ASSERT_OK(journal_queue(catalog, "shop", "upgrade", json_object(), 0, ret_id, &err));
+        ASSERT_OK(journal_queue(catalog, "shop", "upgrade", request, 0, ret_id, &err));
         ASSERT_OK(journal_state(catalog, *ret_id, OP_HELD, NULL, &err));
-        return catalog;
 }
 
-static int wait_begin(uid_t uid, const struct catalog *catalog, op_id id, int msec)
+static int wait_begin(uid_t uid, op_id id, int msec)
 {
         char text[300];
         int fd = daemon_connect(uid);
@@ -53,7 +54,7 @@ static int wait_begin(uid_t uid, const struct catalog *catalog, op_id id, int ms
                          "GET /v1/operations/%llu?since=%llu&wait_msec=%d HTTP/1.1\r\nHost: x\r\n"
                          "Connection: close\r\n\r\n",
                          (unsigned long long)id,
-                         (unsigned long long)journal_seq((struct catalog *)catalog, id), msec);
+                         (unsigned long long)journal_seq(catalog, id), msec);
 
         ASSERT(fd >= 0);
         ASSERT_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
@@ -63,13 +64,13 @@ static int wait_begin(uid_t uid, const struct catalog *catalog, op_id id, int ms
 TEST(who_waits_is_answered_when_there_are_news)
 {
         op_id id;
-        struct catalog *catalog = held_operation(&id);
         int64_t began, took;
         char reply[1024];
         int fd;
 
+        held_operation(&id);
         begin();
-        fd = wait_begin(NOBODY, catalog, id, 20000);
+        fd = wait_begin(NOBODY, id, 20000);
         ASSERT(!reply_read(fd, buf, sizeof(buf), 500));
         ASSERT_STR(buf, "");
         began = clock_boot_usec(); /* nobody else waits with it */
@@ -88,13 +89,13 @@ TEST(who_waits_is_answered_when_there_are_news)
 TEST(who_waits_is_answered_when_the_time_is_over)
 {
         op_id id;
-        struct catalog *catalog = held_operation(&id);
         int64_t began;
         int fd;
 
+        held_operation(&id);
         begin();
         began = clock_boot_usec();
-        fd = wait_begin(0, catalog, id, 700);
+        fd = wait_begin(0, id, 700);
         ASSERT(reply_read(fd, buf, sizeof(buf), 5000));
         ASSERT_EQ(reply_status(buf), 200);
         ASSERT(clock_boot_usec() - began >= 700000);
@@ -104,12 +105,12 @@ TEST(who_waits_is_answered_when_the_time_is_over)
 TEST(who_hangs_up_while_waiting_makes_room)
 {
         op_id id;
-        struct catalog *catalog = held_operation(&id);
         int fds[16], status = 0;
 
+        held_operation(&id);
         begin();
         for (int i = 0; i < 16; i++)
-                fds[i] = wait_begin(NOBODY, catalog, id, 30000);
+                fds[i] = wait_begin(NOBODY, id, 30000);
         ASSERT_EQ(daemon_ask(NOBODY, "GET", "/v1", NULL, buf, sizeof(buf)), 503);
         for (int i = 0; i < 16; i++)
                 (void)close(fds[i]);
@@ -123,11 +124,11 @@ TEST(who_hangs_up_while_waiting_makes_room)
 TEST(the_daemon_ends_while_somebody_waits)
 {
         op_id id;
-        struct catalog *catalog = held_operation(&id);
         int fd, status;
 
+        held_operation(&id);
         begin();
-        fd = wait_begin(0, catalog, id, 30000);
+        fd = wait_begin(0, id, 30000);
         ASSERT(!reply_read(fd, buf, sizeof(buf), 200));
         status = daemon_end(snapd, SIGTERM);
         ASSERT_EQ(status, 0);

@@ -65,7 +65,7 @@ TEST(a_symlink_is_refused)
         struct dirs dirs = dirs_of_test();
 
         ASSERT_EQ(symlink("/tmp", state), 0);
-        ASSERT_ERR(dirs_open(&dirs, &err), ERR_IO, "Not a directory");
+        ASSERT_ERR(dirs_open(&dirs, &err), ERR_REFUSED, "symbolic link");
 }
 
 TEST(a_relative_path_is_refused)

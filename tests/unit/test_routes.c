@@ -23,18 +23,20 @@ __attribute__((constructor)) static void never_an_operation(int argc, char **arg
 }
 
 static struct err err;
+static sd_event *event;
+static json_t *empty;
 static struct dirs dirs;
 static struct api api = { .dirs = &dirs };
 static char state[200], run[200], conf[200];
 
 static void conf_put(const char *name, const char *owner, const char *may)
 {
-        char file[64], text[300];
+        char file[64], lines[300];
 
         (void)snprintf(file, sizeof(file), "sites.d/%s.conf", name);
-        (void)snprintf(text, sizeof(text),
+        (void)snprintf(lines, sizeof(lines),
                        "[site]\nhome = /srv/%s\nowner = %s\nowner_may = %s\n", name, owner, may);
-        ASSERT_OK(file_replace(dirs.conf_fd, file, text, strlen(text), 0644, &err));
+        ASSERT_OK(file_replace(dirs.conf_fd, file, lines, strlen(lines), 0644, &err));
 }
 
 static void site_put(const char *name)
@@ -48,7 +50,6 @@ static void site_put(const char *name)
 /* shop and blog with an ended operation each (1 and 2), and news, which is only configured. */
 static void begin(void)
 {
-        sd_event *event;
         op_id id;
 
         if (getuid() != 0)
@@ -57,6 +58,7 @@ static void begin(void)
         (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
         (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
         dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
+        empty = json_object();
         ASSERT_OK(dirs_open(&dirs, &err));
         ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
         ASSERT_OK(catalog_open(dirs.state_fd, &api.catalog, &err));
@@ -70,7 +72,7 @@ static void begin(void)
         site_put("blog");
         for (int i = 0; i < 2; i++) {
                 ASSERT_OK(journal_queue(api.catalog, i == 0 ? "shop" : "blog", "activate",
-                                        json_object(), 0, &id, &err));
+                                        empty, 0, &id, &err));
                 ASSERT_EQ(id, i + 1);
                 ASSERT_OK(journal_state(api.catalog, id, OP_FAILED, NULL, &err));
         }
@@ -89,29 +91,41 @@ static void arg_add(struct call *call, const char *name, const char *value)
         call->args[call->n_args++].value = value;
 }
 
-static json_t *json_of(const char *text)
+static json_t *json_of(const char *from)
 {
         json_t *json;
 
-        ASSERT_OK(json_parse(text, strlen(text), &json, &err));
+        ASSERT_OK(json_parse(from, strlen(from), &json, &err));
         return json;
 }
 
+/* The last of each; what is in a global is no leak. */
 static struct answer answer;
+static json_t *body_json;
+static char *text;
+
+static int route(struct call *call)
+{
+        json_decref(answer.json);
+        answer.json = NULL;
+        memset(&err, 0, sizeof(err));
+        return routes_answer(&api, call, &answer, &err);
+}
 
 static int ask(const char *method, const char *path, uid_t uid, const char *body)
 {
         struct call call = call_of(method, path, uid);
 
-        memset(&err, 0, sizeof(err));
-        if (body != NULL)
-                call.body = json_of(body);
-        return routes_answer(&api, &call, &answer, &err);
+        json_decref(body_json);
+        call.body = body_json = body == NULL ? NULL : json_of(body);
+        return route(&call);
 }
 
 static const char *answer_text(void)
 {
-        return json_dumps(answer.json, JSON_COMPACT);
+        free(text);
+        text = json_dumps(answer.json, JSON_COMPACT);
+        return text;
 }
 
 /* What each of them gets from each route: granted, denied, hidden. */
@@ -256,10 +270,10 @@ TEST(operations_of_one_site_are_its_owners)
         begin();
         call = call_of("GET", "/v1/operations", READ_UID);
         arg_add(&call, "site", "shop");
-        ASSERT_ERR(routes_answer(&api, &call, &answer, &err), ERR_NOT_FOUND,
+        ASSERT_ERR(route(&call), ERR_NOT_FOUND,
                    "there is no site 'shop'");
         call.peer.uid = SHOP_UID;
-        ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+        ASSERT_OK(route(&call));
         ASSERT(strstr(answer_text(), "\"id\":1") != NULL);
 }
 
@@ -301,8 +315,7 @@ static int ask_arg(const char *path, const char *name, const char *value, const 
         arg_add(&call, name, value);
         if (again != NULL)
                 arg_add(&call, name, again);
-        memset(&err, 0, sizeof(err));
-        return routes_answer(&api, &call, &answer, &err);
+        return route(&call);
 }
 
 TEST(arguments_are_checked)
@@ -379,47 +392,47 @@ TEST(waiting_ends_with_news_with_time_and_with_the_operation)
         op_id id;
 
         begin();
-        ASSERT_OK(journal_queue(api.catalog, "shop", "activate", json_object(), 0, &id, &err));
+        ASSERT_OK(journal_queue(api.catalog, "shop", "activate", empty, 0, &id, &err));
         call = call_of("GET", "/v1/operations/3", SHOP_UID);
         (void)snprintf(since, sizeof(since), "%llu",
                        (unsigned long long)journal_seq(api.catalog, id));
         arg_add(&call, "since", since);
         arg_add(&call, "wait_msec", "20000");
-        ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+        ASSERT_OK(route(&call));
         ASSERT_EQ(answer.kind, ANSWER_WAIT);
         ASSERT_EQ(answer.until_usec, call.arrived_usec + 20000000);
 
         call.arrived_usec -= 20000000;
-        ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+        ASSERT_OK(route(&call));
         ASSERT_EQ(answer.kind, ANSWER_JSON);
 
         call.arrived_usec = clock_boot_usec();
         ASSERT_OK(journal_ask_abort(api.catalog, id, &err));
-        ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+        ASSERT_OK(route(&call));
         ASSERT_EQ(answer.kind, ANSWER_JSON);
 
         ASSERT_OK(journal_state(api.catalog, id, OP_FAILED, NULL, &err));
         (void)snprintf(since, sizeof(since), "%llu",
                        (unsigned long long)journal_seq(api.catalog, id));
-        ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+        ASSERT_OK(route(&call));
         ASSERT_EQ(answer.kind, ANSWER_JSON);
         ASSERT(strstr(answer_text(), "\"state\":\"failed\"") != NULL);
 }
 
-static void output_put(op_id id, const char *text, size_t n)
+static void output_put(op_id id, const char *bytes, size_t n)
 {
         int dir_fd, fd;
 
         ASSERT_OK(dirs_op(&dirs, id, &dir_fd, &err));
         fd = openat(dir_fd, "output", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-        ASSERT_OK(file_write_all(fd, text, n, &err));
+        ASSERT_OK(file_write_all(fd, bytes, n, &err));
         (void)close(fd);
         (void)close(dir_fd);
 }
 
 TEST(the_log_is_read_in_pieces_that_lose_no_character)
 {
-        char text[40000];
+        char bytes[40000];
         struct call call;
         size_t total = 0;
         json_int_t offset = 0;
@@ -429,16 +442,16 @@ TEST(the_log_is_read_in_pieces_that_lose_no_character)
         ASSERT_STR(answer_text(), "{\"offset\":0,\"text\":\"\",\"done\":true}");
 
         /* Euro signs, three bytes each: 32768 is no multiple of three. */
-        for (size_t i = 0; i + 3 <= sizeof(text); i += 3)
-                memcpy(text + i, "\xe2\x82\xac", 3);
-        output_put(1, text, 39999);
+        for (size_t i = 0; i + 3 <= sizeof(bytes); i += 3)
+                memcpy(bytes + i, "\xe2\x82\xac", 3);
+        output_put(1, bytes, 39999);
         for (int round = 0; round < 2; round++) {
                 char at[32];
 
                 call = call_of("GET", "/v1/operations/1/log", SHOP_UID);
                 (void)snprintf(at, sizeof(at), "%lld", (long long)offset);
                 arg_add(&call, "offset", at);
-                ASSERT_OK(routes_answer(&api, &call, &answer, &err));
+                ASSERT_OK(route(&call));
                 total += json_string_length(json_object_get(answer.json, "text"));
                 offset = json_integer_value(json_object_get(answer.json, "offset"));
                 ASSERT(strstr(answer_text(), "\xef\xbf\xbd") == NULL);

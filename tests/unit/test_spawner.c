@@ -23,6 +23,7 @@ static struct err err;
 static struct dirs dirs;
 static char state[200], run[200], conf[200];
 static struct catalog *catalog;
+static json_t *request;
 static sd_event *event;
 static struct spawner *spawner;
 
@@ -90,10 +91,11 @@ static op_id begin(const char *script)
         (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
         (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
         dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "none" };
+        request = json_object();
         ASSERT_OK(dirs_open(&dirs, &err));
         ASSERT_OK(file_replace(dirs.state_fd, "script", script, strlen(script), 0600, &err));
         ASSERT_OK(catalog_open(dirs.state_fd, &catalog, &err));
-        ASSERT_OK(journal_queue(catalog, "shop", "activate", json_object(), 0, &id, &err));
+        ASSERT_OK(journal_queue(catalog, "shop", "activate", request, 0, &id, &err));
         ASSERT(sd_event_new(&event) >= 0);
         ASSERT_OK(spawner_open(event, &dirs, catalog, &spawner, &err));
         return id;

@@ -171,6 +171,9 @@ TEST(a_fork_bomb_is_bounded_and_gone_afterwards)
 
 TEST(a_process_has_bounded_memory_and_is_the_first_to_go)
 {
+#if defined(__SANITIZE_ADDRESS__)
+        test_skip("the sanitizer needs unbounded address space");
+#endif
         expect_denied("memory");
         shell_again("cat /proc/self/oom_score_adj");
         ASSERT_STR(output(), "1000\n");
