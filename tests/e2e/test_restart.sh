@@ -44,9 +44,9 @@ operation_process() {
 
 # ended STATE: The operation ends in this state.
 ended() {
-        local state i
+        local state
 
-        for i in $(seq 300); do
+        for _ in $(seq 300); do
                 state=$(curl -sS --unix-socket "$WORLD/run/snapd.sock" "http://x/v1/operations/$OP" |
                         python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])')
                 case $state in
@@ -67,7 +67,7 @@ polite_restart() {
         begin two || return 1
         process=$(operation_process)
         daemon_stop && daemon_start || return 1
-        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended done &&
+        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended 'done' &&
                 is "$(starts)" 1 && app_expect "$PORT" two
 }
 
@@ -77,7 +77,7 @@ daemon_killed() {
         begin three || return 1
         process=$(operation_process)
         daemon_kill && daemon_start || return 1
-        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended done &&
+        is "$(operation_process)" "$process" && touch "$WORLD/word/go" && ended 'done' &&
                 is "$(starts)" 1 && app_expect "$PORT" three
 }
 

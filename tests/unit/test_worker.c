@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +12,6 @@
 #include "snapd/worker.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
-
-#define NOBODY 65534
 
 static struct err err;
 static int out_fd = -1;
@@ -426,156 +423,11 @@ TEST(after_is_ended_at_its_deadline)
         ASSERT(clock_boot_usec() - began < 2 * USEC_PER_SEC);
 }
 
-/* worker_call */
-
-static int copy_upper(int in_fd, int out, const void *arg, struct err *e)
-{
-        char *data;
-        size_t n;
-
-        if (file_read_fd(in_fd, 1 << 20, &data, &n, e) < 0)
-                return -1;
-        for (size_t i = 0; i < n; i++)
-                data[i] = data[i] >= 'a' && data[i] <= 'z' ? (char)(data[i] - 32) : data[i];
-        (void)arg;
-        return file_write_all(out, data, n, e);
-}
-
-static int in_with(const char *text)
-{
-        int fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-        ASSERT(fd >= 0);
-        ASSERT_OK(file_write_all(fd, text, strlen(text), &err));
-        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-        return fd;
-}
-
-static int call(worker_function function, size_t max, char **data)
-{
-        size_t n;
-
-        root_begin();
-        return worker_call(WORKER_RENDER, NOBODY, NOBODY, function, NULL, in_with("some text"), max,
-                           data, &n, &err);
-}
-
-TEST(a_function_reads_and_answers)
-{
-        char *data;
-
-        ASSERT_OK(call(copy_upper, 100, &data));
-        ASSERT_STR(data, "SOME TEXT");
-        free(data);
-}
-
-TEST(an_answer_that_is_too_long_is_an_error)
-{
-        char *data;
-
-        ASSERT_ERR(call(copy_upper, 5, &data), ERR_INVALID, "longer than 5 bytes");
-}
-
-static int fail_named(int in_fd, int out, const void *arg, struct err *e)
-{
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        return err_fail(e, ERR_REFUSED, 0, "line 7 has no such key");
-}
-
-TEST(an_error_of_the_function_comes_back)
-{
-        char *data;
-
-        ASSERT_ERR(call(fail_named, 100, &data), ERR_REFUSED, "line 7 has no such key");
-}
-
-static int open_file(int in_fd, int out, const void *arg, struct err *e)
-{
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        (void)e;
-        return open("/etc/passwd", O_RDONLY) >= 0 ? 0 : 0;
-}
-
-static int open_socket(int in_fd, int out, const void *arg, struct err *e)
-{
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        (void)e;
-        return socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ? 0 : 0;
-}
-
-static int start_child(int in_fd, int out, const void *arg, struct err *e)
-{
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        (void)e;
-        return fork() >= 0 ? 0 : 0;
-}
-
-TEST(a_function_that_opens_connects_or_forks_is_killed)
-{
-        char *data;
-
-        ASSERT_ERR(call(open_file, 100, &data), ERR_IO, "signal 31");
-        ASSERT_ERR(call(open_socket, 100, &data), ERR_IO, "signal 31");
-        ASSERT_ERR(call(start_child, 100, &data), ERR_IO, "signal 31");
-}
-
-__attribute__((noreturn)) static int loop_for_ever(int in_fd, int out, const void *arg,
-                                                   struct err *e)
-{
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        (void)e;
-        for (volatile unsigned i = 0;; i++)
-                ;
-}
-
-/* By its CPU limit, or on a machine with too much to do by the deadline. */
-TEST(a_function_that_never_ends_is_ended)
-{
-        int64_t began = clock_boot_usec();
-        char *data;
-
-        ASSERT_EQ(call(loop_for_ever, 100, &data), -1);
-        ASSERT((err.code == ERR_IO && strstr(err.msg, "signal") != NULL) ||
-               err.code == ERR_TIMEOUT);
-        ASSERT(clock_boot_usec() - began < 15 * (int64_t)USEC_PER_SEC);
-}
-
-static int take_memory(int in_fd, int out, const void *arg, struct err *e)
-{
-        void *volatile big = malloc((size_t)1 << 30);
-
-        (void)in_fd;
-        (void)out;
-        (void)arg;
-        return big == NULL ? err_oom(e) : 0;
-}
-
-TEST(a_function_has_bounded_memory)
-{
-        char *data;
-
-#if defined(__SANITIZE_ADDRESS__)
-        test_skip("the sanitizer needs unbounded address space");
-#endif
-        ASSERT_ERR(call(take_memory, 100, &data), ERR_IO, "out of memory");
-}
-
-TEST(no_descriptor_is_left_open_by_calls_and_a_sandbox_starts_quickly)
+TEST(no_descriptor_is_left_open_and_a_sandbox_starts_quickly)
 {
         const char *argv[] = { "/bin/true", NULL };
         struct worker_command command;
         int64_t best = INT64_MAX;
-        char *data;
         int first, last;
 
         begin();
@@ -583,16 +435,10 @@ TEST(no_descriptor_is_left_open_by_calls_and_a_sandbox_starts_quickly)
         first = dup(0);
         for (int i = 0; i < 20; i++) {
                 int64_t began = clock_boot_usec(), took;
-                int in_fd;
 
                 ASSERT_OK(worker_run(WORKER_HOOK, &command, &err));
                 took = clock_boot_usec() - began;
                 best = took < best ? took : best;
-                in_fd = in_with("x");
-                ASSERT_OK(worker_call(WORKER_RENDER, NOBODY, NOBODY, copy_upper, NULL, in_fd, 10,
-                                      &data, NULL, &err));
-                (void)close(in_fd);
-                free(data);
         }
         last = dup(0);
         ASSERT_EQ(last, first + 1);
