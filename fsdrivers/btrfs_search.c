@@ -50,7 +50,8 @@ static int visit_all(const struct btrfs_ioctl_search_args_v2 *args, struct btrfs
 
                 memcpy(&header, at, sizeof(header));
                 at += sizeof(header);
-                *item = (struct btrfs_item){ .objectid = header.objectid,
+                *item = (struct btrfs_item){ .transid = header.transid,
+                                             .objectid = header.objectid,
                                              .offset = header.offset,
                                              .type = header.type,
                                              .len = header.len,

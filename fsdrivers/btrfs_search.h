@@ -22,6 +22,7 @@ struct btrfs_range {
 };
 
 struct btrfs_item {
+        uint64_t transid; /* of the block it is in */
         uint64_t objectid, offset;
         uint32_t type, len;
         const unsigned char *data; /* little endian, not aligned */

@@ -29,9 +29,12 @@ struct extent {
         uint64_t bytenr, bytes;
 };
 
+/* What is gathered from a tree in one search. */
 struct extents {
         struct extent *v;
         size_t n, room;
+        uint64_t newer_than;  /* only those in blocks written after this */
+        uint64_t inode_bytes; /* as stat(2) counts blocks: in whole pages */
 };
 
 static void extents_done(struct extents *extents)
@@ -45,8 +48,11 @@ static int see_extent(const struct btrfs_item *item, void *arg, struct err *err)
         struct extents *extents = arg;
         struct extent extent;
 
-        if (item->type != BTRFS_EXTENT_DATA_KEY || item->len <= type_at ||
-            item->data[type_at] == BTRFS_FILE_EXTENT_INLINE)
+        if (item->type == BTRFS_INODE_ITEM_KEY)
+                extents->inode_bytes +=
+                        (BTRFS_GET(item, struct btrfs_inode_item, nbytes) + 4095) & ~4095ULL;
+        if (item->type != BTRFS_EXTENT_DATA_KEY || item->transid <= extents->newer_than ||
+            item->len <= type_at || item->data[type_at] == BTRFS_FILE_EXTENT_INLINE)
                 return 0;
         extent.bytenr = BTRFS_GET(item, struct btrfs_file_extent_item, disk_bytenr);
         extent.bytes = BTRFS_GET(item, struct btrfs_file_extent_item, disk_num_bytes);
@@ -65,16 +71,14 @@ static int extent_order(const void *a, const void *b)
         return (one->bytenr > two->bytenr) - (one->bytenr < two->bytenr);
 }
 
-/* The extents of a tree in blocks newer than a generation, each once, in order. */
-static int extents_load(int fd, uint64_t root, uint64_t newer_than, struct extents *extents,
-                        struct err *err)
+/* The extents of a tree, each once, in order, and the size of its inodes. */
+static int extents_load(int fd, uint64_t root, struct extents *extents, struct err *err)
 {
         const struct btrfs_range range = { .tree = root,
                                            .min_objectid = BTRFS_FIRST_FREE_OBJECTID,
                                            .max_objectid = BTRFS_LAST_FREE_OBJECTID,
                                            .max_type = UINT8_MAX,
-                                           .max_offset = UINT64_MAX,
-                                           .min_transid = newer_than + 1 };
+                                           .max_offset = UINT64_MAX };
         size_t kept = 0;
 
         if (btrfs_search(fd, &range, see_extent, extents, err) < 0)
@@ -155,51 +159,28 @@ static int kinship_find(struct fs_pool *pool, const struct btrfs_trees *trees,
         return 0;
 }
 
-static int freed_bytes(struct fs_pool *pool, const struct btrfs_history *history,
-                       const struct kinship *kin, uint64_t *ret_bytes, struct err *err)
+static int sizes_count(struct fs_pool *pool, const struct btrfs_history *history,
+                       const struct kinship *kin, struct fs_sizes *ret_sizes, struct err *err)
 {
-        CLEANUP(extents_done) struct extents own = { .n = 0 };
+        CLEANUP(extents_done) struct extents own = { .newer_than = kin->kept };
         CLEANUP(extents_done) struct extents others = { .n = 0 };
         CLEANUP(freep) struct btrfs_data_container *answer = malloc(ASK_BYTES);
         uint64_t bytes = 0;
 
         if (answer == NULL)
                 return err_oom(err);
-        if (extents_load(pool->trees_fd, history->root, kin->kept, &own, err) < 0)
+        if (extents_load(pool->trees_fd, history->root, &own, err) < 0)
                 return -1;
         if (own.n >= RELATIVE_WORTH && kin->relative != 0) {
-                if (extents_load(pool->trees_fd, kin->relative, 0, &others, err) < 0)
+                if (extents_load(pool->trees_fd, kin->relative, &others, err) < 0)
                         return -1;
                 subtract(&own, &others);
         }
         for (size_t i = 0; i < own.n; i++)
                 if (!is_shared(pool->trees_fd, history->root, own.v[i].bytenr, answer))
                         bytes += own.v[i].bytes;
-        *ret_bytes = bytes;
+        *ret_sizes = (struct fs_sizes){ .total_bytes = own.inode_bytes, .freed_bytes = bytes };
         return 0;
-}
-
-/* As stat(2) counts blocks: what the inode has on disk, in whole pages. */
-static int add_inode(const struct btrfs_item *item, void *arg, struct err *err)
-{
-        uint64_t *total = arg;
-
-        (void)err;
-        if (item->type == BTRFS_INODE_ITEM_KEY)
-                *total += (BTRFS_GET(item, struct btrfs_inode_item, nbytes) + 4095) & ~4095ULL;
-        return 0;
-}
-
-static int total_bytes(int fd, uint64_t root, uint64_t *ret_bytes, struct err *err)
-{
-        const struct btrfs_range range = { .tree = root,
-                                           .min_objectid = BTRFS_FIRST_FREE_OBJECTID,
-                                           .max_objectid = BTRFS_LAST_FREE_OBJECTID,
-                                           .max_type = UINT8_MAX,
-                                           .max_offset = UINT64_MAX };
-
-        *ret_bytes = 0;
-        return btrfs_search(fd, &range, add_inode, ret_bytes, err);
 }
 
 int btrfs_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, struct err *err)
@@ -208,7 +189,6 @@ int btrfs_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, stru
         CLEANUP(btrfs_history_done) struct btrfs_history history = { .n = 0 };
         const struct btrfs_tree *tree;
         struct kinship kin = { .kept = 0 };
-        struct fs_sizes sizes;
 
         if (btrfs_trees_load(pool, &trees, err) < 0)
                 return -1;
@@ -216,10 +196,7 @@ int btrfs_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, stru
         if (tree == NULL)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
         if (btrfs_history_load(pool, &trees, tree, &history, err) < 0 ||
-            kinship_find(pool, &trees, tree, &history, &kin, err) < 0 ||
-            total_bytes(pool->trees_fd, history.root, &sizes.total_bytes, err) < 0 ||
-            freed_bytes(pool, &history, &kin, &sizes.freed_bytes, err) < 0)
+            kinship_find(pool, &trees, tree, &history, &kin, err) < 0)
                 return -1;
-        *ret_sizes = sizes;
-        return 0;
+        return sizes_count(pool, &history, &kin, ret_sizes, err);
 }

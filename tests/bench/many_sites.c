@@ -11,8 +11,7 @@
 #include "common/file.h"
 #include "snapd/catalog.h"
 
-static int versions_put(struct catalog *catalog, const char *site, unsigned long n,
-                        struct err *err)
+static int versions_put(struct catalog *catalog, const char *site, unsigned long n, struct err *err)
 {
         for (unsigned long i = 1; i <= n; i++) {
                 struct version version = {
