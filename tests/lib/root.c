@@ -34,6 +34,7 @@ void root_begin(void)
 {
         if (geteuid() != 0)
                 test_skip("needs root to mount");
+        test_need_syscalls();
         if (unshare(CLONE_NEWNS) < 0)
                 test_skip("cannot have a mount namespace: %s", strerror(errno));
         if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,23 @@ void test_skip(const char *fmt, ...)
         printf("\n");
         fflush(stdout);
         exit(EXIT_SKIP);
+}
+
+void test_need_syscalls(void)
+{
+        static const struct {
+                const char *name;
+                long number;
+        } needed[] = {
+                { "openat2", SYS_openat2 },
+                { "clone3", SYS_clone3 },
+                { "pidfd_open", SYS_pidfd_open },
+        };
+
+        /* Arguments that each of them refuses. */
+        for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+                if (syscall(needed[i].number, -1, 0, 0, 0) < 0 && errno == ENOSYS)
+                        test_skip("no %s(2) here; valgrind 3.19 has none", needed[i].name);
 }
 
 const char *test_tmpdir(void)

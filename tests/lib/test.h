@@ -26,6 +26,10 @@ void test_fail(const char *file, int line, const char *fmt, ...) PRINTF(3, 4)
 /* test_skip(fmt, ...): End this test as skipped; says why. */
 void test_skip(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn));
 
+/* test_need_syscalls(): Skip this test where openat2, clone3 or pidfd_open is missing: in
+ * valgrind 3.19. */
+void test_need_syscalls(void);
+
 /* test_tmpdir(): A fresh directory for this test, 0755 and root's or ours, removed afterwards
  * (never across a mount), below $TEST_TMP, else /var/tmp.  Lives until the test ends. */
 const char *test_tmpdir(void);

@@ -84,6 +84,7 @@ static struct dirs dirs = { .state = "/s", .run = "/r", .conf = "/c", .socket = 
 
 static void begin(void)
 {
+        test_need_syscalls();
         ASSERT(sd_event_new(&event) >= 0);
         ASSERT_OK(questions_open(event, &dirs, &questions, &err));
 }

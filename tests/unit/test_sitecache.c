@@ -13,6 +13,7 @@ static struct sitecache *cache;
 
 static void begin(void)
 {
+        test_need_syscalls();
         dirs.conf = test_tmpdir();
         dirs.conf_fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ASSERT(dirs.conf_fd >= 0);

@@ -87,6 +87,7 @@ static op_id begin(const char *script)
 
         if (getuid() != 0)
                 test_skip("the daemon's directories are root's");
+        test_need_syscalls();
         (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
         (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
         (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
