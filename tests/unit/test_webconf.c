@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,16 @@
 
 static struct err err;
 
+/* Sites and texts live until the test's process ends. */
+static void *kept[32];
+static size_t n_kept;
+
+static void *keep(void *p)
+{
+        ASSERT(n_kept < sizeof(kept) / sizeof(kept[0]));
+        return kept[n_kept++] = p;
+}
+
 static struct site *site_with(const char *more)
 {
         struct site *site = NULL;
@@ -19,7 +30,7 @@ static struct site *site_with(const char *more)
         (void)snprintf(text, sizeof(text), "[site]\nhome = /srv/wiki 1.4\nowner = daemon\n%s",
                        more);
         ASSERT_OK(site_parse("wiki", "wiki.conf", text, NULL, &site, &err));
-        return site;
+        return keep(site);
 }
 
 static char *lines_for(const struct site *site, const char *server)
@@ -27,7 +38,7 @@ static char *lines_for(const struct site *site, const char *server)
         char *text = NULL;
 
         ASSERT_OK(webconf_print(site, server, &text, &err));
-        return text;
+        return keep(text);
 }
 
 static void has(const char *text, const char *line)
@@ -36,18 +47,26 @@ static void has(const char *text, const char *line)
                 test_fail(__FILE__, __LINE__, "no '%s' in:\n%s", line, text);
 }
 
-/* Exit status of a program, its output in the test's; 127 when there is none. */
+/* Exit status of a program; what it says is shown when it fails.  127: there is none. */
 static int run(const char *const *argv)
 {
+        CLEANUP(closep) int said_fd = memfd_create("said", MFD_CLOEXEC);
+        CLEANUP(freep) char *said = NULL;
         int status = 0;
         pid_t pid = fork();
 
         if (pid == 0) {
-                (void)dup2(1, 2);
+                (void)dup2(said_fd, 1);
+                (void)dup2(said_fd, 2);
                 (void)execvp(argv[0], (char *const *)argv);
                 _exit(127);
         }
         ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
+        ASSERT(lseek(said_fd, 0, SEEK_SET) == 0);
+        ASSERT_OK(file_read_fd(said_fd, 1 << 20, &said, NULL, &err));
+        if (status != 0)
+                for (char *line = strtok(said, "\n"); line != NULL; line = strtok(NULL, "\n"))
+                        printf("# %s\n", line);
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -69,7 +88,6 @@ TEST(nginx_pins_a_request_to_the_resolved_root)
         has(text, "process_control_timeout");
         ASSERT(strstr(text, "$document_root") == NULL);
         ASSERT(strchr(text, '@') == NULL);
-        free(text);
 }
 
 TEST(apache_asks_for_the_resolved_root_once)
@@ -79,7 +97,6 @@ TEST(apache_asks_for_the_resolved_root_once)
         has(text, "DocumentRoot \"/srv/wiki 1.4/current\"\n");
         has(text, "RewriteRule ^ - \"[E=SITESNAP_ROOT:${sitesnap:/srv/wiki 1.4/current}]\"\n");
         has(text, "m#/srv/wiki 1[.]4/current(/.*)$#");
-        free(text);
 }
 
 TEST(a_database_in_the_tree_is_not_served)
@@ -128,35 +145,33 @@ TEST(nginx_accepts_the_lines)
                         "proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; "
                         "scgi_temp_path s;\nserver { listen unix:%s/sock;\n%s} }\n",
                         dir, lines_for(site, "nginx")) > 0);
-        write_conf("nginx.conf", text);
+        write_conf("nginx.conf", keep(text));
         status = run(argv);
         if (status == 127)
                 test_skip("nginx is not installed");
         ASSERT_EQ(status, 0);
 }
 
+#define LOAD(name) "LoadModule " name "_module /usr/lib/apache2/modules/mod_" name ".so\n"
+
 TEST(apache_accepts_the_lines)
 {
-        static const char *const modules[] = { "mpm_event", "authz_core", "rewrite", "proxy",
-                                               "proxy_fcgi" };
         const char *dir = test_tmpdir();
-        char file[256], *text = NULL, *load = strdup("");
+        char file[256], *text = NULL;
         const char *argv[] = { "apache2", "-t", "-f", file, NULL };
         struct site *site = site_with("[database]\nengine = sqlite\npath = data\n");
         int status;
 
         (void)snprintf(file, sizeof(file), "%s/apache.conf", dir);
-        for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
-                ASSERT(asprintf(&load,
-                                "%sLoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", load,
-                                modules[i], modules[i]) > 0);
         free(site->home);
         site->home = strdup(dir); /* it looks whether the directory is there */
         ASSERT(asprintf(&text,
                         "ServerRoot %s\nServerName localhost\nPidFile pid\nErrorLog log\n"
-                        "Listen 127.0.0.1:1\n%s<VirtualHost *:1>\n%s</VirtualHost>\n",
-                        dir, load, lines_for(site, "apache")) > 0);
-        write_conf("apache.conf", text);
+                        "Listen 127.0.0.1:1\n" LOAD("mpm_event") LOAD("authz_core") LOAD("rewrite")
+                                LOAD("proxy")
+                                        LOAD("proxy_fcgi") "<VirtualHost *:1>\n%s</VirtualHost>\n",
+                        dir, lines_for(site, "apache")) > 0);
+        write_conf("apache.conf", keep(text));
         status = run(argv);
         if (status == 127)
                 test_skip("apache2 is not installed");
