@@ -73,9 +73,9 @@ unsigned auth_may(const char *verb)
                 const char *verb;
                 unsigned may;
         } rights[] = {
-                { "upgrade", MAY_UPGRADE },  { "activate", MAY_ACTIVATE },
+                { "upgrade", MAY_UPGRADE },   { "activate", MAY_ACTIVATE },
                 { "rollback", MAY_ACTIVATE }, { "forward", MAY_ACTIVATE },
-                { "mount", MAY_MOUNT },      { "umount", MAY_MOUNT },
+                { "mount", MAY_MOUNT },       { "umount", MAY_MOUNT },
                 { "prune", MAY_PRUNE },
         };
 

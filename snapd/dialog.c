@@ -15,7 +15,7 @@ struct dialog {
         struct dialog_env env;
         struct MHD_Connection *connection;
         enum dialog_state state;
-        bool begun;     /* the header was looked at */
+        bool begun; /* the header was looked at */
         bool suspended;
         bool dropped;
         struct call call;
@@ -31,7 +31,7 @@ struct dialog {
 };
 
 struct dialog *dialog_begin(const struct dialog_env *env, struct MHD_Connection *connection,
-                                const struct peer *peer, const char *method, const char *path)
+                            const struct peer *peer, const char *method, const char *path)
 {
         struct dialog *dialog = calloc(1, sizeof(*dialog));
 
@@ -90,8 +90,7 @@ static enum MHD_Result send_text(struct dialog *dialog, unsigned status, char *t
         }
         dialog->state = ANSWERED;
         if (MHD_add_response_header(response, "Content-Type", "application/json") != MHD_YES ||
-            (close_after &&
-             MHD_add_response_header(response, "Connection", "close") != MHD_YES)) {
+            (close_after && MHD_add_response_header(response, "Connection", "close") != MHD_YES)) {
                 MHD_destroy_response(response);
                 return MHD_NO;
         }
@@ -106,12 +105,11 @@ static enum MHD_Result send_json(struct dialog *dialog, unsigned status, const j
         char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
 
         /* Without memory for an answer, the closed connection is one. */
-        return text == NULL ? MHD_NO
-                            : send_text(dialog, status, text, strlen(text), close_after);
+        return text == NULL ? MHD_NO : send_text(dialog, status, text, strlen(text), close_after);
 }
 
-static enum MHD_Result send_error(struct dialog *dialog, unsigned status,
-                                  const struct err *err, bool close_after)
+static enum MHD_Result send_error(struct dialog *dialog, unsigned status, const struct err *err,
+                                  bool close_after)
 {
         CLEANUP(json_decrefp) json_t *json = view_error(err);
 
@@ -187,8 +185,7 @@ static enum MHD_Result header_check(struct dialog *dialog)
         if (scan.encodings > 0)
                 return send_refusal(dialog, scan.lengths > 0 ? 400 : 411,
                                     "a body is sent with a Content-Length and not in chunks");
-        if (scan.length != NULL &&
-            call_number(scan.length, "a Content-Length", &length, &err) < 0)
+        if (scan.length != NULL && call_number(scan.length, "a Content-Length", &length, &err) < 0)
                 return send_refusal(dialog, 400, err.msg);
         if (length > BODY_MAX)
                 return send_refusal(dialog, 413, "the body is longer than 64 KiB");
@@ -226,13 +223,12 @@ static enum MHD_Result take_arg(void *arg, enum MHD_ValueKind kind, const char *
 static int call_complete(struct dialog *dialog, struct err *err)
 {
         struct call *call = &dialog->call;
-        int given = MHD_get_connection_values(dialog->connection, MHD_GET_ARGUMENT_KIND, NULL,
-                                              NULL);
+        int given =
+                MHD_get_connection_values(dialog->connection, MHD_GET_ARGUMENT_KIND, NULL, NULL);
 
         if (given > CALL_ARGS_MAX)
                 return err_fail(err, ERR_INVALID, 0, "more than %d arguments", CALL_ARGS_MAX);
-        (void)MHD_get_connection_values(dialog->connection, MHD_GET_ARGUMENT_KIND, take_arg,
-                                        call);
+        (void)MHD_get_connection_values(dialog->connection, MHD_GET_ARGUMENT_KIND, take_arg, call);
         if (dialog->body_n > 0 &&
             json_parse(dialog->body, dialog->body_n, &dialog->body_json, err) < 0)
                 return err_wrap(err, "the body");
@@ -306,8 +302,8 @@ static enum MHD_Result dialog_answer(struct dialog *dialog)
 static enum MHD_Result asked_answer(struct dialog *dialog)
 {
         if (dialog->asked_err.code != 0)
-                return send_error(dialog, view_status(dialog->asked_err.code),
-                                  &dialog->asked_err, false);
+                return send_error(dialog, view_status(dialog->asked_err.code), &dialog->asked_err,
+                                  false);
         return send_text(dialog, 200, STEAL(dialog->asked_text), dialog->asked_n, false);
 }
 

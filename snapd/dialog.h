@@ -32,7 +32,7 @@ struct dialog_env {
 
 /* dialog_begin(env, connection, peer, method, path): The header is there.  NULL: no memory. */
 struct dialog *dialog_begin(const struct dialog_env *env, struct MHD_Connection *connection,
-                                const struct peer *peer, const char *method, const char *path);
+                            const struct peer *peer, const char *method, const char *path);
 void dialog_end(struct dialog *dialog);
 
 /* dialog_continue(dialog, data, n): As libmicrohttpd's access handler: called at once, with

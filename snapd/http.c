@@ -213,9 +213,12 @@ int http_add(struct http *http, int fd, const struct peer *peer, struct err *err
                 (void)close(fd);
                 return err_oom(err);
         }
-        *c = (struct connection){ .http = http, .fd = fd, .peer = *peer,
+        *c = (struct connection){ .http = http,
+                                  .fd = fd,
+                                  .peer = *peer,
                                   .deadline_usec = clock_boot_usec() + REQUEST_USEC,
-                                  .next = http->connections, .at = &http->connections };
+                                  .next = http->connections,
+                                  .at = &http->connections };
         if (http->connections == NULL)
                 timer_set(http->sweep, SWEEP_USEC);
         else
@@ -250,6 +253,7 @@ unsigned http_count(const struct http *http, uid_t uid, unsigned *ret_of_uid)
 
 static int daemon_start(struct http *http, struct err *err)
 {
+        /* clang-format off */
         http->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
                 on_request, http,
@@ -259,9 +263,9 @@ static int daemon_start(struct http *http, struct err *err)
                 MHD_OPTION_STRICT_FOR_CLIENT, 1,
                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
-        return http->daemon != NULL
-                       ? 0
-                       : err_fail(err, ERR_IO, errno, "cannot start libmicrohttpd");
+        /* clang-format on */
+        return http->daemon != NULL ? 0
+                                    : err_fail(err, ERR_IO, errno, "cannot start libmicrohttpd");
 }
 
 static int sources_add(struct http *http, struct err *err)

@@ -226,8 +226,11 @@ static int daemon_open(struct daemon *d, struct err *err)
         if (boot_settle(d->dirs, d->catalog, err) < 0 ||
             spawner_settle(d->spawner, SETTLE_MSEC, err) < 0)
                 return -1;
-        d->api = (struct api){ .dirs = d->dirs, .catalog = d->catalog, .sites = d->sites,
-                               .spawner = d->spawner, .started_usec = clock_boot_usec() };
+        d->api = (struct api){ .dirs = d->dirs,
+                               .catalog = d->catalog,
+                               .sites = d->sites,
+                               .spawner = d->spawner,
+                               .started_usec = clock_boot_usec() };
         env.questions = d->questions;
         if (socket_open(d, err) < 0 ||
             server_open(d->event, d->listen_fd, &env, &d->server, err) < 0)

@@ -110,9 +110,9 @@ int process_start(const struct dirs *dirs, const struct process_start *start, pi
 {
         char notify[64];
         CLEANUP(freep) char **env = NULL;
-        const char *argv[] = { "snapd",        "--state",    dirs->state, "--run",
-                               dirs->run,      "--conf",     dirs->conf,  "--socket",
-                               dirs->socket,   start->mode,  start->argument, NULL };
+        const char *argv[] = { "snapd",      "--state",   dirs->state,     "--run",
+                               dirs->run,    "--conf",    dirs->conf,      "--socket",
+                               dirs->socket, start->mode, start->argument, NULL };
         pid_t pid;
         int r, fd;
 

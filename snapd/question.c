@@ -220,8 +220,8 @@ static int question_start(struct question *question, const json_t *json, struct 
         return 0;
 }
 
-int question_ask(struct questions *questions, uid_t uid, const json_t *json,
-                 question_answer answer, void *arg, struct err *err)
+int question_ask(struct questions *questions, uid_t uid, const json_t *json, question_answer answer,
+                 void *arg, struct err *err)
 {
         struct question *question;
 
@@ -230,8 +230,11 @@ int question_ask(struct questions *questions, uid_t uid, const json_t *json,
         question = calloc(1, sizeof(*question));
         if (question == NULL)
                 return err_oom(err);
-        *question = (struct question){ .questions = questions, .next = questions->open, .uid = uid,
-                                       .answer = answer, .arg = arg };
+        *question = (struct question){ .questions = questions,
+                                       .next = questions->open,
+                                       .uid = uid,
+                                       .answer = answer,
+                                       .arg = arg };
         questions->open = question;
         if (question_start(question, json, err) < 0) {
                 (void)question_free(question);

@@ -16,7 +16,8 @@
 #define COMPUTE_MEMORY (512 * MIB)
 #endif
 
-/* NPROC counts every process of the user, its PHP workers too; a fork bomb ends there. */
+/* NPROC counts every process of the user, all PHP workers of all its sites too; a fork bomb ends
+ * there, and with its deadline. */
 const struct role roles[WORKER_ROLES] = {
         [WORKER_HOOK] = {
                 .program = true,
@@ -26,7 +27,7 @@ const struct role roles[WORKER_ROLES] = {
                         .umask = 022,
                         .calls = SANDBOX_CALLS_PROGRAM,
                         .limits = {
-                                { true, RLIMIT_NPROC, 512 },
+                                { true, RLIMIT_NPROC, 2048 },
                                 { true, RLIMIT_DATA, PROGRAM_MEMORY },
                                 { true, RLIMIT_FSIZE, 16 * GIB },
                                 { true, RLIMIT_NOFILE, 4096 },

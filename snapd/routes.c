@@ -13,7 +13,7 @@ struct route {
         const char *method;
         const char *pattern; /* {site}, {version} and {operation} stand for one component */
         enum auth_role role;
-        unsigned may;        /* the rights an owner needs to come in at all */
+        unsigned may; /* the rights an owner needs to come in at all */
         enum verb_source verb;
         bool body;
         const char *args[4]; /* allowed behind the '?' */
@@ -82,8 +82,7 @@ static bool pattern_match(const char *pattern, const char *path, struct parts *p
         return *path == '\0';
 }
 
-static const struct route *route_find(const struct call *call, struct parts *parts,
-                                      struct err *err)
+static const struct route *route_find(const struct call *call, struct parts *parts, struct err *err)
 {
         bool known = false;
 
@@ -192,8 +191,7 @@ static int verb_check(const struct route *route, const struct call *call,
                        err);
 }
 
-int routes_answer(struct api *api, const struct call *call, struct answer *answer,
-                  struct err *err)
+int routes_answer(struct api *api, const struct call *call, struct answer *answer, struct err *err)
 {
         struct target target = { 0 };
         struct parts parts;

@@ -106,9 +106,9 @@ int route_operations(struct api *api, const struct call *call, const struct targ
                 return -1;
         if (name == NULL && !call->peer.admin)
                 return operations_of_owner(api, call, (unsigned)limit, answer, err);
-        if (name != NULL && auth_check(&call->peer, ROLE_OWNER,
-                                       sitecache_site(api->sites, name, NULL),
-                                       MAY_READ) != AUTH_GRANTED)
+        if (name != NULL &&
+            auth_check(&call->peer, ROLE_OWNER, sitecache_site(api->sites, name, NULL), MAY_READ) !=
+                    AUTH_GRANTED)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no site '%s'", name);
         if (journal_list(api->catalog, name, false, (unsigned)limit, &list, err) < 0)
                 return -1;
@@ -135,8 +135,10 @@ int route_operation(struct api *api, const struct call *call, const struct targe
         until_usec = call->arrived_usec + (int64_t)wait_msec * 1000;
         if (target->op.seq == since && op_is_open(target->op.state) &&
             clock_boot_usec() < until_usec) {
-                *answer = (struct answer){ .kind = ANSWER_WAIT, .op = target->op.id,
-                                           .seq = since, .until_usec = until_usec };
+                *answer = (struct answer){ .kind = ANSWER_WAIT,
+                                           .op = target->op.id,
+                                           .seq = since,
+                                           .until_usec = until_usec };
                 return 0;
         }
         if (journal_get(api->catalog, target->op.id, true, &op, err) < 0)

@@ -16,8 +16,7 @@ int route_root(struct api *api, const struct call *call, const struct target *ta
         (void)target;
         return answer_json(answer, 200,
                            json_pack("{s:s, s:s, s:i, s:I}", "name", "sitesnap", "version",
-                                     SITESNAP_VERSION, "api", 1, "uid",
-                                     (json_int_t)call->peer.uid),
+                                     SITESNAP_VERSION, "api", 1, "uid", (json_int_t)call->peer.uid),
                            err);
 }
 
@@ -130,13 +129,13 @@ int route_status(struct api *api, const struct call *call, const struct target *
         op_list_done(&open);
         if (r < 0)
                 return -1;
-        return answer_json(answer, 200,
-                           json_pack("{s:s, s:i, s:I, s:I, s:O, s:O}", "version", SITESNAP_VERSION,
-                                     "pid", (int)getpid(), "uptime_sec",
-                                     (json_int_t)((clock_boot_usec() - api->started_usec) /
-                                                  USEC_PER_SEC),
-                                     "sites", sites, "operations", operations, "held", held),
-                           err);
+        return answer_json(
+                answer, 200,
+                json_pack("{s:s, s:i, s:I, s:I, s:O, s:O}", "version", SITESNAP_VERSION, "pid",
+                          (int)getpid(), "uptime_sec",
+                          (json_int_t)((clock_boot_usec() - api->started_usec) / USEC_PER_SEC),
+                          "sites", sites, "operations", operations, "held", held),
+                err);
 }
 
 int route_site(struct api *api, const struct call *call, const struct target *target,
@@ -173,8 +172,8 @@ int route_site_check(struct api *api, const struct call *call, const struct targ
 {
         (void)api;
         (void)call;
-        return answer_ask(answer,
-                          json_pack("{s:s, s:s}", "query", "check", "site", target->name), err);
+        return answer_ask(answer, json_pack("{s:s, s:s}", "query", "check", "site", target->name),
+                          err);
 }
 
 int route_web_config(struct api *api, const struct call *call, const struct target *target,
@@ -186,8 +185,8 @@ int route_web_config(struct api *api, const struct call *call, const struct targ
         if (server == NULL || (strcmp(server, "nginx") != 0 && strcmp(server, "apache") != 0))
                 return err_fail(err, ERR_INVALID, 0, "'server' is nginx or apache");
         return answer_ask(answer,
-                          json_pack("{s:s, s:s, s:s}", "query", "web-config", "site",
-                                    target->name, "server", server),
+                          json_pack("{s:s, s:s, s:s}", "query", "web-config", "site", target->name,
+                                    "server", server),
                           err);
 }
 

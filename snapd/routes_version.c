@@ -53,8 +53,7 @@ int route_versions(struct api *api, const struct call *call, const struct target
         }
         json = json_pack("{s:s, s:o, s:o}", "site", target->name, "free_bytes",
                          free_bytes(catalog.pool), "versions",
-                         versions_array(&list,
-                                        target->site == NULL ? NULL : target->site->home));
+                         versions_array(&list, target->site == NULL ? NULL : target->site->home));
         version_list_done(&list);
         catalog_site_done(&catalog);
         return answer_json(answer, 200, json, err);
@@ -117,7 +116,7 @@ static int change_read(const json_t *body, struct change *change, struct err *er
         json_t *value;
 
         *change = (struct change){ .pinned = -1, .mark = -1 };
-        json_object_foreach((json_t *)body, key, value)
+        json_object_foreach ((json_t *)body, key, value)
                 if (change_member(key, value, change, err) < 0)
                         return -1;
         if (change->pinned < 0 && change->mark < 0)

@@ -77,8 +77,7 @@ static int take_limits(const struct sandbox *sandbox, struct err *err)
 
 static int take_identity(uid_t uid, gid_t gid, struct err *err)
 {
-        if (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0 ||
-            setresuid(uid, uid, uid) < 0)
+        if (setgroups(1, &gid) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot become user %u", uid);
 
         /* Until exec this is still our memory: another process of the user must not look. */

@@ -23,6 +23,7 @@ DEFINE_CLEANUP(scmp_filter_ctx, seccomp_release);
  * Most of it needs a capability that a site's user does not have; a user namespace would give it,
  * so these are closed for the namespaces' sake and as a second wall.
  */
+/* clang-format off */
 static const int denied_calls[] = {
         /* mounts */
         SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
@@ -55,6 +56,7 @@ static const int computing_calls[] = {
         SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
         SCMP_SYS(exit_group),
 };
+/* clang-format on */
 
 static int fill_program(scmp_filter_ctx filter)
 {
@@ -84,8 +86,8 @@ static int fill_program(scmp_filter_ctx filter)
         for (unsigned family = 0; family <= AF_NETLINK && r == 0; family++)
                 if (family != AF_UNIX && family != AF_INET && family != AF_INET6 &&
                     family != AF_NETLINK)
-                        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT),
-                                             SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+                        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket),
+                                             1, SCMP_A0(SCMP_CMP_EQ, family));
         if (r == 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
                                      SCMP_A0(SCMP_CMP_GT, AF_NETLINK));

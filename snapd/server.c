@@ -17,11 +17,11 @@
 #include "snapd/http.h"
 #include "snapd/server.h"
 
-#define CONNECTIONS_MAX      256
-#define CONNECTIONS_OF_USER  16
-#define CONNECTIONS_OF_ROOT  16 /* kept free for root */
-#define ACCEPTS_A_TURN       64 /* then others get theirs */
-#define ADMIN_GROUP          "sitesnap"
+#define CONNECTIONS_MAX     256
+#define CONNECTIONS_OF_USER 16
+#define CONNECTIONS_OF_ROOT 16 /* kept free for root */
+#define ACCEPTS_A_TURN      64 /* then others get theirs */
+#define ADMIN_GROUP         "sitesnap"
 
 struct server {
         struct http *http;
@@ -99,8 +99,8 @@ static void on_news(void *arg)
 
 int server_lock(int run_fd, int *ret_fd, struct err *err)
 {
-        CLEANUP(closep) int fd =
-                openat(run_fd, "snapd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        CLEANUP(closep)
+        int fd = openat(run_fd, "snapd.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open 'snapd.lock'");

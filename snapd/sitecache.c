@@ -148,8 +148,7 @@ static void users_check(struct sitecache *cache)
         cache->users = now;
 }
 
-const struct site *sitecache_site(struct sitecache *cache, const char *name,
-                                  bool *ret_configured)
+const struct site *sitecache_site(struct sitecache *cache, const char *name, bool *ret_configured)
 {
         struct err ignored = { 0 }; /* `check` says what is wrong with a file */
         char path[SITE_NAME_MAX + 32];

@@ -27,7 +27,7 @@ struct unit {
         bool asked;              /* start it even when it is held */
         sd_event_source *exited; /* while it is ours, as is the next */
         sd_event_source *notified;
-        sd_event_source *timer;  /* look again, or start again */
+        sd_event_source *timer; /* look again, or start again */
 };
 
 struct spawner {
@@ -165,8 +165,9 @@ static int unit_start(struct unit *unit, struct err *err)
         CLEANUP(closep) int pid_fd = -1;
         char id[32];
         int pipe_fds[2];
-        struct process_start start = { .mode = "--operation", .argument = id, .input_fd = -1,
-                                       .output_fd = -1 };
+        struct process_start start = {
+                .mode = "--operation", .argument = id, .input_fd = -1, .output_fd = -1
+        };
 
         (void)snprintf(id, sizeof(id), "%" PRIu64, unit->id);
         if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -181,8 +182,8 @@ static int unit_start(struct unit *unit, struct err *err)
         (void)steal_fd(&pid_fd);
 
         /* Without the pipe, clients hear of news a little later. */
-        if (sd_event_add_io(spawner->event, &unit->notified, news_fd, EPOLLIN, on_notify,
-                            unit) >= 0 &&
+        if (sd_event_add_io(spawner->event, &unit->notified, news_fd, EPOLLIN, on_notify, unit) >=
+                    0 &&
             sd_event_source_set_io_fd_own(unit->notified, true) >= 0)
                 (void)steal_fd(&news_fd);
         return 0;
@@ -231,8 +232,8 @@ static struct unit *unit_new(struct spawner *spawner, op_id id)
                 return NULL;
         unit->spawner = spawner;
         unit->id = id;
-        if (sd_event_add_time_relative(spawner->event, &unit->timer, CLOCK_BOOTTIME, 0, 0,
-                                       on_timer, unit) < 0 ||
+        if (sd_event_add_time_relative(spawner->event, &unit->timer, CLOCK_BOOTTIME, 0, 0, on_timer,
+                                       unit) < 0 ||
             sd_event_source_set_enabled(unit->timer, SD_EVENT_OFF) < 0) {
                 (void)sd_event_source_disable_unref(unit->timer);
                 free(unit);

@@ -152,9 +152,9 @@ static json_t *user_name(uid_t uid)
 unsigned view_status(enum err_code code)
 {
         static const unsigned short statuses[ERR_CODES] = {
-                [ERR_INVALID] = 400,  [ERR_DENIED] = 403,      [ERR_NOT_FOUND] = 404,
-                [ERR_EXISTS] = 409,   [ERR_BUSY] = 409,        [ERR_REFUSED] = 409,
-                [ERR_NOTHING] = 409,  [ERR_NO_SPACE] = 507,    [ERR_UNSUPPORTED] = 501,
+                [ERR_INVALID] = 400, [ERR_DENIED] = 403,   [ERR_NOT_FOUND] = 404,
+                [ERR_EXISTS] = 409,  [ERR_BUSY] = 409,     [ERR_REFUSED] = 409,
+                [ERR_NOTHING] = 409, [ERR_NO_SPACE] = 507, [ERR_UNSUPPORTED] = 501,
                 [ERR_TIMEOUT] = 504,
         };
 
@@ -197,6 +197,7 @@ json_t *view_site(const char *name, const struct catalog_site *catalog, const st
         const char *driver = catalog != NULL ? catalog->driver : site != NULL ? site->driver : NULL;
         const char *pool = catalog != NULL ? catalog->pool : site != NULL ? site->pool : NULL;
 
+        /* clang-format off */
         return json_pack(
                 "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o}",
                 "name", name,
@@ -212,6 +213,7 @@ json_t *view_site(const char *name, const struct catalog_site *catalog, const st
                 "shared", shared_paths(site),
                 "database", string_or_null(site == NULL ? NULL : site->database.engine),
                 "operation", number_or_null(open == NULL ? 0 : open->id));
+        /* clang-format on */
 }
 
 static json_t *version_states(const struct version *version, bool last_good)
@@ -247,6 +249,7 @@ static json_t *version_path(const struct version *version, const char *home)
 
 json_t *view_version(const struct version *version, const char *home, uint64_t last_good)
 {
+        /* clang-format off */
         return json_pack(
                 "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                 "number", (json_int_t)version->number,
@@ -265,6 +268,7 @@ json_t *view_version(const struct version *version, const char *home, uint64_t l
                 "files_bytes", bytes_or_null(version->files_bytes),
                 "database_bytes", bytes_or_null(version->database_bytes),
                 "freed_bytes", bytes_or_null(version->freed_bytes));
+        /* clang-format on */
 }
 
 static json_t *step_text(const struct op_step *step)
@@ -294,6 +298,7 @@ static json_t *steps_array(const struct op *op)
 
         for (size_t i = 0; i < op->n_steps; i++) {
                 const struct op_step *step = &op->steps[i];
+                /* clang-format off */
                 json_t *view = json_pack("{s:s, s:I, s:s, s:o, s:s, s:o, s:o, s:o}",
                                          "part", parts[step->part],
                                          "n", (json_int_t)step->n,
@@ -303,6 +308,7 @@ static json_t *steps_array(const struct op *op)
                                          "progress", step_progress(step),
                                          "started", time_or_null(step->started_usec),
                                          "ended", time_or_null(step->ended_usec));
+                /* clang-format on */
 
                 if (json_array_append_new(steps, view) < 0)
                         return NULL;
@@ -320,6 +326,7 @@ static json_t *operation_log(const struct op *op, const char *state)
 
 json_t *view_operation(const struct op *op, const char *state, bool with_steps)
 {
+        /* clang-format off */
         json_t *view = json_pack(
                 "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
                 "id", (json_int_t)op->id,
@@ -334,9 +341,9 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
                 "version", number_or_null(op->version),
                 "error", op->error.code == 0 ? json_null() : error_object(&op->error),
                 "log", operation_log(op, state));
+        /* clang-format on */
 
-        if (view != NULL && with_steps &&
-            json_object_set_new(view, "steps", steps_array(op)) < 0) {
+        if (view != NULL && with_steps && json_object_set_new(view, "steps", steps_array(op)) < 0) {
                 json_decref(view);
                 return NULL;
         }

@@ -18,7 +18,7 @@
 #include "snapd/worker_child.h"
 #include "snapd/role.h"
 
-#define POLL_MSEC 200 /* how often `cancelled` is asked */
+#define POLL_MSEC  200 /* how often `cancelled` is asked */
 #define GRACE_USEC (5 * USEC_PER_SEC)
 
 struct job {
@@ -288,7 +288,8 @@ int worker_run(enum worker_role role, const struct worker_command *command, stru
                                job.row->namespaces != 0 ? init_body : session_body, &job, &child,
                                err) < 0)
                 return -1;
-        output = (struct output){ .from_fd = child.output_fd, .to_fd = command->output_fd,
+        output = (struct output){ .from_fd = child.output_fd,
+                                  .to_fd = command->output_fd,
                                   .left = command->output_max };
         watch = (struct watch){
                 .job = &job,

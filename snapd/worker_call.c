@@ -110,8 +110,8 @@ static int answer_wait(struct answer *answer, const struct worker_child *child,
                 int64_t left = (deadline - clock_boot_usec()) / 1000;
 
                 if (left <= 0)
-                        return err_fail(err, ERR_TIMEOUT, 0,
-                                        "a worker did not answer within %u s", timeout_msec / 1000);
+                        return err_fail(err, ERR_TIMEOUT, 0, "a worker did not answer within %u s",
+                                        timeout_msec / 1000);
                 fds[1].fd = answer->ended ? -1 : child->output_fd;
                 if (poll(fds, 2, (int)left) < 0)
                         fds[0].revents = fds[1].revents = 0;

@@ -106,9 +106,9 @@ TEST(a_body_has_64_kib)
         body_of(1 << 20, 413, true);
 }
 
-#define POST   "POST /v1/sites HTTP/1.1\r\nHost: x\r\n"
+#define POST    "POST /v1/sites HTTP/1.1\r\nHost: x\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n"
-#define SECOND "GET /v1 HTTP/1.1\r\nHost: y\r\n\r\n"
+#define SECOND  "GET /v1 HTTP/1.1\r\nHost: y\r\n\r\n"
 
 TEST(a_length_is_said_once_and_exactly)
 {
@@ -162,8 +162,7 @@ static void expect_bad_json(const char *body, size_t n, const char *words)
 {
         size_t size = n + 200;
         char *text = malloc(size);
-        int head = snprintf(text, size,
-                            POST "Connection: close\r\nContent-Length: %zu\r\n\r\n", n);
+        int head = snprintf(text, size, POST "Connection: close\r\nContent-Length: %zu\r\n\r\n", n);
 
         memcpy(text + head, body, n);
         ASSERT(attack(text, (size_t)head + n, 1 << 20, 5000));
@@ -360,8 +359,10 @@ TEST(an_owner_sees_its_site_and_may_only_read)
         ASSERT(strstr(buf, "\"state\":\"unadopted\"") != NULL);
         ASSERT_EQ(daemon_ask(NOBODY, "GET", "/v1/sites/shop/check", NULL, buf, sizeof(buf)), 200);
         ASSERT_EQ(daemon_ask(NOBODY, "POST", "/v1/sites/shop/operations", "{\"verb\": \"upgrade\"}",
-                             buf, sizeof(buf)), 403);
+                             buf, sizeof(buf)),
+                  403);
         ASSERT(strstr(buf, "owner_may") != NULL);
         ASSERT_EQ(daemon_ask(NOBODY, "POST", "/v1/sites/shop/operations", "{\"verb\": \"remove\"}",
-                             buf, sizeof(buf)), 403);
+                             buf, sizeof(buf)),
+                  403);
 }

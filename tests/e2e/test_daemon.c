@@ -53,8 +53,8 @@ static int wait_begin(uid_t uid, op_id id, int msec)
         int n = snprintf(text, sizeof(text),
                          "GET /v1/operations/%llu?since=%llu&wait_msec=%d HTTP/1.1\r\nHost: x\r\n"
                          "Connection: close\r\n\r\n",
-                         (unsigned long long)id,
-                         (unsigned long long)journal_seq(catalog, id), msec);
+                         (unsigned long long)id, (unsigned long long)journal_seq(catalog, id),
+                         msec);
 
         ASSERT(fd >= 0);
         ASSERT_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
@@ -249,7 +249,8 @@ TEST(requests_and_questions_leave_no_descriptor)
                 ASSERT_EQ(daemon_ask(0, "GET", "/v1/sites", NULL, buf, sizeof(buf)), 200);
                 if (i % 10 == 0)
                         ASSERT_EQ(daemon_ask(0, "GET", "/v1/sites/shop/check", NULL, buf,
-                                             sizeof(buf)), 200);
+                                             sizeof(buf)),
+                                  200);
         }
         for (int i = 0; i < 50 && descriptors_of(snapd) > before; i++)
                 (void)usleep(10000);

@@ -47,8 +47,7 @@ TEST(every_role_for_everybody)
 
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
                 printf("# row %zu\n", i);
-                ASSERT_EQ(auth_check(&root, rows[i].role, rows[i].site, rows[i].may),
-                          AUTH_GRANTED);
+                ASSERT_EQ(auth_check(&root, rows[i].role, rows[i].site, rows[i].may), AUTH_GRANTED);
                 ASSERT_EQ(auth_check(&admin, rows[i].role, rows[i].site, rows[i].may),
                           AUTH_GRANTED);
                 ASSERT_EQ(auth_check(&owner, rows[i].role, rows[i].site, rows[i].may),

@@ -400,7 +400,8 @@ TEST(after_is_root_sees_the_host_and_its_service_stays)
 
         (void)snprintf(script, sizeof(script),
                        "kill -0 %d && id -u && setsid sleep 30 & setsid sleep 31 >/dev/null & "
-                       "sleep 0.2; echo $!", getpid());
+                       "sleep 0.2; echo $!",
+                       getpid());
         begin();
         command = command_of(argv);
         ASSERT_OK(worker_run(WORKER_AFTER, &command, &err));
