@@ -64,9 +64,12 @@ static int run(const char *const *argv)
         ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
         ASSERT(lseek(said_fd, 0, SEEK_SET) == 0);
         ASSERT_OK(file_read_fd(said_fd, 1 << 20, &said, NULL, &err));
-        if (status != 0)
-                for (char *line = strtok(said, "\n"); line != NULL; line = strtok(NULL, "\n"))
-                        printf("# %s\n", line);
+        for (const char *line = said; status != 0 && *line != '\0';) {
+                size_t n = strcspn(line, "\n");
+
+                printf("# %.*s\n", (int)n, line);
+                line += n + (line[n] == '\n');
+        }
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
