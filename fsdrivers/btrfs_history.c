@@ -42,23 +42,22 @@ static int load(struct fs_pool *pool, const struct btrfs_trees *trees,
                 const struct btrfs_tree *tree, struct btrfs_history *history, struct err *err)
 {
         struct btrfs_util_subvolume_info info;
-        uint64_t until = UINT64_MAX;
 
         if (info_get(pool, tree, &info, err) < 0)
                 return -1;
         history->root = info.id;
         history->otransid = info.otransid;
-        if (add_moment(history, info.uuid, until, err) < 0)
+        if (add_moment(history, info.uuid, UINT64_MAX, err) < 0)
                 return -1;
 
         /* A snapshot is made at the very end of its transaction: what its source changes in the
-         * next one is its own. */
+         * next one is its own.  The source was made before it, so these go down from each to the
+         * next. */
         while (!is_null(info.parent_uuid)) {
                 uint8_t parent_uuid[16];
 
                 memcpy(parent_uuid, info.parent_uuid, sizeof(parent_uuid));
-                until = info.otransid < until ? info.otransid : until;
-                if (add_moment(history, parent_uuid, until, err) < 0)
+                if (add_moment(history, parent_uuid, info.otransid, err) < 0)
                         return -1;
                 tree = btrfs_trees_find(trees, tree->info.parent);
                 if (tree == NULL || history->n > trees->n + 1)

@@ -173,6 +173,41 @@ TEST(a_read_only_flag_set_by_the_owner_makes_no_frozen_tree)
         put(w.head_fd, "writable", "x");
 }
 
+/* The mount of a frozen tree is read-only; so is what lies below it, for who gets there otherwise.
+ */
+TEST(a_frozen_tree_is_read_only_in_itself)
+{
+        CLEANUP(closep) int fd = -1;
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        world_capture(&w, 1, 2);
+        fd = openat(w.pool_fd, "trees/f2.1", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT(fd >= 0 && mkdirat(fd, "no", 0755) < 0 && errno == EROFS);
+}
+
+/* Nothing is left of what did not fit, and what is there can still be frozen and given up. */
+TEST(a_full_disk_leaves_no_half_trees)
+{
+        CLEANUP(closep) int fd = -1;
+        struct fs_info info;
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        put_big(w.head_fd, "most", 120);
+        (void)close(root_dir(test_tmpdir(), "large"));
+        fd = root_dir(test_tmpdir(), "large/site"); /* elsewhere, so no byte can be shared */
+        put_big(fd, "too-much", 180);
+        ASSERT_ERR(w.driver->import(w.pool, fd, 2, &err), ERR_NO_SPACE, "too-much");
+        ASSERT_ERR(w.driver->stat(w.pool, 2, &info, &err), ERR_NOT_FOUND, "2");
+        ASSERT(!has(w.pool_fd, "trees/h2.0.partial"));
+        ASSERT_OK(w.driver->capture(w.pool, 1, 3, &err));
+        ASSERT_OK(w.driver->remove(w.pool, 3, &err));
+        expect_text(w.head_fd, "lib/a", "a");
+}
+
 TEST(numbers_of_another_tree_are_not_overwritten)
 {
         CLEANUP(closep) int fd = -1;

@@ -235,6 +235,28 @@ TEST(another_mount_stays_out_and_leaves_an_empty_directory)
         ASSERT_EQ(stat_of(dst, "m").st_mode, S_IFDIR | 0751);
 }
 
+TEST(a_tree_is_copied_to_another_file_system_too)
+{
+        char at[128];
+        int fd;
+
+        need_root();
+        begin();
+        ASSERT(unshare(CLONE_NEWNS) == 0);
+        ASSERT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        (void)snprintf(at, sizeof(at), "%s/dst", test_tmpdir());
+        ASSERT(mount("none", at, "tmpfs", 0, NULL) == 0);
+        dst = open(at, O_RDONLY | O_DIRECTORY);
+        fd = openat(src, "holes", O_RDWR | O_CREAT, 0600);
+        ASSERT(ftruncate(fd, 100 << 20) == 0 && pwrite(fd, "middle", 6, 50 << 20) == 6);
+        close(fd);
+        churn_seed(5);
+        churn(src, 200);
+        copy();
+        assert_equal();
+        ASSERT(stat_of(dst, "holes").st_blocks < 1000);
+}
+
 TEST(excluded_paths_are_not_looked_at_nor_touched)
 {
         const char *const excludes[] = { "up/loads", "cache" };
