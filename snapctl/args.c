@@ -76,22 +76,21 @@ static const char *nearest_command(const char *const *words, size_t n)
 
 static int unknown_command(const char *const *words, size_t n, struct err *err)
 {
-        size_t length = strlen(words[0]);
         const char *near = nearest_command(words, n);
         char group[256] = "";
+        size_t at = 0;
 
         /* The first word of "site add" on its own, or with a second word nobody knows. */
-        for (size_t i = 0; i < n_commands; i++)
-                if (strncmp(commands[i].words, words[0], length) == 0 &&
-                    commands[i].words[length] == ' ') {
-                        size_t at = strlen(group);
+        for (size_t i = 0; i < n_commands; i++) {
+                const char *last = command_in_group(&commands[i], words[0]);
 
-                        (void)snprintf(group + at, sizeof(group) - at, "%s%s", at > 0 ? ", " : "",
-                                       commands[i].words + length + 1);
-                }
-        if (group[0] != '\0' && length > 0 && n < 2)
+                if (last != NULL && at < sizeof(group))
+                        at += (size_t)snprintf(group + at, sizeof(group) - at, "%s%s",
+                                               at > 0 ? ", " : "", last);
+        }
+        if (at > 0 && n < 2)
                 return err_fail(err, ERR_INVALID, 0, "'%s' needs one of: %s", words[0], group);
-        if (group[0] != '\0' && length > 0)
+        if (at > 0)
                 return err_fail(err, ERR_INVALID, 0, "'%s' knows no '%s', but: %s", words[0],
                                 words[1], group);
         if (near != NULL)
@@ -226,7 +225,7 @@ static int usage_error(const struct command *command, struct err *err)
         char inner[sizeof(err->msg)], usage[400];
 
         (void)snprintf(inner, sizeof(inner), "%s", err->msg);
-        command_usage(command, usage, sizeof(usage));
+        command_usage(command, true, usage, sizeof(usage));
         return err_fail(err, ERR_INVALID, 0, "%s; usage: " SITESNAP_CTL " %s", inner, usage);
 }
 

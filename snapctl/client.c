@@ -16,6 +16,10 @@
 /* `diff` of a whole site may name every file in it; 64 MiB are about half a million names. */
 #define ANSWER_MAX (64u << 20)
 
+/* A unix socket holds about 200 KiB; in curl's usual 16 KiB a long list takes ten times the calls.
+ */
+#define RECEIVE_BYTES (256l << 10)
+
 struct client {
         CURL *easy;
         CURLM *multi;
@@ -147,6 +151,7 @@ static int prepare(struct client *client, const char *method, const char *path, 
             curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
             curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, client->timeout_msec) != CURLE_OK ||
             curl_easy_setopt(easy, CURLOPT_HTTPHEADER, client->headers) != CURLE_OK ||
+            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BYTES) != CURLE_OK ||
             curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive) != CURLE_OK ||
             curl_easy_setopt(easy, CURLOPT_WRITEDATA, client) != CURLE_OK ||
             curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) != CURLE_OK)

@@ -29,7 +29,7 @@ static void help_command(FILE *out, const struct command *command)
 {
         char usage[400];
 
-        command_usage(command, usage, sizeof(usage));
+        command_usage(command, true, usage, sizeof(usage));
         (void)fprintf(out, "usage: " SITESNAP_CTL " %s\n\n%s\n", usage, command->help);
         for (size_t i = 1; command_name(command, i) != NULL; i++)
                 (void)fprintf(out, "%s%s", i == 1 ? "also: " : ", ", command_name(command, i));
@@ -50,18 +50,10 @@ static void help_all(FILE *out)
                       "Keep numbered versions of web sites, switch between them, go back.\n\n");
         for (size_t i = 0; i < n_commands; i++) {
                 char usage[400];
-                size_t n;
 
                 if ((commands[i].flags & COMMAND_HIDDEN) != 0)
                         continue;
-                command_usage(&commands[i], usage, sizeof(usage));
-                /* The options are in the command's own help. */
-                n = strcspn(usage, "-");
-                if (usage[n] == '-' && n > 0 && usage[n - 1] != ' ' && usage[n - 1] != '[')
-                        n += 1 + strcspn(usage + n + 1, "-");
-                while (n > 0 && (usage[n - 1] == ' ' || usage[n - 1] == '['))
-                        n--;
-                usage[n] = '\0';
+                command_usage(&commands[i], false, usage, sizeof(usage));
                 (void)fprintf(out, "  %-24s  %s\n", usage, commands[i].help);
         }
         (void)fputs("\nOptions, before or after the command:\n\n", out);
@@ -72,6 +64,19 @@ static void help_all(FILE *out)
                     out);
 }
 
+/* "help site": the commands that begin so.  Returns whether there are any. */
+static bool help_group(FILE *out, const char *word)
+{
+        bool found = false;
+
+        for (size_t i = 0; i < n_commands; i++)
+                if (command_in_group(&commands[i], word) != NULL) {
+                        (void)fprintf(out, "  %-16s  %s\n", commands[i].words, commands[i].help);
+                        found = true;
+                }
+        return found;
+}
+
 int cmd_help(struct ctl *ctl, struct err *err)
 {
         const struct args *args = ctl->args;
@@ -79,36 +84,24 @@ int cmd_help(struct ctl *ctl, struct err *err)
         FILE *out = ctl->look.term.stream;
         size_t used;
 
-        /* `upgrade --help` comes here with the command itself. */
         if (command == NULL || (command->run == cmd_help && args->n_words == 0)) {
                 help_all(out);
                 return 0;
         }
-        if (command->run == cmd_help) {
-                command = args_command(args->words, args->n_words, &used);
-                if (command == NULL || used < args->n_words) {
-                        /* A group: "help site". */
-                        bool found = false;
-
-                        for (size_t i = 0; i < n_commands; i++) {
-                                size_t n = strlen(args->words[0]);
-
-                                if (strncmp(commands[i].words, args->words[0], n) == 0 &&
-                                    commands[i].words[n] == ' ' && args->n_words == 1) {
-                                        (void)fprintf(out, "  %-16s  %s\n", commands[i].words,
-                                                      commands[i].help);
-                                        found = true;
-                                }
-                        }
-                        if (found)
-                                return 0;
-                        return err_fail(err, ERR_INVALID, 0,
-                                        "no command '%s': see '" SITESNAP_CTL " help'",
-                                        args->words[args->n_words - 1]);
-                }
+        /* `upgrade --help` comes here with the command itself. */
+        if (command->run != cmd_help) {
+                help_command(out, command);
+                return 0;
         }
-        help_command(out, command);
-        return 0;
+        command = args_command(args->words, args->n_words, &used);
+        if (command != NULL && used == args->n_words) {
+                help_command(out, command);
+                return 0;
+        }
+        if (args->n_words == 1 && help_group(out, args->words[0]))
+                return 0;
+        return err_fail(err, ERR_INVALID, 0, "no command '%s': see '" SITESNAP_CTL " help'",
+                        args->words[args->n_words - 1]);
 }
 
 int cmd_version(struct ctl *ctl, struct err *err)

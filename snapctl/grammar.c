@@ -266,6 +266,15 @@ const char *command_name(const struct command *command, size_t i)
         return i <= COMMAND_ALIASES ? command->aliases[i - 1] : NULL;
 }
 
+const char *command_in_group(const struct command *command, const char *word)
+{
+        size_t n = strlen(word);
+
+        if (n == 0 || strncmp(command->words, word, n) != 0 || command->words[n] != ' ')
+                return NULL;
+        return command->words + n + 1;
+}
+
 bool command_has_option(const struct command *command, enum option_id option)
 {
         if (option == OPT_DRY_RUN)
@@ -287,7 +296,7 @@ bool word_is_choice(const char *choices, const char *word)
         return false;
 }
 
-void command_usage(const struct command *command, char *buf, size_t size)
+void command_usage(const struct command *command, bool options, char *buf, size_t size)
 {
         FILE *out = fmemopen(buf, size, "w");
 
@@ -302,7 +311,7 @@ void command_usage(const struct command *command, char *buf, size_t size)
                 if (command->args[i].times == ANY)
                         (void)fputs("...", out);
         }
-        for (size_t i = OPT_GLOBALS; i < OPTIONS; i++) {
+        for (size_t i = OPT_GLOBALS; options && i < OPTIONS; i++) {
                 const struct option_spec *option = &option_specs[i];
                 bool required = (command->required & OPT_BIT(i)) != 0;
 
@@ -313,7 +322,7 @@ void command_usage(const struct command *command, char *buf, size_t size)
                 if (option->many)
                         (void)fputs("...", out);
         }
-        if ((command->flags & COMMAND_TAKES_ARGV) != 0)
+        if (options && (command->flags & COMMAND_TAKES_ARGV) != 0)
                 (void)fputs(" [-- COMMAND [ARG...]]", out);
         (void)fclose(out);
         buf[size - 1] = '\0';

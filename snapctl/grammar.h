@@ -129,11 +129,16 @@ extern const size_t n_commands;
 /* command_name(command, i): Its words, then its aliases; NULL after the last one. */
 const char *command_name(const struct command *command, size_t i);
 
+/* command_in_group(command, word): Its last word when ${word} is the first of its two, as "add" of
+ * "site add" for "site"; else NULL. */
+const char *command_in_group(const struct command *command, const char *word);
+
 /* command_has_option(command, option): May it be given with this command? */
 bool command_has_option(const struct command *command, enum option_id option);
 
-/* command_usage(command, buf, size): "site add NAME --home DIR ..." with all its options. */
-void command_usage(const struct command *command, char *buf, size_t size);
+/* command_usage(command, options, buf, size): "activate SITE N", with all its ${options} when they
+ * are wanted. */
+void command_usage(const struct command *command, bool options, char *buf, size_t size);
 
 /* word_is_choice(choices, word): Is it one of these words? */
 bool word_is_choice(const char *choices, const char *word);

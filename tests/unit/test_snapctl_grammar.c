@@ -160,7 +160,7 @@ TEST(every_command_is_in_help_and_has_its_own)
                         *second++ = '\0';
                 SNAPCTL("help", words, second);
                 ASSERT_EQ(ran.status, 0);
-                command_usage(&commands[i], usage, sizeof(usage));
+                command_usage(&commands[i], true, usage, sizeof(usage));
                 ASSERT(strstr(ran.out, usage) != NULL);
                 ASSERT(strstr(ran.out, commands[i].help) != NULL);
         }
