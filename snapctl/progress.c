@@ -233,6 +233,30 @@ int operation_follow(struct ctl *ctl, uint64_t id, json_t **ret_op, struct err *
         return result;
 }
 
+/* What a person needs to know beside the error: what is still safe, and what to do. */
+static void say_what_is_safe(const struct ctl *ctl, const json_t *op, const char *state)
+{
+        static const struct {
+                const char *state, *text;
+        } table[] = {
+                { "failed", "is as it was: what had been begun was taken back." },
+                { "rolled-back", "serves the version it had before, with its files and its "
+                                 "database; the new version is kept and marked bad." },
+                { "held", "goes on serving what it serves, and nothing is deleted." },
+        };
+        const char *site = json_get_string(op, "site");
+        uint64_t id = json_get_u64(op, "id");
+
+        for (size_t i = 0; site != NULL && i < sizeof(table) / sizeof(table[0]); i++)
+                if (strcmp(table[i].state, state) == 0)
+                        ctl_note(ctl, "%s %s", site, table[i].text);
+        if (strcmp(state, "held") == 0)
+                ctl_note(ctl,
+                         "Look: " SITESNAP_CTL " ops show %" PRIu64
+                         "   Try again: " SITESNAP_CTL " ops resume %" PRIu64,
+                         id, id);
+}
+
 int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
 {
         const char *state = state_of(op), *log = json_get_string(op, "log");
@@ -251,6 +275,7 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
                 err->code = ERR_ROLLED_BACK;
         if (strcmp(state, "held") == 0)
                 err->code = ERR_HELD;
+        say_what_is_safe(ctl, op, state);
         if (log != NULL && steps_command(op, &running))
                 ctl_note(ctl, "The output is kept in %s.", log);
         return -1;

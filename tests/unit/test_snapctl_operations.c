@@ -277,6 +277,7 @@ TEST(the_exit_status_is_the_outcome)
                   "\"exit\": 1}",
                   6, "snapctl: the command exited with 3\n" },
                 { "held", "{\"code\": \"io\", \"message\": \"cannot mount\", \"exit\": 1}", 7,
+                  "Look: snapctl ops show 12   Try again: snapctl ops resume 12\n"
                   "snapctl: cannot mount\n" },
                 { "failed", "{\"code\": \"no-space\", \"message\": \"full\", \"exit\": 5}", 5,
                   "snapctl: full\n" },
@@ -320,6 +321,8 @@ TEST(a_step_that_failed_is_told_from_one_that_runs)
         ASSERT_EQ(ran.status, 6);
         ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n"
                             "[2/2] run upgrade: failed\n"
+                            "wiki serves the version it had before, with its files and its database; the "
+                            "new version is kept and marked bad.\n"
                             "snapctl: it failed\n");
 }
 
@@ -357,6 +360,8 @@ TEST(a_failed_upgrade_says_where_its_output_is)
         ASSERT_EQ(ran.status, 6);
         ASSERT_STR(ran.err, "[1/2] keep version 8: taken back\n"
                             "[2/2] run upgrade: taken back\n"
+                            "wiki serves the version it had before, with its files and its database; the "
+                            "new version is kept and marked bad.\n"
                             "The output is kept in /var/lib/sitesnap/log/12.\n"
                             "snapctl: it exited with 3\n");
 }
