@@ -31,12 +31,19 @@ int sqlite_dir_name_valid(const char *name, struct err *err)
         return 0;
 }
 
+/* Whole, or what a crash left of writing it. */
+static bool is_record(const char *name)
+{
+        return strcmp(name, SQLITE_DIR_RECORD) == 0 ||
+               strcmp(name, SQLITE_DIR_RECORD ".partial") == 0;
+}
+
 int sqlite_dir_open_file(const struct sqlite_dir *dir, const char *name, uid_t uid, int flags,
                          int *ret_fd, struct err *err)
 {
         CLEANUP(closep) int fd = -1;
         /* Root's record stands in the tenant's directory while that changes hands. */
-        bool of_root = dir->read_only || strcmp(name, SQLITE_DIR_RECORD) == 0;
+        bool of_root = dir->read_only || is_record(name);
         struct stat st;
 
         if (safepath_open(dir->fd, name, flags, &fd, err) < 0)
@@ -75,7 +82,7 @@ static int look_at_file(const struct sqlite_dir *dir, uid_t uid, struct sqlite_e
         if (memcmp(head, MAGIC, sizeof(MAGIC)) == 0) {
                 entry->kind = SQLITE_KIND_DATABASE;
                 entry->wal = head[HEADER_READ_VERSION] == VERSION_WAL;
-        } else if (strcmp(entry->name, SQLITE_DIR_RECORD) == 0) {
+        } else if (is_record(entry->name)) {
                 entry->kind = SQLITE_KIND_RECORD;
         }
         return 0;

@@ -56,6 +56,17 @@ int sqlite_mode_recall(struct sqlite_dir *dir, struct err *err)
         return 0;
 }
 
+/* The record, and what a crash left of writing it. */
+static int remove_record(const struct sqlite_dir *dir, struct err *err)
+{
+        static const char *const names[] = { SQLITE_DIR_RECORD ".partial", SQLITE_DIR_RECORD };
+
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+                if (unlinkat(dir->fd, names[i], 0) < 0 && errno != ENOENT)
+                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", names[i]);
+        return file_sync_dir(dir->fd, err);
+}
+
 static int write_record(const struct sqlite_dir *dir, struct err *err)
 {
         CLEANUP(freep) char *text = malloc(RECORD_MAX);
@@ -94,21 +105,23 @@ static int let_read(int fd, uid_t tenant, bool enter)
         return fsetxattr(fd, ACL_NAME, &acl, sizeof(acl), 0);
 }
 
-/* Give a file or directory to root, for the tenant to read, or back to the tenant. */
+/* Give a file or directory to root, for the tenant to read, or back to the tenant.  In between, and
+ * after a crash there, the tenant can read it: what he may comes before the owner on the way to
+ * root and after it on the way back. */
 static int give_fd(int fd, const char *name, uid_t uid, uid_t tenant, gid_t gid, mode_t mode,
                    struct err *err)
 {
-        /* The mode second: chown takes away what chmod gave. */
-        if (fchown(fd, uid, gid) < 0)
+        bool taken = uid != tenant;
+
+        if (fchown(fd, (uid_t)-1, gid) < 0 ||
+            (taken && let_read(fd, tenant, mode == DIR_MODE) < 0 && fchmod(fd, mode) < 0) ||
+            fchown(fd, uid, gid) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot change the owner of '%s'", name);
-        if (uid == tenant) {
-                /* Absent is as good as removed, and where there are none none is left. */
-                (void)fremovexattr(fd, ACL_NAME);
-                if (fchmod(fd, mode) < 0)
-                        return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
-        } else if (let_read(fd, tenant, mode == DIR_MODE) < 0 && fchmod(fd, mode) < 0) {
+        /* A list that is not there is as good as removed. */
+        if (!taken && ((fremovexattr(fd, ACL_NAME) < 0 && errno != ENODATA &&
+                        errno != EOPNOTSUPP) ||
+                       fchmod(fd, mode) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
-        }
         if (fsync(fd) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot sync '%s'", name);
         return 0;
@@ -192,8 +205,8 @@ static int prepare_freeze(struct sqlite_dir *dir, uid_t uid, gid_t gid, struct e
         if (settle_all(dir, true, uid, gid, err) == 0)
                 return 0;
         /* With the record in place the next attempt goes on from any state. */
-        if (settle_all(dir, false, uid, gid, &ignored) == 0)
-                (void)unlinkat(dir->fd, SQLITE_DIR_RECORD, 0);
+        if (settle_all(dir, false, uid, gid, &ignored) < 0 || remove_record(dir, &ignored) < 0)
+                return err_wrap(err, "some databases stay in DELETE mode until the next attempt");
         return -1;
 }
 
@@ -251,7 +264,7 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
                 return -1;
         if (!dir->read_only && sqlite_dir_find(dir, SQLITE_DIR_RECORD) == NULL)
-                return 0;
+                return remove_record(dir, err);
         if (sqlite_mode_recall(dir, err) < 0)
                 return err_wrap(err, "making '%s' writable", name);
         for (size_t i = 0; i < dir->n; i++)
@@ -262,7 +275,5 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
         if (give_self(dir, uid, uid, gid, dir->mode, err) < 0 ||
             settle_all(dir, false, uid, gid, err) < 0)
                 return err_wrap(err, "making '%s' writable", name);
-        if (unlinkat(dir->fd, SQLITE_DIR_RECORD, 0) < 0 && errno != ENOENT)
-                return err_fail(err, ERR_IO, errno, "cannot remove '%s'", SQLITE_DIR_RECORD);
-        return file_sync_dir(dir->fd, err);
+        return remove_record(dir, err);
 }

@@ -235,8 +235,10 @@ static int fake_set_writable(struct db *db, const char *schema, bool writable, s
 
         if (open_schema(db, schema, &fd, err) < 0)
                 return -1;
-        if (fchown(fd, writable ? db->uid : 0, db->gid) < 0 ||
-            fchmod(fd, writable ? 0600 : 0640) < 0 || fsync(fd) < 0)
+        /* The application can read it in between as well. */
+        if ((!writable && fchmod(fd, 0640) < 0) ||
+            fchown(fd, writable ? db->uid : 0, db->gid) < 0 ||
+            (writable && fchmod(fd, 0600) < 0) || fsync(fd) < 0)
                 return err_fail(err, ERR_IO, errno, "'%s'", schema);
         return 0;
 }

@@ -1,49 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "tests/driver/fs_conformance.h"
+#include "tests/lib/killed.h"
 
 /*
- * Killed at any moment.  A child opens the pool and makes one call; it is killed as it enters its
- * n-th system call that changes something, for n = 1, 2, ... until it comes to its end.  Each time
+ * Killed at any moment (tests/lib/killed.h).  A child opens the pool and makes one call.  Each time
  * the pool is opened again: every other tree must be what it was, the tree of the call whole or
  * absent, and the same call must then succeed.
  */
 
-#define LET_GO 2000 /* more calls than any operation makes */
-
 static struct err err;
-
-static const long changing[] = {
-        SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_symlinkat,
-        SYS_mknodat, SYS_openat, SYS_openat2, SYS_write, SYS_pwrite64, SYS_fchown, SYS_fchownat,
-        SYS_fchmod, SYS_fchmodat, SYS_fsetxattr, SYS_setxattr, SYS_lsetxattr, SYS_lremovexattr,
-        SYS_fremovexattr, SYS_utimensat, SYS_ftruncate, SYS_fallocate, SYS_copy_file_range,
-        SYS_ioctl, SYS_fsync, SYS_syncfs, SYS_rename, SYS_unlink, SYS_rmdir, SYS_mkdir,
-};
-
-static bool changes(const struct __ptrace_syscall_info *info)
-{
-        if (info->op != PTRACE_SYSCALL_INFO_ENTRY)
-                return false;
-        /* An open that makes nothing changes nothing. */
-        if ((long)info->entry.nr == SYS_openat)
-                return (info->entry.args[2] & O_CREAT) != 0;
-        if ((long)info->entry.nr == SYS_openat2)
-                return false;
-        for (size_t i = 0; i < sizeof(changing) / sizeof(changing[0]); i++)
-                if ((long)info->entry.nr == changing[i])
-                        return true;
-        return false;
-}
 
 struct call {
         const char *name;
@@ -54,50 +23,24 @@ struct call {
         bool removes;
 };
 
-/* In the child, from the stop on. */
-static void run_child(struct world *w, const struct call *call, fs_id id)
+/* What the child does. */
+struct made {
+        struct world *w;
+        const struct call *call;
+        fs_id id;
+};
+
+static int open_and_run(void *arg)
 {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP) != 0)
-                _exit(3);
-        if (w->driver->open(w->pool_fd, &w->pool, &err) < 0 || call->run(w, id, &err) < 0) {
-                printf("# %s: %s\n", call->name, err.msg);
-                fflush(stdout);
-                _exit(1);
-        }
-        _exit(0);
-}
+        const struct made *made = arg;
+        struct world *w = made->w;
 
-/* Did the child come to its end before its n-th change? */
-static bool run_until(struct world *w, const struct call *call, fs_id id, unsigned n)
-{
-        unsigned seen = 0;
-        int status;
-        pid_t pid = fork();
-
-        if (pid == 0)
-                run_child(w, call, id);
-        ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid);
-        if (!WIFSTOPPED(status))
-                test_skip("cannot trace a process");
-        ASSERT(ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) ==
-               0);
-        for (;;) {
-                struct __ptrace_syscall_info info;
-
-                ASSERT(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
-                ASSERT(waitpid(pid, &status, 0) == pid);
-                if (!WIFSTOPPED(status)) {
-                        ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-                        return true;
-                }
-                if (WSTOPSIG(status) != (SIGTRAP | 0x80))
-                        continue;
-                if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
-                    changes(&info) && ++seen == n) {
-                        ASSERT(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
-                        return false;
-                }
-        }
+        if (w->driver->open(w->pool_fd, &w->pool, &err) == 0 &&
+            made->call->run(w, made->id, &err) == 0)
+                return 0;
+        printf("# %s: %s\n", made->call->name, err.msg);
+        fflush(stdout);
+        return -1;
 }
 
 static bool there(struct world *w, fs_id id)
@@ -143,7 +86,7 @@ static void kill_everywhere(const struct call *call)
         closep(&w.head_fd);
         w.head_fd = -1;
         kept = listing_of(&w, 2);
-        for (n = 1; !ended && n < LET_GO; n++) {
+        for (n = 1; !ended && n < KILLED_MOST; n++) {
                 fs_id id = 100 * n;
 
                 if (call->prepare != NULL)
@@ -152,7 +95,7 @@ static void kill_everywhere(const struct call *call)
                 ASSERT_OK(w.driver->sync(w.pool, 1, &err));
                 w.driver->close(w.pool);
                 w.pool = NULL;
-                ended = run_until(&w, call, id, n);
+                ended = killed_at(open_and_run, &(struct made){ &w, call, id }, n);
                 check(&w, call, id, n, content, kept);
                 expect_same(head, listing_of(&w, 1));
                 free(content);
