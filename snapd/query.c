@@ -90,8 +90,8 @@ static int query_diff(struct step_env *env, const json_t *query, json_t **ret_an
                       struct err *err)
 {
         uint64_t numbers[2] = { json_get_u64(query, "from"), json_get_u64(query, "to") };
-        json_t *changes = json_array();
         struct fs_pool *pool;
+        json_t *changes;
         fs_id trees[2];
 
         for (int i = 0; i < 2; i++) {
@@ -102,6 +102,7 @@ static int query_diff(struct step_env *env, const json_t *query, json_t **ret_an
                 trees[i] = version.tree;
                 version_done(&version);
         }
+        changes = json_array();
         if (env_pool(env, &pool, err) < 0 ||
             env->fs->diff(pool, trees[0], trees[1], add_change, changes, err) < 0) {
                 json_decref(changes);
