@@ -16,6 +16,7 @@
 #include "common/file.h"
 #include "common/safepath.h"
 #include "fsdrivers/btrfs_internal.h"
+#include "fsdrivers/btrfs_nested.h"
 #include "fsdrivers/btrfs_search.h"
 #include "fsdrivers/tree.h"
 
@@ -119,6 +120,7 @@ static int snapshot(struct fs_pool *pool, fs_id source, const struct btrfs_tree 
                     struct err *err)
 {
         CLEANUP(btrfs_trees_done) struct btrfs_trees trees = { .n = 0 };
+        CLEANUP(btrfs_nested_done) struct btrfs_nested nested = { .n = 0 };
         CLEANUP(closep) int fd = -1;
         const struct btrfs_tree *from, *there;
         bool freeze = wanted->info.kind == FS_FROZEN;
@@ -138,8 +140,10 @@ static int snapshot(struct fs_pool *pool, fs_id source, const struct btrfs_tree 
                                 freeze ? "head" : "frozen tree", source);
         if (btrfs_tree_open(pool, from, &fd, err) < 0)
                 return -1;
-        if (freeze && btrfs_no_nested(fd, err) < 0)
+        if (freeze && btrfs_nested_load(fd, &nested, err) < 0)
                 return -1;
+        if (nested.n > 0)
+                return btrfs_nested_freeze(pool, fd, &nested, wanted->name, err);
 
         /* The read-only flag on the head would not stop who has a file of it open: the frozen
          * tree is a snapshot that was read-only from its first moment.  The call writes out what

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "common/cleanup.h"
@@ -78,24 +75,13 @@ static void touched_done(struct touched_list *list)
 /* The path of a directory, f->dir_path; NULL when it is gone by now. */
 static int dir_path(struct find *f, uint64_t ino, struct err *err)
 {
-        struct btrfs_ioctl_ino_lookup_args args = { .treeid = f->root, .objectid = ino };
-        size_t n;
-
         if (f->dir_path != NULL && f->dir_ino == ino)
                 return 0;
         free(STEAL(f->dir_path));
-        if (ioctl(f->fd, BTRFS_IOC_INO_LOOKUP, &args) < 0) {
-                if (errno == ENOENT)
-                        return 0;
-                return err_fail(err, errno == ENAMETOOLONG ? ERR_UNSUPPORTED : ERR_IO, errno,
-                                "cannot tell the path of inode %llu", (unsigned long long)ino);
-        }
-        n = strlen(args.name);
-        if (n > 0 && args.name[n - 1] == '/')
-                args.name[n - 1] = '\0';
         f->dir_ino = ino;
-        f->dir_path = strdup(args.name);
-        return f->dir_path == NULL ? err_oom(err) : 0;
+        if (btrfs_inode_path(f->fd, f->root, ino, &f->dir_path, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        return 0;
 }
 
 /* A name of a touched inode. */

@@ -8,7 +8,7 @@
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
-#include "fsdrivers/btrfs_internal.h"
+#include "fsdrivers/btrfs_nested.h"
 #include "fsdrivers/treecopy.h"
 
 /* A head in the making and, when it is there already, the one it is to replace. */
@@ -59,7 +59,7 @@ static int make_by_snapshot(const struct making *making, int src_fd, bool *ret_m
         *ret_made = false;
         if (btrfs_util_is_subvolume_fd(src_fd) != BTRFS_UTIL_OK)
                 return 0;
-        if (btrfs_no_nested(src_fd, err) < 0)
+        if (btrfs_nested_refuse(src_fd, err) < 0)
                 return -1;
         e = btrfs_util_create_snapshot_fd2(src_fd, making->pool->trees_fd, making->partial, 0, NULL,
                                            NULL);

@@ -78,10 +78,6 @@ int btrfs_sweep(struct fs_pool *pool, struct err *err) MUST_CHECK;
 /* btrfs_commit(fd, err): Everything done to the file system's metadata so far is durable. */
 int btrfs_commit(int fd, struct err *err) MUST_CHECK;
 
-/* btrfs_no_nested(fd, err): ERR_REFUSED names the first subvolume nested in the one of ${fd}: a
- * snapshot would have an empty directory in its place. */
-int btrfs_no_nested(int fd, struct err *err) MUST_CHECK;
-
 /* btrfs_fail(err, e, fmt, ...): The failure path of a libbtrfsutil call. */
 int btrfs_fail(struct err *err, enum btrfs_util_error e, const char *fmt, ...) PRINTF(3, 4);
 

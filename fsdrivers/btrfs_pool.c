@@ -2,20 +2,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/btrfs.h>
-#include <linux/btrfs_tree.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
 #include "fsdrivers/btrfs_internal.h"
-#include "fsdrivers/btrfs_search.h"
+#include "fsdrivers/btrfs_nested.h"
 #include "fsdrivers/list.h"
 #include "fsdrivers/tree.h"
 
@@ -135,103 +132,6 @@ int btrfs_tree_check(struct fs_pool *pool, const struct btrfs_tree *tree, struct
         return 0;
 }
 
-/* Subvolumes below one, each after the one it is in. */
-struct nested {
-        uint64_t *v;
-        size_t n, room;
-        char name[256]; /* of the last */
-};
-
-static void nested_done(struct nested *nested)
-{
-        free(nested->v);
-}
-
-static int add_nested(const struct btrfs_item *item, void *arg, struct err *err)
-{
-        struct nested *nested = arg;
-        size_t header = sizeof(struct btrfs_root_ref), n;
-
-        if (item->type != BTRFS_ROOT_REF_KEY || item->len < header)
-                return 0;
-        if (!LIST_ROOM(nested))
-                return err_oom(err);
-        nested->v[nested->n++] = item->offset;
-        n = item->len - header;
-        (void)snprintf(nested->name, sizeof(nested->name), "%.*s", (int)n, item->data + header);
-        return 0;
-}
-
-static int list_nested(int fd, uint64_t root, struct nested *nested, struct err *err)
-{
-        const struct btrfs_range range = { .tree = BTRFS_ROOT_TREE_OBJECTID,
-                                           .min_objectid = root,
-                                           .max_objectid = root,
-                                           .min_type = BTRFS_ROOT_REF_KEY,
-                                           .max_type = BTRFS_ROOT_REF_KEY,
-                                           .max_offset = UINT64_MAX,
-                                           .buffer_bytes = 4096 };
-
-        return btrfs_search(fd, &range, add_nested, nested, err);
-}
-
-int btrfs_no_nested(int fd, struct err *err)
-{
-        CLEANUP(nested_done) struct nested nested = { .n = 0 };
-        enum btrfs_util_error e;
-        uint64_t root;
-
-        e = btrfs_util_subvolume_id_fd(fd, &root);
-        if (e != BTRFS_UTIL_OK)
-                return btrfs_fail(err, e, "cannot tell the subvolume");
-        if (list_nested(fd, root, &nested, err) < 0)
-                return -1;
-        if (nested.n > 0) {
-                CLEANUP(freep) char *path = NULL;
-
-                e = btrfs_util_subvolume_path_fd(fd, nested.v[nested.n - 1], &path);
-                return err_fail(err, ERR_REFUSED, 0,
-                                "'%s' is a btrfs subvolume inside the site, which a snapshot "
-                                "leaves out: make it a directory or a shared path",
-                                e == BTRFS_UTIL_OK ? path : nested.name);
-        }
-        return 0;
-}
-
-static int destroy_by_id(int fd, uint64_t id, struct err *err)
-{
-        struct btrfs_ioctl_vol_args_v2 args = { .flags = BTRFS_SUBVOL_SPEC_BY_ID, .subvolid = id };
-
-        /* By id (Linux 5.7): the path to it was made by the tenant. */
-        if (ioctl(fd, BTRFS_IOC_SNAP_DESTROY_V2, &args) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot remove the nested subvolume %" PRIu64,
-                                id);
-        return 0;
-}
-
-static int destroy_nested(struct fs_pool *pool, const char *name, struct err *err)
-{
-        CLEANUP(nested_done) struct nested nested = { .n = 0 };
-        CLEANUP(closep) int fd = -1;
-        enum btrfs_util_error e;
-        uint64_t root;
-
-        if (safepath_open(pool->trees_fd, name, O_RDONLY | O_DIRECTORY, &fd, err) < 0)
-                return -1;
-        e = btrfs_util_subvolume_id_fd(fd, &root);
-        if (e != BTRFS_UTIL_OK)
-                return btrfs_fail(err, e, "cannot tell the subvolume");
-        if (list_nested(fd, root, &nested, err) < 0)
-                return -1;
-        for (size_t i = 0; i < nested.n; i++)
-                if (list_nested(fd, nested.v[i], &nested, err) < 0)
-                        return -1;
-        while (nested.n > 0)
-                if (destroy_by_id(fd, nested.v[--nested.n], err) < 0)
-                        return -1;
-        return 0;
-}
-
 /* Remove what is not simply destroyed, step by step, so the tree stops being one first. */
 static int destroy_by_steps(struct fs_pool *pool, const char *name, bool is_subvolume,
                             struct err *err)
@@ -247,7 +147,7 @@ static int destroy_by_steps(struct fs_pool *pool, const char *name, bool is_subv
         }
         if (!is_subvolume)
                 return tree_remove(pool->trees_fd, partial, err);
-        if (destroy_nested(pool, partial, err) < 0)
+        if (btrfs_nested_destroy(pool, partial, err) < 0)
                 return err_wrap(err, "removing '%s'", name);
         e = btrfs_util_delete_subvolume_fd(pool->trees_fd, partial, 0);
         return e == BTRFS_UTIL_OK ? 0

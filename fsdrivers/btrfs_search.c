@@ -107,3 +107,22 @@ int btrfs_search(int fd, const struct btrfs_range *range, btrfs_item_visit visit
         } while (go_behind(&key, &last));
         return 0;
 }
+
+int btrfs_inode_path(int fd, uint64_t root, uint64_t ino, char **ret_path, struct err *err)
+{
+        struct btrfs_ioctl_ino_lookup_args args = { .treeid = root, .objectid = ino };
+        size_t n;
+
+        if (ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) < 0)
+                return err_fail(err,
+                                errno == ENOENT         ? ERR_NOT_FOUND
+                                : errno == ENAMETOOLONG ? ERR_UNSUPPORTED
+                                                        : ERR_IO,
+                                errno, "cannot tell the path of inode %llu",
+                                (unsigned long long)ino);
+        n = strlen(args.name);
+        if (n > 0 && args.name[n - 1] == '/')
+                args.name[n - 1] = '\0';
+        *ret_path = strdup(args.name);
+        return *ret_path == NULL ? err_oom(err) : 0;
+}

@@ -36,6 +36,12 @@ typedef int (*btrfs_item_visit)(const struct btrfs_item *item, void *arg, struct
 int btrfs_search(int fd, const struct btrfs_range *range, btrfs_item_visit visit, void *arg,
                  struct err *err) MUST_CHECK;
 
+/* btrfs_inode_path(fd, root, ino, ret_path, err): The path of a directory in the subvolume
+ * ${root}, relative to its top, "" for that itself; the caller frees.  ERR_NOT_FOUND: it is gone;
+ * ERR_UNSUPPORTED: the path has 4,080 bytes or more, which the kernel does not tell. */
+int btrfs_inode_path(int fd, uint64_t root, uint64_t ino, char **ret_path,
+                     struct err *err) MUST_CHECK;
+
 /* BTRFS_GET(item, type, member): A 64-bit member of the structure that the item holds; 0 when the
  * item is too short for it. */
 #define BTRFS_GET(item, type, member) btrfs_get64((item)->data, (item)->len, offsetof(type, member))

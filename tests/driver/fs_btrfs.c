@@ -130,11 +130,37 @@ TEST(nested_subvolumes_are_refused_by_name)
         put_dir(plain, "deep", 0755);
         make_subvolume(plain, "deep", "er");
         ASSERT_ERR(w.driver->import(w.pool, plain, 2, &err), ERR_REFUSED, "'deep/er'");
+}
 
-        world_start(&w, 3);
-        put_dir(w.head_fd, "var", 0755);
+/* What a tenant makes after adoption neither stops a capture nor gets lost in it. */
+TEST(nested_subvolumes_are_kept_as_directories)
+{
+        struct world w;
+        char *before;
+
+        world_make(&w);
+        world_start(&w, 1);
+        put_dir(w.head_fd, "var", 0750);
         make_subvolume(w.head_fd, "var", "store");
-        ASSERT_ERR(w.driver->capture(w.pool, 3, 4, &err), ERR_REFUSED, "var/store'");
+        put(w.head_fd, "var/store/file", "x");
+        put_big(w.head_fd, "var/store/big", 4);
+        put_dir(w.head_fd, "var/store/dir", 0711);
+        make_subvolume(w.head_fd, "var/store/dir", "inner");
+        put(w.head_fd, "var/store/dir/inner/deep", "y");
+        ASSERT(fchmodat(w.head_fd, "var/store", 0750, 0) == 0);
+        before = listing(w.head_fd);
+        ASSERT_OK(w.driver->capture(w.pool, 1, 2, &err));
+        ASSERT_OK(w.driver->capture(w.pool, 1, 2, &err));
+        expect_same(before, listing_of(&w, 2));
+        expect_same(before, listing(w.head_fd));
+        ASSERT(!has(w.pool_fd, "trees/f2.1.partial"));
+        closep(&w.head_fd);
+        w.head_fd = -1;
+        ASSERT_OK(w.driver->remove(w.pool, 1, &err));
+        ASSERT_OK(w.driver->branch(w.pool, 2, 3, &err));
+        expect_same(before, listing_of(&w, 3));
+        ASSERT_OK(w.driver->capture(w.pool, 3, 4, &err));
+        expect_same(before, listing_of(&w, 4));
 }
 
 TEST(a_head_with_subvolumes_in_it_is_removed_all_the_same)
