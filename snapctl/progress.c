@@ -252,8 +252,8 @@ static void say_what_is_safe(const struct ctl *ctl, const json_t *op, const char
                         ctl_note(ctl, "%s %s", site, table[i].text);
         if (strcmp(state, "held") == 0)
                 ctl_note(ctl,
-                         "Look: " SITESNAP_CTL " ops show %" PRIu64
-                         "   Try again: " SITESNAP_CTL " ops resume %" PRIu64,
+                         "Look: " SITESNAP_CTL " ops show %" PRIu64 "   Try again: " SITESNAP_CTL
+                         " ops resume %" PRIu64,
                          id, id);
 }
 

@@ -319,11 +319,12 @@ TEST(a_step_that_failed_is_told_from_one_that_runs)
         FAKE_API(rescued);
         SNAPCTL("ops", "follow", "12");
         ASSERT_EQ(ran.status, 6);
-        ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n"
-                            "[2/2] run upgrade: failed\n"
-                            "wiki serves the version it had before, with its files and its database; the "
-                            "new version is kept and marked bad.\n"
-                            "snapctl: it failed\n");
+        ASSERT_STR(ran.err,
+                   "[1/2] keep version 8: done in 1 min 5 s\n"
+                   "[2/2] run upgrade: failed\n"
+                   "wiki serves the version it had before, with its files and its database; the "
+                   "new version is kept and marked bad.\n"
+                   "snapctl: it failed\n");
 }
 
 TEST(a_last_line_without_an_end_comes_before_what_follows_it)
@@ -358,12 +359,13 @@ TEST(a_failed_upgrade_says_where_its_output_is)
         FAKE_API(failed);
         SNAPCTL("ops", "follow", "12");
         ASSERT_EQ(ran.status, 6);
-        ASSERT_STR(ran.err, "[1/2] keep version 8: taken back\n"
-                            "[2/2] run upgrade: taken back\n"
-                            "wiki serves the version it had before, with its files and its database; the "
-                            "new version is kept and marked bad.\n"
-                            "The output is kept in /var/lib/sitesnap/log/12.\n"
-                            "snapctl: it exited with 3\n");
+        ASSERT_STR(ran.err,
+                   "[1/2] keep version 8: taken back\n"
+                   "[2/2] run upgrade: taken back\n"
+                   "wiki serves the version it had before, with its files and its database; the "
+                   "new version is kept and marked bad.\n"
+                   "The output is kept in /var/lib/sitesnap/log/12.\n"
+                   "snapctl: it exited with 3\n");
 }
 
 TEST(a_restart_of_the_daemon_is_waited_for)
