@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
+#include <string.h>
 #include <time.h>
 
 #include "snapd/fault.h"
@@ -181,6 +182,22 @@ static int take_back(struct txn *txn, const struct err *cause, struct err *err)
         return -1;
 }
 
+/* A later step of the same kind for the same version has the last word on what is to be seen. */
+static bool is_superseded(const struct txn *txn, size_t i, size_t to)
+{
+        const struct op_step *step = &txn->op->steps[i];
+
+        for (size_t later = i + 1; later < to; later++) {
+                const struct op_step *other = &txn->op->steps[later];
+
+                if (other->mark != STEP_PLANNED && strcmp(other->kind, step->kind) == 0 &&
+                    json_equal(json_object_get(other->args, "version"),
+                               json_object_get(step->args, "version")))
+                        return true;
+        }
+        return false;
+}
+
 /* What a reboot took: mounts of steps that are done.  They are end states, so that making them
  * again where nothing was lost does nothing. */
 static int refresh(struct txn *txn, size_t from, size_t to, struct err *err)
@@ -188,7 +205,8 @@ static int refresh(struct txn *txn, size_t from, size_t to, struct err *err)
         for (size_t i = from; i < to; i++) {
                 const struct step_kind *kind = kind_of(txn, i);
 
-                if (kind->fades && txn->op->steps[i].mark == STEP_DONE &&
+                if (kind->fades && !is_superseded(txn, i, to) &&
+                    txn->op->steps[i].mark == STEP_DONE &&
                     kind->run(txn->env, txn->op->steps[i].args, err) < 0)
                         return err_wrap(err, "%s again", kind->name);
         }
@@ -267,7 +285,7 @@ static int forward(struct txn *txn, struct err *err)
 /* What a process that died left: the first step of main that is not done decides. */
 static int settle(struct txn *txn, struct err *err)
 {
-        struct err cause;
+        struct err cause, why = { 0 };
         size_t i = 0;
 
         while (i < txn->first_rescue && txn->op->steps[i].mark == STEP_DONE)
@@ -278,6 +296,14 @@ static int settle(struct txn *txn, struct err *err)
         if (i < txn->pivot ||
             (i == txn->pivot && i < txn->first_rescue && txn->op->steps[i].mark == STEP_PLANNED))
                 return take_back(txn, &cause, err);
+        /* The pivot itself may have been done or not; what follows, a rescue too, builds on it. */
+        if (i == txn->pivot && i < txn->first_rescue) {
+                if (refresh(txn, 0, i + 1, &cause) < 0)
+                        return hold_site(txn, &cause, err);
+                if (run_step_patiently(txn, i, &why) < 0)
+                        return take_back(txn, &why, err);
+                i++;
+        }
         if (has_rescue(txn) && once_ahead(txn, i))
                 return rescue(txn, &cause, err);
         if (refresh(txn, 0, i, &cause) < 0)

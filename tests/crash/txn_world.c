@@ -184,6 +184,8 @@ static int fake_run(struct step_env *env, const json_t *args, struct err *err)
         for (unsigned i = 0; i < cell; i++)
                 if (world->now[part][i] != CELL_NEW)
                         world_violate("step %u.%u ran before step %u was done", part, cell, i);
+        if (part == PLAN_RESCUE && world->now[PLAN_MAIN][world->shape.pivot] != CELL_NEW)
+                world_violate("a rescue without the point of no return");
         if (part == PLAN_RESCUE && world->shape.once < CELLS &&
             world->marked[PLAN_MAIN][world->shape.once])
                 world_violate("a rescue after the step that it answers was done");
