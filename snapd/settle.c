@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
+#include "fsdrivers/mount.h"
 #include "snapd/ballast.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
 #include "snapd/settle.h"
+#include "snapd/steps.h"
 #include "snapd/sweep.h"
 #include "snapd/switcher.h"
 
@@ -57,7 +62,68 @@ static int hide_strays(struct step_env *env, const struct plan_facts *facts, str
         return 0;
 }
 
-static int show_wanted(struct step_env *env, const struct plan_facts *facts, struct err *err)
+/* Is anything at all to be seen at versions/N? */
+static bool shows_something(struct step_env *env, uint64_t number)
+{
+        CLEANUP(closep) int versions_fd = -1;
+        unsigned depth = 0;
+        struct err err;
+        char name[24];
+
+        (void)snprintf(name, sizeof(name), "%" PRIu64, number);
+        /* What cannot be asked is shown again, which says why it cannot. */
+        return served_versions_fd(env, &versions_fd, &err) == 0 &&
+               mount_depth(versions_fd, name, &depth, &err) == 0 && depth > 0;
+}
+
+/* What is known of the operation that is open.  The catalog may be behind what it has mounted and
+ * taken away, and visitors are in what it serves: so it sees to the mounts itself, but for those
+ * that a reboot took. */
+struct going {
+        bool open;
+        bool given_back;  /* the site is being removed and is a plain directory already */
+        bool rebooted;    /* nothing was mounted since the machine started */
+        uint64_t current; /* the version that is served, or would be */
+};
+
+static int going_load(struct step_env *env, struct going *going, struct err *err)
+{
+        struct op_list list = { 0 };
+        struct op op = { 0 };
+        char memory[64];
+
+        memset(going, 0, sizeof(*going));
+        if (journal_list(env->catalog, env->site->name, true, 1, &list, err) < 0)
+                return -1;
+        if (list.n == 0)
+                return 0;
+        if (journal_get(env->catalog, list.items[0].id, true, &op, err) < 0 ||
+            served_current(env, &going->current, err) < 0) {
+                op_list_done(&list);
+                op_done(&op);
+                return -1;
+        }
+        (void)snprintf(memory, sizeof(memory), "served/%s", env->site->name);
+        going->open = true;
+        going->rebooted = faccessat(env->dirs->run_fd, memory, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+        going->given_back = strcmp(op.verb, "remove") == 0 && op.pivot < op.n_steps &&
+                            op.steps[op.pivot].mark == STEP_DONE;
+        op_list_done(&list);
+        op_done(&op);
+        return 0;
+}
+
+static bool is_left_to(struct step_env *env, const struct going *going, uint64_t number)
+{
+        if (!going->open)
+                return false;
+        if (going->given_back || shows_something(env, number))
+                return true;
+        return number != going->current && !going->rebooted;
+}
+
+static int show_wanted(struct step_env *env, const struct plan_facts *facts,
+                       const struct going *going, struct err *err)
 {
         struct err first = { 0 };
 
@@ -68,7 +134,8 @@ static int show_wanted(struct step_env *env, const struct plan_facts *facts, str
                         struct view view = view_of(version);
 
                         if ((version->state == VERSION_ACTIVE) != (pass == 0) ||
-                            !plan_is_shown(facts, version))
+                            !plan_is_shown(facts, version) ||
+                            is_left_to(env, going, version->number))
                                 continue;
                         if (served_show(env, &view, err) < 0 && err->code != ERR_BUSY &&
                             first.code == 0)
@@ -81,8 +148,8 @@ static int show_wanted(struct step_env *env, const struct plan_facts *facts, str
 int settle_site(struct step_env *env, struct err *err)
 {
         struct plan_facts facts;
-        struct op_list open = { 0 };
         struct fs_pool *pool;
+        struct going going;
         int ret;
 
         if (plan_facts_load(env->catalog, env->site->name, "settle", NULL, 0, &facts, err) < 0)
@@ -91,16 +158,16 @@ int settle_site(struct step_env *env, struct err *err)
                 plan_facts_done(&facts);
                 return 0;
         }
-        ret = env_pool(env, &pool, err) < 0 ? -1 : show_wanted(env, &facts, err);
+        ret = env_pool(env, &pool, err);
         if (ret == 0)
-                ret = journal_list(env->catalog, env->site->name, true, 1, &open, err);
-        /* An open operation knows better which number is served and which mounts it needs. */
-        if (ret == 0 && open.n == 0)
+                ret = going_load(env, &going, err);
+        if (ret == 0)
+                ret = show_wanted(env, &facts, &going, err);
+        if (ret == 0 && !going.open)
                 ret = switcher_flip(env, facts.active->number, err) < 0 ||
                                       hide_strays(env, &facts, err) < 0
                               ? -1
                               : sweep_trees(env, err);
-        op_list_done(&open);
         plan_facts_done(&facts);
         return ret;
 }
@@ -153,6 +220,8 @@ void settle_tidy(struct step_env *env)
                 return;
         if (!somebody_waits(env))
                 (void)!sweep_trees(env, &err);
+        if (!somebody_waits(env) && step_docroot_clear.run(env, NULL, &err) < 0)
+                env_note(env, "warning: %s", err.msg);
         if (env->fs->tidy != NULL && !somebody_waits(env))
                 (void)env->fs->tidy(pool, &err);
         if (catalog_versions(env->catalog, env->site->name, &versions, &err) < 0)
