@@ -101,9 +101,11 @@ bool ballast_drop(int dir_fd)
         CLEANUP(closep) int fd = -1;
         struct err err;
 
-        if (faccessat(dir_fd, NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        if (faccessat(dir_fd, NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+            faccessat(dir_fd, PARTIAL, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return false;
         remove_all(dir_fd, NAME);
+        remove_all(dir_fd, PARTIAL); /* a process died while it laid it */
         /* The room is there once the removal is on disk, on some file systems not before. */
         if (safepath_open(dir_fd, "", O_RDONLY | O_DIRECTORY, &fd, &err) == 0)
                 (void)syncfs(fd);
