@@ -40,46 +40,47 @@ static int add_shares(const struct step_env *env, const char *database, struct p
         return 0;
 }
 
-static int add_switch(struct plan *plan, struct err *err)
+static int add_switch(json_int_t number, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
 
-        ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)0, "to", (json_int_t)1);
+        ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)0, "to", number);
         return 0;
 }
 
-/* The directory is taken over while it is served: it is shown at versions/1 as it is, and the
+/* The directory is taken over while it is served: it is shown at versions/N as it is, and the
  * docroot's name becomes a link to that. */
-static int add_show(const struct step_env *env, json_int_t tree, const char *database,
-                    struct plan *plan, struct err *err)
+static int add_show(const struct step_env *env, json_int_t number, json_int_t tree,
+                    const char *database, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
 
-        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:s}", "version", (json_int_t)1, "tree", tree,
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:s}", "version", number, "tree", tree,
             "read_only", 0, "database", database, "plain", env->site->docroot);
-        return switcher_mounts(env->site) ? 0 : add_switch(plan, err);
+        return switcher_mounts(env->site) ? 0 : add_switch(number, plan, err);
 }
 
 /* A docroot that is a mount point is emptied first: there is a moment between the two in which
  * nothing is served, the price of that switcher. */
-static int add_late_switch(const struct step_env *env, struct plan *plan, struct err *err)
+static int add_late_switch(const struct step_env *env, json_int_t number, struct plan *plan,
+                           struct err *err)
 {
-        return switcher_mounts(env->site) ? add_switch(plan, err) : 0;
+        return switcher_mounts(env->site) ? add_switch(number, plan, err) : 0;
 }
 
 /* With a driver that takes directories as they are, the link is all. */
-static int add_move(const struct step_env *env, json_int_t head, const char *database,
-                    struct plan *plan, struct err *err)
+static int add_move(const struct step_env *env, json_int_t number, json_int_t head,
+                    const char *database, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         const char *docroot = env->site->docroot;
 
         ADD(step_fs_import, "{s:s, s:I}", "docroot", docroot, "head", head);
-        if (add_show(env, head, database, plan, err) < 0)
+        if (add_show(env, number, head, database, plan, err) < 0)
                 return -1;
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", docroot, "head", head);
-        if (add_late_switch(env, plan, err) < 0)
+        if (add_late_switch(env, number, plan, err) < 0)
                 return -1;
         ADD(step_fs_stubs, "{s:I, s:s}", "head", head, "database", database);
         return 0;
@@ -88,25 +89,25 @@ static int add_move(const struct step_env *env, json_int_t head, const char *dat
 /* With one that copies, the site goes on in its own directory, which is now seen through our mount
  * alone, while it is copied; then that mount is read-only for as long as it takes to bring over
  * what changed meanwhile, so that nothing written can be lost unnoticed. */
-static int add_copy(const struct step_env *env, json_int_t head, const char *database,
-                    struct plan *plan, struct err *err)
+static int add_copy(const struct step_env *env, json_int_t number, json_int_t head,
+                    const char *database, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         char taken[PATH_MAX];
 
         (void)snprintf(taken, sizeof(taken), "%s/adopted-docroot", env->site->home);
-        if (add_show(env, 0, database, plan, err) < 0)
+        if (add_show(env, number, 0, database, plan, err) < 0)
                 return -1;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", env->site->docroot, "head", head);
-        if (add_late_switch(env, plan, err) < 0)
+        if (add_late_switch(env, number, plan, err) < 0)
                 return -1;
         ADD(step_fs_import, "{s:s, s:I}", "docroot", taken, "head", head);
-        ADD(step_fs_seal, "{s:I}", "version", (json_int_t)1);
+        ADD(step_fs_seal, "{s:I}", "version", number);
         ADD(step_fs_import, "{s:s, s:I}", "docroot", taken, "head", head);
         plan->pivot = plan->parts[PLAN_MAIN].n;
-        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:b}", "version", (json_int_t)1, "tree", head,
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:b}", "version", number, "tree", head,
             "read_only", 0, "database", database, "live", 1);
-        return add_late_switch(env, plan, err);
+        return add_late_switch(env, number, plan, err);
 }
 
 int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
@@ -131,8 +132,9 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
         ADD(step_site_register, "{s:s, s:s, s:b}", "driver", facts->driver->name, "pool",
             facts->pool, "own_file", json_object_get(facts->request, "home") == NULL);
         if (add_shares(env, database, plan, &step_share_out, err) < 0 ||
-            (facts->moves ? add_move(env, (json_int_t)tree, database, plan, err)
-                          : add_copy(env, (json_int_t)tree, database, plan, err)) < 0)
+            (facts->moves ? add_move(env, (json_int_t)number, (json_int_t)tree, database, plan, err)
+                          : add_copy(env, (json_int_t)number, (json_int_t)tree, database, plan,
+                                     err)) < 0)
                 return -1;
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:I, s:s, s:s, s:s, s:I, s:I, s:I}]}", "set",
             "number", (json_int_t)number, "state", "active", "tree", (json_int_t)tree, "database",
@@ -228,6 +230,7 @@ int plan_remove_site(struct step_env *env, const struct plan_facts *facts, struc
                     (json_int_t)facts->versions.items[i].number, "show", 0, "wait", 1);
         ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)facts->active->number, "to",
             (json_int_t)0);
+        ADD(step_docroot_clear, "{}");
         if (add_shares(env, facts->active->database, plan, &step_share_in, err) < 0 ||
             add_clear(facts, (json_int_t)tree, plan, err) < 0)
                 return -1;

@@ -15,7 +15,7 @@ extern const struct step_kind step_site_dirs, step_site_register, step_site_unre
 
 /* steps_adopt.c: taking a directory over and giving it back */
 extern const struct step_kind step_share_out, step_share_in, step_share_link, step_share_unlink,
-        step_docroot_take, step_docroot_give, step_fs_import, step_fs_stubs;
+        step_docroot_take, step_docroot_give, step_docroot_clear, step_fs_import, step_fs_stubs;
 
 /* steps_tree.c: walks of whole trees */
 extern const struct step_kind step_fs_survey, step_fs_flatten;

@@ -10,6 +10,8 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/safepath.h"
+#include "fsdrivers/mount.h"
+#include "fsdrivers/tree.h"
 #include "snapd/args.h"
 #include "snapd/env.h"
 #include "snapd/exchange.h"
@@ -22,6 +24,8 @@
  * step is one exchange of names, so the site is served all the while.  Going back (`site remove`)
  * is the same steps the other way round.
  */
+
+#define ADOPTED "adopted-docroot"
 
 /* A path in the docroot and its place in HOME, both open. */
 struct pair {
@@ -229,7 +233,7 @@ static int taken_place(struct step_env *env, const json_t *args, int *ret_fd,
             safepath_open(home_fd, "", O_RDONLY | O_DIRECTORY, ret_fd, err) < 0)
                 return -1;
         (void)snprintf(name, NAME_MAX + 1, "%s",
-                       json_get_bool(args, "give") ? "given-docroot" : "adopted-docroot");
+                       json_get_bool(args, "give") ? "given-docroot" : ADOPTED);
         return 0;
 }
 
@@ -281,6 +285,35 @@ const struct step_kind step_docroot_take = {
         .run = docroot_take_run,
         .undo = docroot_take_undo,
         .describe = docroot_take_describe,
+};
+
+/* docroot.clear {}: the directory that a driver copied when the site was adopted goes, unless
+ * somebody still sees it: below what is shown at the adopted version, until that is retired. */
+static int docroot_clear_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        bool shows;
+        int home_fd;
+
+        (void)args;
+        if (env_home(env, &home_fd, err) < 0)
+                return -1;
+        if (faccessat(home_fd, ADOPTED, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        if (mount_shows(home_fd, ADOPTED, &shows, err) < 0)
+                return -1;
+        return shows ? 0 : tree_remove(home_fd, ADOPTED, err);
+}
+
+static void docroot_clear_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)args;
+        (void)snprintf(buf, size, "remove the directory that was copied when it was adopted");
+}
+
+const struct step_kind step_docroot_clear = {
+        .name = "docroot.clear",
+        .run = docroot_clear_run,
+        .describe = docroot_clear_describe,
 };
 
 /* fs.stubs {head, database}: what adoption left as links in the tree becomes the directories that

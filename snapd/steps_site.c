@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +64,35 @@ static int dirs_run(struct step_env *env, const json_t *args, struct err *err)
         return file_sync_dir(home_fd, err) < 0 ? -1 : file_sync_dir(pool_fd, err);
 }
 
+/* A pool without a tree holds nothing but the driver's own directories. */
+static void pool_drop_empty(const char *path)
+{
+        CLEANUP(closep) int above_fd = -1, trees_fd = -1;
+        CLEANUP(closedirp) DIR *trees = NULL;
+        char below[NAME_MAX + sizeof("/trees")];
+        const char *name = NULL;
+        struct dirent *entry;
+        struct err err;
+
+        if (exchange_open(path, &above_fd, &name, &err) < 0)
+                return;
+        (void)snprintf(below, sizeof(below), "%s/trees", name);
+        if (safepath_open(above_fd, below, O_RDONLY | O_DIRECTORY, &trees_fd, &err) == 0) {
+                trees = fdopendir(trees_fd);
+                if (trees == NULL)
+                        return;
+                (void)steal_fd(&trees_fd);
+                while ((entry = readdir(trees)) != NULL)
+                        if (entry->d_name[0] != '.')
+                                return;
+        } else if (err.code != ERR_NOT_FOUND) {
+                return;
+        }
+        /* What stays is empty directories of root's, which the next adoption uses. */
+        if (tree_remove(above_fd, name, &err) < 0)
+                return;
+}
+
 /* Only what is empty goes: the home may have been there before. */
 static int dirs_undo(struct step_env *env, const json_t *args, struct err *err)
 {
@@ -69,7 +100,8 @@ static int dirs_undo(struct step_env *env, const json_t *args, struct err *err)
         CLEANUP(closep) int home_fd = -1, above_fd = -1;
         const char *name = NULL;
 
-        (void)args;
+        if (args != NULL)
+                pool_drop_empty(arg_text(args, "pool"));
         if (safepath_open_trusted(env->site->home, &home_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND ? 0 : -1;
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
