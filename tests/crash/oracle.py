@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a site owes after a crash, looked up without any code of ours: in the mount table, the link,
+the files, the database files, the pool's names and the rows of the catalog."""
+import configparser
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import stat
+from collections import Counter
+
+
+class Violation(Exception):
+    """Something that must never be."""
+
+
+def need(condition, text, *values):
+    if not condition:
+        raise Violation(text % values if values else text)
+
+
+def read_text(*path):
+    try:
+        with open(os.path.join(*path), encoding='ascii') as f:
+            return f.read()
+    except OSError as e:
+        raise Violation(str(e)) from e
+
+
+class Database:
+    """A database directory, read from a copy, so that looking changes nothing."""
+
+    def __init__(self, world, directory):
+        copy = os.path.join(world.tmp, 'copy')
+        shutil.rmtree(copy, ignore_errors=True)
+        os.mkdir(copy)
+        need(os.path.exists(os.path.join(directory, 'site.db')), "no database in '%s'", directory)
+        for name in ('site.db', 'site.db-wal'):
+            if os.path.exists(os.path.join(directory, name)):
+                shutil.copyfile(os.path.join(directory, name), os.path.join(copy, name))
+        db = sqlite3.connect(os.path.join(copy, 'site.db'))
+        try:
+            need(db.execute('PRAGMA integrity_check').fetchone() == ('ok',),
+                 "the database in '%s' is broken", directory)
+            self.release = db.execute('SELECT release FROM meta').fetchone()[0]
+            self.rows = {row[0] for row in db.execute('SELECT id FROM writes')}
+        finally:
+            db.close()
+
+
+class Catalog:
+    def __init__(self, world):
+        db = sqlite3.connect('file:%s/state.db?mode=ro' % world.state, uri=True)
+        try:
+            need(db.execute('PRAGMA integrity_check').fetchone() == ('ok',), 'the catalog is broken')
+            db.row_factory = sqlite3.Row
+            self.sites = [dict(r) for r in db.execute('SELECT * FROM sites')]
+            self.versions = {r['number']: dict(r) for r in
+                             db.execute('SELECT * FROM versions ORDER BY number')}
+            self.ops = [tuple(r) for r in db.execute('SELECT id, state, seq FROM ops')]
+        finally:
+            db.close()
+        active = [n for n, v in self.versions.items() if v['state'] == 'active']
+        need(len(active) == (1 if self.versions else 0), 'active are %r', active)
+        self.active = active[0] if active else None
+        good = [v for v in self.versions.values() if v['state'] == 'kept' and v['mark'] != 'bad']
+        self.last_good = max(good, key=lambda v: (v['active'], v['number']))['number'] \
+            if good else None
+
+    def shown(self):
+        return {n for n, v in self.versions.items()
+                if n in (self.active, self.last_good) or v['mounted']}
+
+
+def pivot_of(world):
+    """The point of no return in the plan of the last operation."""
+    db = sqlite3.connect('file:%s/state.db?mode=ro' % world.state, uri=True)
+    try:
+        return db.execute('SELECT pivot FROM ops ORDER BY id DESC LIMIT 1').fetchone()[0]
+    finally:
+        db.close()
+
+
+def mounts_below(directory):
+    """[(mount point below it, root in its file system, options)]"""
+    found = []
+    with open('/proc/self/mountinfo', encoding='utf-8') as f:
+        for line in f:
+            fields = line.split()
+            if fields[4].startswith(directory + '/'):
+                found.append((fields[4][len(directory) + 1:], fields[3], fields[5].split(',')[0]))
+    return found
+
+
+def tree_of(world, number):
+    """Release of the tree of a version that is shown, and the database directory it names."""
+    root = os.path.join(world.home, 'versions', str(number))
+    index, code = read_text(root, 'index.txt'), read_text(root, 'lib/code.txt')
+    need(index == code, 'version %d is torn: %r and %r', number, index, code)
+    need(read_text(root, 'uploads/first') == 'an upload\n', 'version %d lost its uploads', number)
+    config = configparser.ConfigParser()
+    config.read_string(read_text(root, 'app.ini'))
+    return index.split()[1], config['app']['dir']
+
+
+def check_version(world, catalog, number, owed):
+    """Tree and database of a version together: what was said of it before it was kept."""
+    row = catalog.versions.get(number)
+    need(row is not None, 'version %d is gone', number)
+    directory = os.path.join(world.home, 'db', row['database'])
+    database = Database(world, directory)
+    if owed['release'] is not None:
+        need(database.release == owed['release'], "database of version %d is of '%s', not '%s'",
+             number, database.release, owed['release'])
+        if number in catalog.shown():
+            release, named = tree_of(world, number)
+            need(release == owed['release'], "files of version %d are of '%s', not '%s'", number,
+                 release, owed['release'])
+            need(named == directory, "version %d names '%s', not '%s'", number, named, directory)
+    lost = owed['rows'] - database.rows
+    need(not lost, 'version %d lost %d acknowledged rows, e.g. %s', number, len(lost), min(lost, default=0))
+    return database.rows
+
+
+def check_served(world, catalog):
+    """The docroot leads to the active version and to nothing else."""
+    need(os.path.islink(world.docroot), 'the docroot is no link')
+    link = os.readlink(os.path.join(world.home, 'current'))
+    need(link == 'versions/%d' % catalog.active, "current leads to '%s', active is %d", link,
+         catalog.active)
+    need(os.path.realpath(world.docroot) ==
+         os.path.join(world.home, 'versions', str(catalog.active)),
+         'the docroot does not lead to the active version')
+
+
+def pool_trees(world, catalog):
+    """The numbers of the trees that are there, and names that are none."""
+    trees, strange = [], []
+    pool = catalog.sites[0]['pool']
+    for name in os.listdir(os.path.join(pool, 'trees')):
+        match = re.fullmatch(r'[hf](\d+)\.\d+' if world.driver == 'btrfs' else r'(\d+)', name)
+        if match:
+            trees.append(int(match.group(1)))
+        else:
+            strange.append('trees/' + name)
+    for folder in ('layers', 'work'):
+        path = os.path.join(pool, folder)
+        if os.path.isdir(path):
+            strange += ['%s/%s' % (folder, n) for n in os.listdir(path)
+                        if n.startswith('.') or n.endswith('.partial')]
+    return sorted(trees), strange
+
+
+def used_layers(pool):
+    """The names of layers that any record of the overlay driver mentions."""
+    words = set()
+    for name in os.listdir(os.path.join(pool, 'trees')):
+        with open(os.path.join(pool, 'trees', name), encoding='utf-8', errors='replace') as f:
+            words.update(re.findall(r'[0-9A-Za-z._-]+', f.read()))
+    return words
+
+
+def partial_files(*roots):
+    found = []
+    for root in roots:
+        for path, dirs, files in os.walk(root):
+            # Half a ballast is used as one, and made whole after the next operation.
+            found += [os.path.join(path, n) for n in dirs + files
+                      if n.endswith('.partial') and n != '.ballast.partial']
+    return found
+
+
+def check_leaks(world, catalog):
+    """Nothing is there that nobody will ever use."""
+    trees, strange = pool_trees(world, catalog)
+    need(trees == sorted(v['tree'] for v in catalog.versions.values()),
+         'trees in the pool %r, in the catalog %r', trees,
+         sorted(v['tree'] for v in catalog.versions.values()))
+    need(not strange, 'debris in the pool: %r', strange)
+    if world.driver == 'overlayfs':
+        pool = catalog.sites[0]['pool']
+        unused = set(os.listdir(os.path.join(pool, 'layers'))) - used_layers(pool)
+        need(not unused, 'layers of no tree: %r', unused)
+    copies = set(os.listdir(os.path.join(world.home, 'db')))
+    named = {v['database'] for v in catalog.versions.values()}
+    need(copies == named, 'databases %r, in the catalog %r', copies, named)
+    left = partial_files(world.state, world.conf, world.home + '/db', world.home + '/shared')
+    need(not left, 'partial files: %r', left)
+    wanted = {'versions/%d%s' % (n, rest) for n in catalog.shown()
+              for rest in ('', '/uploads', '/app.ini')}
+    mounted = Counter(m[0] for m in mounts_below(world.home))
+    need(set(mounted) == wanted, 'mounted %r, wanted %r', sorted(mounted), sorted(wanted))
+    # The sight that was there before may lie below, while visitors may be in it.
+    need(max(mounted.values()) <= 2, 'mounts pile up: %r', mounted)
+    names = {n for n in os.listdir(world.home + '/versions')}
+    need(names == {str(n) for n in catalog.shown()}, 'mount points %r, wanted %r', names,
+         catalog.shown())
+
+
+def check_plain(world, owed):
+    """No site: a plain directory with its database where it was, and nothing of ours."""
+    need(os.path.isdir(world.docroot) and not os.path.islink(world.docroot),
+         'the docroot is no plain directory')
+    need(read_text(world.docroot, 'index.txt') == 'release %s\n' % owed['release'] and
+         read_text(world.docroot, 'lib/code.txt') == 'release %s\n' % owed['release'],
+         'the files are not those of release %s', owed['release'])
+    need(read_text(world.docroot, 'uploads/first') == 'an upload\n', 'the uploads are lost')
+    need(world.data in read_text(world.docroot, 'app.ini'), 'the configuration was changed')
+    database = Database(world, world.data)
+    need(database.release == owed['release'], "the database is of '%s'", database.release)
+    lost = owed['rows'] - database.rows
+    need(not lost, '%d acknowledged rows are lost', len(lost))
+    need(not mounts_below(world.home) and not mounts_below(world.docroot), 'mounts are left: %r',
+         mounts_below(world.home) + mounts_below(world.docroot))
+    catalog = Catalog(world)
+    need(not catalog.sites and not catalog.versions, 'the catalog still has a site')
+    pool = os.path.join(world.disk, '.sitesnap')
+    left = [os.path.join(p, n) for p, d, f in os.walk(pool) for n in f + d
+            if p.endswith(('/trees', '/layers', '/work'))]
+    need(not left, 'left in the pool: %r', left)
+    left = os.listdir(world.home) if os.path.isdir(world.home) else []
+    need(not left, 'left in the home: %r', left)
+    left = partial_files(world.state, world.conf, world.disk)
+    need(not left, 'partial files: %r', left)
+
+
+def fingerprint(world):
+    """Everything that a second recovery must leave as it is."""
+    digest = hashlib.sha256()
+    for root in (world.home, world.docroot, os.path.join(world.disk, '.sitesnap'), world.data,
+                 world.conf):
+        for path, dirs, files in os.walk(root):
+            dirs.sort()
+            for name in sorted(dirs + files):
+                full = os.path.join(path, name)
+                st = os.lstat(full)
+                what = os.readlink(full) if stat.S_ISLNK(st.st_mode) else \
+                    st.st_size if stat.S_ISREG(st.st_mode) else ''
+                digest.update(('%s %o %d %s\n' % (full, st.st_mode, st.st_uid, what)).encode())
+    catalog = Catalog(world)
+    state = (sorted(mounts_below(world.disk)), sorted(catalog.versions.items()), catalog.ops,
+             catalog.sites)
+    return digest.hexdigest(), state

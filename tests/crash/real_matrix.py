@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""real_matrix.py BUILD DRIVER [VERB...]: the daemon, its operation and all they run are killed at
+every step of every kind of operation, over a real driver and SQLite, while a visitor reads and
+writes; and killed again while they recover.
+
+After each kill the daemon is started again and the oracle (oracle.py) looks: the site is exactly
+old or new, files and database together, every acknowledged write is there; a second start changes
+nothing and nothing is leaked.  The build has -Dfault=true (see snapd/fault.h).
+"""
+import os
+import sys
+import time
+from collections import Counter
+
+import oracle
+from real_world import PYTHON, Broken, Daemon, World
+
+PLACES = ('before', 'after', 'marked')
+BAD_MAX = 4     # findings of a verb; then the rest of it is not worth waiting for
+KILLED = 'ended (signal 9)'
+READY = 'answers on'
+
+
+class Site:
+    """What is owed: for each version its release and the rows it has to have."""
+
+    def __init__(self, world):
+        self.world, self.release = world, 1
+        self.versions, self.active = {}, None
+        self.plain = {'release': '1', 'rows': set()}
+        self.forgiven = set()   # rows that went with a version on purpose
+
+    def live(self):
+        return self.plain if self.active is None else self.versions[self.active]
+
+
+class Case:
+    """One operation that is killed at one point: the verb, and how it is asked for."""
+
+    def __init__(self, verb, prepare, fails=False):
+        self.verb, self.prepare, self.fails = verb, prepare, fails
+
+
+def upgrade(site, fails):
+    return {'label': str(site.release + 1),
+            'command': [PYTHON, site.world.base + '/bin/app_upgrade.py',
+                        str(site.release + 1)] + (['fail'] if fails else [])}
+
+
+def kept(site):
+    """A kept version that is not bad, the oldest."""
+    catalog = oracle.Catalog(site.world)
+    return min(n for n, v in catalog.versions.items()
+               if v['state'] == 'kept' and v['mark'] != 'bad')
+
+
+CASES = {
+    'upgrade': Case('upgrade', lambda site: upgrade(site, False)),
+    'failing': Case('upgrade', lambda site: upgrade(site, True), fails=True),
+    'activate': Case('activate', lambda site: {'version': kept(site)}),
+    'rollback': Case('rollback', lambda site: {}),
+    'prune': Case('prune', lambda site: {'versions': prunable(site)}),
+    'add': Case('add', lambda site: {}),
+    'remove': Case('remove', lambda site: {}),
+}
+
+
+def prunable(site):
+    catalog = oracle.Catalog(site.world)
+    return [n for n in catalog.versions if n not in (catalog.active, catalog.last_good)]
+
+
+class Matrix:
+    def __init__(self, build, driver):
+        self.world = World(build, driver)
+        self.site = Site(self.world)
+        self.daemon = None
+
+    def start(self, fault=None):
+        self.daemon = Daemon(self.world, fault)
+        if self.daemon.wait_line(READY) is None:
+            raise Broken('the daemon does not start: %s' % '; '.join(self.world.log[-5:]))
+
+    def crash(self):
+        self.daemon.kill()
+
+    def plainly(self, name):
+        """Do it without a crash; its steps in the order they ran."""
+        case = CASES[name]
+        before = self.before(case)
+        number = self.world.begin(case.verb, before['more'])
+        op = self.world.wait(number)
+        wanted = 'rolled-back' if case.fails else 'done'
+        if op['state'] != wanted:
+            raise Broken('%s without a crash: %s %r' % (name, op['state'], op['error']))
+        self.world.pause()
+        self.judge(name, case, before, op['state'])
+        self.world.go_on()
+        return op['steps']
+
+    def before(self, case):
+        """What is known before it begins; the model keeps what the live version has by now."""
+        live = self.site.live()
+        live['rows'] |= self.world.acknowledged() - self.known_rows()
+        return {'more': case.prepare(self.site), 'acks': set(live['rows'])}
+
+    def known_rows(self):
+        known = set(self.site.forgiven)
+        for owed in self.site.versions.values():
+            known |= owed['rows']
+        return known | self.site.plain['rows']
+
+    # What has to be true when an operation ended in this state; the model follows.
+
+    def judge(self, name, case, before, state):
+        catalog = oracle.Catalog(self.world)
+        oracle.need(all(o[1] in ('done', 'failed', 'rolled-back') for o in catalog.ops),
+                    'operations are left open: %r', catalog.ops[-1])
+        getattr(self, 'judge_' + case.verb, self.judge_switch)(case, before, state, catalog)
+        self.check_all(oracle.Catalog(self.world))
+
+    def fresh(self):
+        """Rows acknowledged during the operation."""
+        return self.world.acknowledged() - self.known_rows()
+
+    def judge_upgrade(self, case, before, state, catalog):
+        site, old, fresh = self.site, self.site.active, self.fresh()
+        new = [n for n in catalog.versions if n not in site.versions]
+        if state == 'failed':
+            oracle.need(not new, 'failed, but there is version %r', new)
+            site.live()['rows'] |= fresh
+            return
+        oracle.need(len(new) == 1, '%s, and the new versions are %r', state, new)
+        rows = site.versions[old]['rows'] | fresh
+        if state == 'done':
+            oracle.need(not case.fails, 'the command failed, but it is done')
+            site.release += 1
+            site.versions[new[0]] = {'release': str(site.release), 'rows': rows}
+            site.active = new[0]
+        else:
+            # What was written after the copy went with the bad version.
+            site.versions[new[0]] = {'release': None, 'rows': set(before['acks'])}
+            self.check_union(catalog, (old, new[0]), fresh)
+
+    def check_union(self, catalog, numbers, rows):
+        """Each of these rows is in one of the versions; each version owes from now on what it
+        has."""
+        left = set(rows)
+        for number in numbers:
+            have = oracle.check_version(self.world, catalog, number, self.site.versions[number])
+            left -= have
+            self.site.versions[number]['rows'] |= have & rows
+        oracle.need(not left, '%d acknowledged rows are in no database, e.g. %s', len(left),
+                    min(left, default=0))
+
+    def judge_switch(self, case, before, state, catalog):
+        site, old, fresh = self.site, self.site.active, self.fresh()
+        oracle.need(set(catalog.versions) == set(site.versions), 'versions came or went')
+        if state == 'failed':
+            oracle.need(catalog.active == old, 'failed, but %d is active', catalog.active)
+            site.live()['rows'] |= fresh
+            return
+        wanted = before['more'].get('version', catalog.active)
+        oracle.need(catalog.active == wanted != old, '%s, but %d is active', state, catalog.active)
+        site.active = catalog.active
+        self.check_union(catalog, (old, site.active), fresh)
+
+    def judge_prune(self, case, before, state, catalog):
+        site = self.site
+        site.live()['rows'] |= self.fresh()
+        if state == 'failed':
+            oracle.need(set(catalog.versions) == set(site.versions), 'failed, but versions went')
+            return
+        gone = set(before['more']['versions'])
+        oracle.need(set(catalog.versions) == set(site.versions) - gone, 'done, but left are %r',
+                    sorted(catalog.versions))
+        for number in gone:
+            site.forgiven |= site.versions.pop(number)['rows']
+
+    def judge_add(self, case, before, state, catalog):
+        site = self.site
+        site.plain['rows'] |= self.fresh()
+        if state == 'failed':
+            oracle.need(not catalog.versions, 'failed, but there is a version')
+            return
+        oracle.need(len(catalog.versions) == 1, 'added, with versions %r', sorted(catalog.versions))
+        site.active = catalog.active
+        site.versions = {site.active: site.plain}
+
+    def judge_remove(self, case, before, state, catalog):
+        site = self.site
+        site.live()['rows'] |= self.fresh()
+        if state == 'failed':
+            oracle.need(set(catalog.versions) == set(site.versions), 'failed, but versions went')
+            return
+        for number, owed in site.versions.items():
+            if number != site.active:
+                site.forgiven |= owed['rows']
+        site.plain = site.versions[site.active]
+        site.versions, site.active = {}, None
+
+    def check_all(self, catalog):
+        if self.site.active is None:
+            oracle.check_plain(self.world, self.site.plain)
+            return
+        oracle.need(catalog.active == self.site.active, '%d is active, not %d', catalog.active,
+                    self.site.active)
+        oracle.check_served(self.world, catalog)
+        for number, owed in self.site.versions.items():
+            oracle.check_version(self.world, catalog, number, owed)
+
+    # One point.
+
+    def fall(self, fault, number=None):
+        """Wait until the fault has killed the operation, then end the rest."""
+        said = self.daemon.wait_line(KILLED, READY) if number is None else \
+            self.daemon.wait_line(KILLED)
+        if said != KILLED:
+            raise Broken('%s was not reached' % fault)
+        self.crash()
+
+    def point(self, name, faults):
+        """Kill at the first of the faults, kill the recovery at the next, and so on; then look."""
+        case, world = CASES[name], self.world
+        self.crash()
+        self.start(faults[0])
+        before = self.before(case)
+        number = world.begin(case.verb, before['more'])
+        self.fall(faults[0], number)
+        for fault in faults[1:]:
+            self.daemon = Daemon(world, fault)
+            self.fall(fault)
+        self.start()
+        world.pause()
+        seen = world.seen_by_visitor()
+        oracle.need(not seen, 'a visitor saw: %s', seen[0] if seen else '')
+        op = world.wait(number)
+        oracle.need(op['state'] in ('done', 'failed', 'rolled-back'), 'it is %s: %r', op['state'],
+                    op['error'])
+        oracle.need(op['state'] == 'done' or op['error'], '%s without a reason', op['state'])
+        self.judge(name, case, before, op['state'])
+        self.second_start()
+        world.go_on()
+        return op['state']
+
+    def second_start(self):
+        """Nothing is leaked and nothing moves."""
+        first = oracle.fingerprint(self.world)
+        self.crash()
+        self.start()
+        oracle.need(first == oracle.fingerprint(self.world), 'a second recovery changed something')
+        if self.site.active is not None:
+            oracle.check_leaks(self.world, oracle.Catalog(self.world))
+
+    # What has to be there for an operation, made without crashes.
+
+    def ensure(self, name):
+        site = self.site
+        if name == 'add':
+            if site.active is not None:
+                self.plainly('remove')
+            return
+        if site.active is None:
+            self.plainly('add')
+        if len(site.versions) > 5 and name != 'prune':
+            self.plainly('prune')
+        if name in ('activate', 'rollback') and oracle.Catalog(self.world).last_good is None:
+            self.plainly('upgrade')
+        while name == 'prune' and not prunable(site):
+            self.plainly('upgrade')
+
+    def begin(self):
+        self.start()
+        self.world.visit()
+
+    def end(self):
+        if self.daemon:
+            self.daemon.kill()
+        self.world.end()
+
+
+def occurrences(steps, prefix, places):
+    """KIND#N:PLACE for each place of each step, in the order they run."""
+    seen = Counter()
+    for step in steps:
+        kind = prefix + step['kind']
+        seen[kind] += 1
+        for place in places:
+            yield '%s#%d:%s' % (kind, seen[kind], place)
+
+
+def points_of(matrix, name):
+    """The faults of an operation: one deep at every place, and two deep."""
+    return list(each_point(matrix, name))
+
+
+def each_point(matrix, name):
+    matrix.ensure(name)
+    steps = matrix.plainly(name)
+    main = [s for s in steps if s['part'] == 'main']
+    rescue = [s for s in steps if s['part'] == 'rescue']
+    pivot = oracle.pivot_of(matrix.world)
+    ran = [s for s in main if s['mark'] == 'done']
+    if CASES[name].fails:
+        # Up to the command it is the upgrade that does not fail.
+        for fault in occurrences(rescue, '', PLACES):
+            yield [shift(fault, ran)]
+        return
+    for fault in occurrences(ran, '', PLACES):
+        yield [fault]
+    if 0 < pivot < len(ran):
+        last = list(occurrences(ran[:pivot], '', ['after']))[-1]
+        for fault in occurrences(reversed(ran[:pivot]), 'undo-', PLACES):
+            yield [last, fault]
+    first = list(occurrences(ran[:pivot + 1], '', ['marked']))[-1]
+    for fault in occurrences(rescue or ran[pivot + 1:], '', PLACES):
+        yield [first, fault]
+
+
+def shift(fault, ran):
+    """The same occurrence in a process that has run these steps before."""
+    kind, rest = fault.split('#')
+    n, place = rest.split(':')
+    return '%s#%d:%s' % (kind, int(n) + sum(s['kind'] == kind for s in ran), place)
+
+
+class Run:
+    """All points of all verbs; after a finding the world is made anew."""
+
+    def __init__(self, build, driver):
+        self.build, self.driver = os.path.realpath(build), driver
+        self.matrix = None
+        self.cases = self.bad = 0
+        self.sums = Counter()
+
+    def check(self, name, what, *args):
+        """One case of TAP."""
+        self.cases += 1
+        try:
+            result = what(*args)
+            print('ok %d - %s, %s' % (self.cases, self.driver, name), flush=True)
+            return result
+        except (oracle.Violation, Broken, OSError) as e:
+            self.bad += 1
+            for line in self.matrix.world.log[-12:]:
+                print('#   snapd: %s' % line)
+            print('# %s: %s' % (type(e).__name__, e))
+            print('not ok %d - %s, %s' % (self.cases, self.driver, name), flush=True)
+            self.close()
+            return None
+
+    def open(self):
+        if self.matrix is None:
+            self.matrix = Matrix(self.build, self.driver)
+            self.matrix.begin()
+
+    def close(self):
+        if self.matrix:
+            self.matrix.end()
+        self.matrix = None
+
+    def point(self, name, faults):
+        self.matrix.ensure(name)
+        self.sums[self.matrix.point(name, faults)] += 1
+
+    def verb(self, name):
+        self.open()
+        points = self.check('%s: without a crash' % name, points_of, self.matrix, name)
+        enough = self.bad + BAD_MAX
+        for faults in points or []:
+            if self.bad >= enough:
+                return
+            self.open()
+            self.check('%s: %s' % (name, ', then '.join(faults)), self.point, name, faults)
+
+
+def main(build, driver, *names):
+    everything = Run(build, driver)
+    began = time.monotonic()
+    try:
+        for name in names or CASES:
+            everything.verb(name)
+    finally:
+        everything.close()
+    points = sum(everything.sums.values())
+    print('# measured: crash matrix on %s: %d points, %d torn or lost (%s), %.2f s a point' % (
+        driver, points, everything.bad,
+        ', '.join('%d %s' % (n, state) for state, n in sorted(everything.sums.items())),
+        (time.monotonic() - began) / max(points, 1)))
+    print('1..%d' % everything.cases)
+    return 1 if everything.bad else 0
+
+
+if __name__ == '__main__':
+    if 'MATRIX_APART' not in os.environ:
+        # Mounts and processes of our own, whatever happens: shared inside, as on a server.
+        os.environ['MATRIX_APART'] = '1'
+        os.execvp('unshare', ['unshare', '--mount', '--pid', '--fork', '--kill-child',
+                              '--mount-proc', '--propagation', 'private', '--', 'sh', '-c',
+                              'mount --make-rshared / && exec "$@"', 'sh', sys.executable] +
+                  sys.argv)
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The world of the crash matrix over the real daemon: a disk in a file, a small site with a SQLite
+database and a visitor, and a daemon that is killed and started again."""
+import http.client
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+OWNER = 'www-data'
+SITE = 'shop'
+PYTHON = '/usr/bin/python3'  # where the site's owner may run it
+
+
+class Broken(Exception):
+    """The world does not do what the matrix needs; not a finding about crashes."""
+
+
+def run(*argv):
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise Broken('%s: %s' % (' '.join(argv), done.stdout.decode(errors='replace')))
+
+
+class Api(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__('localhost', timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(self.path)
+
+
+class Daemon:
+    """One life of snapd; its log is read line by line, as it comes."""
+
+    def __init__(self, world, fault=None):
+        env = dict(os.environ, LC_ALL='C.UTF-8')
+        env.pop('SITESNAP_FAULT', None)
+        if fault:
+            env['SITESNAP_FAULT'] = 'kill@' + fault
+        self.world, self.lines = world, queue.Queue()
+        self.process = subprocess.Popen(
+            [world.snapd, '--state', world.state, '--run', world.run_dir, '--conf', world.conf,
+             '--socket', world.socket], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            text = line.decode(errors='replace').rstrip()
+            self.world.log.append(text)
+            self.lines.put(text)
+        self.lines.put(None)
+
+    def wait_line(self, *wanted, seconds=40):
+        """The first of these texts that the log says; None when the daemon ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                line = self.lines.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if line is None:
+                return None
+            for text in wanted:
+                if text in line:
+                    return text
+        raise Broken('the daemon does not say any of %r in %d s' % (wanted, seconds))
+
+    def kill(self):
+        """Everything of this daemon dies at once: also its operation and what that runs."""
+        self.process.kill()
+        self.process.wait()
+        for pid in self.world.processes():
+            os.kill(pid, signal.SIGKILL)
+        while self.world.processes():
+            time.sleep(0.001)
+
+
+class World:
+    def __init__(self, build, driver):
+        self.snapd = os.path.join(build, 'snapd/snapd')
+        self.driver, self.log = driver, []
+        self.base = tempfile.mkdtemp(prefix='sitesnap-crash.', dir='/var/tmp')
+        os.chmod(self.base, 0o755)
+        for name in ('disk', 'fast', 'bin'):
+            os.mkdir(os.path.join(self.base, name))
+        self.disk = os.path.join(self.base, 'disk')
+        # State on tmpfs: processes are killed here, not disks cut off.
+        run('mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', self.base + '/fast')
+        self.state, self.run_dir, self.conf, self.tmp = (
+            os.path.join(self.base, 'fast', name) for name in ('state', 'run', 'conf', 'tmp'))
+        self.socket = os.path.join(self.run_dir, 'snapd.sock')
+        os.mkdir(self.tmp)
+        os.mkdir(self.conf)
+        os.mkdir(self.state, 0o700)
+        self.home, self.docroot, self.data = (
+            os.path.join(self.disk, name) for name in ('home', 'www', 'data'))
+        self.acks = os.path.join(self.base, 'fast', 'acks')
+        self.visitor, self.visitor_log = None, []
+        self._make_disk()
+        self._make_site()
+
+    def _make_disk(self):
+        image = os.path.join(self.base, 'disk.img')
+        with open(image, 'wb') as f:
+            f.truncate(512 << 20)
+        run('mkfs.btrfs' if self.driver == 'btrfs' else 'mkfs.ext4', '-q', image)
+        run('mount', '-o', 'loop', image, self.disk)
+        os.chmod(self.disk, 0o755)
+
+    def _make_site(self):
+        for name in ('www/lib', 'www/uploads', 'data'):
+            os.makedirs(os.path.join(self.disk, name))
+        for name, text in (('index.txt', 'release 1\n'), ('lib/code.txt', 'release 1\n'),
+                           ('uploads/first', 'an upload\n'),
+                           ('app.ini', '[app]\ndir = %s\n' % self.data)):
+            with open(os.path.join(self.docroot, name), 'w', encoding='ascii') as f:
+                f.write(text)
+        db = sqlite3.connect(os.path.join(self.data, 'site.db'))
+        db.executescript('PRAGMA journal_mode = WAL; CREATE TABLE meta (release TEXT);'
+                         'INSERT INTO meta VALUES (1); CREATE TABLE writes (id INTEGER PRIMARY KEY)')
+        db.close()
+        run('chown', '-R', OWNER + ':', self.docroot, self.data)
+        with open(self.acks, 'w', encoding='ascii'):
+            pass
+        shutil.chown(self.acks, OWNER)
+        for name in ('app_upgrade.py', 'app_visitor.py'):
+            shutil.copy(os.path.join(HERE, name), os.path.join(self.base, 'bin', name))
+
+    def processes(self):
+        """Ours, of the daemon's program; the namespace holds no others."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                if os.readlink('/proc/%s/exe' % pid) == self.snapd:
+                    found.append(int(pid))
+            except OSError:
+                pass
+        return [pid for pid in found if not self._is_zombie(pid)]
+
+    @staticmethod
+    def _is_zombie(pid):
+        try:
+            with open('/proc/%d/stat' % pid, encoding='ascii', errors='replace') as f:
+                return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+        except OSError:
+            return True
+
+    def call(self, method, path, body=None):
+        api = Api(self.socket)
+        try:
+            api.request(method, path, None if body is None else json.dumps(body))
+            answer = api.getresponse()
+            return answer.status, json.loads(answer.read() or 'null')
+        finally:
+            api.close()
+
+    def begin(self, verb, more):
+        """Begin an operation; its number."""
+        if verb == 'add':
+            status, answer = self.call('POST', '/v1/sites', {
+                'name': SITE, 'home': self.home, 'owner': OWNER, 'docroot': self.docroot,
+                'driver': self.driver, 'shared': ['uploads'],
+                'database': {'engine': 'sqlite', 'path': self.data},
+                'config': [{'file': 'app.ini', 'kind': 'ini', 'key': 'app.dir',
+                            'value': '{database_dir}'}]})
+        else:
+            status, answer = self.call('POST', '/v1/sites/%s/operations' % SITE,
+                                       dict(more, verb=verb))
+        if status != 202:
+            raise Broken('%s %r: %d %r' % (verb, more, status, answer))
+        return answer['operation']
+
+    def operation(self, number):
+        status, answer = self.call('GET', '/v1/operations/%d' % number)
+        if status != 200:
+            raise Broken('operation %d: %r' % (number, answer))
+        return answer
+
+    def wait(self, number):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            op = self.operation(number)
+            if op['state'] not in ('queued', 'running', 'undoing', 'rescuing'):
+                return op
+            time.sleep(0.005)
+        raise Broken('operation %d does not end: %r' % (number, op))
+
+    def visit(self):
+        """A visitor begins."""
+        self.visitor = subprocess.Popen(
+            ['setpriv', '--reuid', OWNER, '--regid', OWNER, '--init-groups', PYTHON,
+             self.base + '/bin/app_visitor.py', self.docroot, self.acks],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def _tell_visitor(self, command):
+        self.visitor.stdin.write(command + '\n')
+        self.visitor.stdin.flush()
+        while True:
+            line = self.visitor.stdout.readline()
+            if not line:
+                raise Broken('the visitor has gone')
+            if line.startswith(command.upper()):
+                return
+            self.visitor_log.append(line.strip())
+
+    def pause(self):
+        self._tell_visitor('p')
+
+    def go_on(self):
+        self._tell_visitor('g')
+
+    def seen_by_visitor(self):
+        seen, self.visitor_log = self.visitor_log, []
+        return seen
+
+    def acknowledged(self):
+        with open(self.acks, encoding='ascii') as f:
+            return {int(line) for line in f}
+
+    def end(self):
+        if self.visitor:
+            self.visitor.kill()
+            self.visitor.wait()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+        with open('/proc/self/mountinfo', encoding='utf-8') as f:
+            mounts = [line.split()[4] for line in f]
+        for where in sorted((m for m in mounts if m.startswith(self.base + '/')), reverse=True):
+            subprocess.run(['umount', '-l', where], check=False)
+        shutil.rmtree(self.base, ignore_errors=True)
