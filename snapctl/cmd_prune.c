@@ -136,7 +136,7 @@ static int choose(struct ctl *ctl, json_t *body, struct err *err)
                 return ask ? ctl_confirm(ctl, "Go on?", err) : 0;
         }
 
-        if (version_list(ctl, site, &answer, err) < 0)
+        if (version_list(ctl, site, "", &answer, err) < 0)
                 return -1;
         versions = json_object_get(answer, "versions");
         numbers = json_array();

@@ -155,7 +155,7 @@ static int confirm_removal(struct ctl *ctl, const char *name, struct err *err)
         uint64_t active = 0;
         size_t i, n = 0;
 
-        if (version_list(ctl, name, &answer, err) < 0)
+        if (version_list(ctl, name, "", &answer, err) < 0)
                 return -1;
         json_array_foreach(json_object_get(answer, "versions"), i, version) {
                 const char *label = json_get_string(version, "label");

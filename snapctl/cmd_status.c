@@ -85,7 +85,7 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
         char size[TEXT_SIZE_MAX];
 
         if (client_get(ctl->client, &site, err, "/v1/sites/%s", name) < 0 ||
-            version_list(ctl, name, &versions, err) < 0 ||
+            version_list(ctl, name, "", &versions, err) < 0 ||
             operation_list(ctl, name, OPERATIONS_SHOWN, &ops, err) < 0)
                 return -1;
         if (ctl->look.format == FORMAT_JSON) {

@@ -149,6 +149,31 @@ static int print_json(const struct table *table, const json_t *answer, const jso
         return json_print(copy, &look->term, err);
 }
 
+int table_members(const struct table *table, const struct look *look, const char *also, char *buf,
+                  size_t size, struct err *err)
+{
+        struct layout layout;
+        bool there = false;
+        size_t n = 0;
+
+        buf[0] = '\0';
+        if (choose_columns(table, look->columns, look->verbose || look->format == FORMAT_CSV,
+                           &layout, err) < 0)
+                return -1;
+        if (look->format == FORMAT_JSON && look->columns == NULL)
+                return 0;
+        for (size_t c = 0; c < layout.n && n < size; c++) {
+                n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? "," : "",
+                                      layout.columns[c]->key);
+                there |= strcmp(layout.columns[c]->key, also) == 0;
+        }
+        if (!there && n < size)
+                n += (size_t)snprintf(buf + n, size - n, ",%s", also);
+        if (n >= size)
+                return err_fail(err, ERR_INVALID, 0, "too many columns");
+        return 0;
+}
+
 int table_print(const struct table *table, const json_t *answer, const struct look *look,
                 struct err *err)
 {

@@ -61,6 +61,12 @@ struct look {
 int table_print(const struct table *table, const json_t *answer, const struct look *look,
                 struct err *err) MUST_CHECK;
 
+/* table_members(table, look, also, buf, size, err): The members of a row that table_print() would
+ * show, "a,b,c", and ${also}: so that no others need to be asked for.  "" when it would show all.
+ * ERR_INVALID: no such column. */
+int table_members(const struct table *table, const struct look *look, const char *also, char *buf,
+                  size_t size, struct err *err) MUST_CHECK;
+
 /* table_print_object(table, object, look, err): One object: a line a member, or as JSON or CSV.
  * table->member and ->look are not used. */
 int table_print_object(const struct table *table, const json_t *object, const struct look *look,

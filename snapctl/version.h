@@ -10,8 +10,9 @@
 
 extern const struct table version_table;
 
-/* version_list(ctl, site, ret_answer, err): The answer with the list "versions", oldest first. */
-int version_list(struct ctl *ctl, const char *site, json_t **ret_answer,
+/* version_list(ctl, site, members, ret_answer, err): The answer with the list "versions", oldest
+ * first, each with these members ("a,b"); "" for all. */
+int version_list(struct ctl *ctl, const char *site, const char *members, json_t **ret_answer,
                  struct err *err) MUST_CHECK;
 
 /* version_has_state(version, state): "active", "pinned", ... */

@@ -20,14 +20,14 @@ static json_t *free_bytes(const char *pool)
         return json_integer((json_int_t)(fs.f_bavail * fs.f_frsize));
 }
 
-static json_t *versions_array(const struct version_list *list, const char *home)
+static json_t *versions_array(const struct version_list *list, const char *home, unsigned members)
 {
         const struct version *last_good = version_last_good(list);
         json_t *array = json_array();
 
         for (size_t i = 0; i < list->n; i++) {
                 json_t *view = view_version(&list->items[i], home,
-                                            last_good == NULL ? 0 : last_good->number);
+                                            last_good == NULL ? 0 : last_good->number, members);
 
                 if (json_array_append_new(array, view) < 0) {
                         json_decref(array);
@@ -40,20 +40,24 @@ static json_t *versions_array(const struct version_list *list, const char *home)
 int route_versions(struct api *api, const struct call *call, const struct target *target,
                    struct answer *answer, struct err *err)
 {
+        const char *asked = call_arg(call, "members");
         struct catalog_site catalog;
         struct version_list list;
+        unsigned members = VIEW_ALL;
         json_t *json;
 
-        (void)call;
+        if (asked != NULL && view_members(asked, &members, err) < 0)
+                return -1;
         if (catalog_site(api->catalog, target->name, &catalog, err) < 0)
                 return -1;
         if (catalog_versions(api->catalog, target->name, &list, err) < 0) {
                 catalog_site_done(&catalog);
                 return -1;
         }
-        json = json_pack("{s:s, s:o, s:o}", "site", target->name, "free_bytes",
-                         free_bytes(catalog.pool), "versions",
-                         versions_array(&list, target->site == NULL ? NULL : target->site->home));
+        json = json_pack(
+                "{s:s, s:o, s:o}", "site", target->name, "free_bytes", free_bytes(catalog.pool),
+                "versions",
+                versions_array(&list, target->site == NULL ? NULL : target->site->home, members));
         version_list_done(&list);
         catalog_site_done(&catalog);
         return answer_json(answer, 200, json, err);
@@ -74,7 +78,7 @@ int route_version(struct api *api, const struct call *call, const struct target 
                 return -1;
         }
         json = view_version(&version, target->site == NULL ? NULL : target->site->home,
-                            catalog.last_good);
+                            catalog.last_good, VIEW_ALL);
         version_done(&version);
         catalog_site_done(&catalog);
         return answer_json(answer, 200, json, err);

@@ -247,28 +247,101 @@ static json_t *version_path(const struct version *version, const char *home)
         return string_or_null(path);
 }
 
-json_t *view_version(const struct version *version, const char *home, uint64_t last_good)
+static const char *const version_members[] = {
+        [VIEW_NUMBER] = "number",
+        [VIEW_STATES] = "states",
+        [VIEW_LABEL] = "label",
+        [VIEW_REASON] = "reason",
+        [VIEW_MARK_REASON] = "mark_reason",
+        [VIEW_CREATED] = "created",
+        [VIEW_BY] = "by",
+        [VIEW_VERB] = "verb",
+        [VIEW_OPERATION] = "operation",
+        [VIEW_PARENT] = "parent",
+        [VIEW_PATH] = "path",
+        [VIEW_TREE] = "tree",
+        [VIEW_DATABASE] = "database",
+        [VIEW_FILES_BYTES] = "files_bytes",
+        [VIEW_DATABASE_BYTES] = "database_bytes",
+        [VIEW_FREED_BYTES] = "freed_bytes",
+};
+
+static json_t *version_member(enum view_member member, const struct version *version,
+                              const char *home, uint64_t last_good)
 {
-        /* clang-format off */
-        return json_pack(
-                "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                "number", (json_int_t)version->number,
-                "states", version_states(version, version->number == last_good),
-                "label", string_or_null(version->label),
-                "reason", string_or_null(version->reason),
-                "mark_reason", string_or_null(version->mark_reason),
-                "created", time_or_null(version->created_usec),
-                "by", user_name(version->by),
-                "verb", string_or_null(version->verb),
-                "operation", number_or_null(version->operation),
-                "parent", number_or_null(version->parent),
-                "path", version_path(version, home),
-                "tree", number_or_null(version->tree),
-                "database", filled_or_null(version->database),
-                "files_bytes", bytes_or_null(version->files_bytes),
-                "database_bytes", bytes_or_null(version->database_bytes),
-                "freed_bytes", bytes_or_null(version->freed_bytes));
-        /* clang-format on */
+        switch (member) {
+        case VIEW_NUMBER:
+                return json_integer((json_int_t)version->number);
+        case VIEW_STATES:
+                return version_states(version, version->number == last_good);
+        case VIEW_LABEL:
+                return string_or_null(version->label);
+        case VIEW_REASON:
+                return string_or_null(version->reason);
+        case VIEW_MARK_REASON:
+                return string_or_null(version->mark_reason);
+        case VIEW_CREATED:
+                return time_or_null(version->created_usec);
+        case VIEW_BY:
+                return user_name(version->by);
+        case VIEW_VERB:
+                return string_or_null(version->verb);
+        case VIEW_OPERATION:
+                return number_or_null(version->operation);
+        case VIEW_PARENT:
+                return number_or_null(version->parent);
+        case VIEW_PATH:
+                return version_path(version, home);
+        case VIEW_TREE:
+                return number_or_null(version->tree);
+        case VIEW_DATABASE:
+                return filled_or_null(version->database);
+        case VIEW_FILES_BYTES:
+                return bytes_or_null(version->files_bytes);
+        case VIEW_DATABASE_BYTES:
+                return bytes_or_null(version->database_bytes);
+        case VIEW_FREED_BYTES:
+                return bytes_or_null(version->freed_bytes);
+        case VIEW_MEMBERS:
+                break;
+        }
+        return NULL;
+}
+
+json_t *view_version(const struct version *version, const char *home, uint64_t last_good,
+                     unsigned members)
+{
+        json_t *view = json_object();
+
+        for (enum view_member i = 0; i < VIEW_MEMBERS; i++)
+                if ((members & 1u << i) != 0 &&
+                    json_object_set_new_nocheck(view, version_members[i],
+                                                version_member(i, version, home, last_good)) < 0) {
+                        json_decref(view);
+                        return NULL;
+                }
+        return view;
+}
+
+int view_members(const char *list, unsigned *ret_members, struct err *err)
+{
+        unsigned members = 0;
+
+        while (list != NULL) {
+                size_t n = strcspn(list, ",");
+                enum view_member i = 0;
+
+                while (i < VIEW_MEMBERS && (strlen(version_members[i]) != n ||
+                                            memcmp(version_members[i], list, n) != 0))
+                        i++;
+                if (i == VIEW_MEMBERS)
+                        return err_fail(err, ERR_INVALID, 0, "a version has no member '%.*s'",
+                                        n > 40 ? 40 : (int)n, list);
+                members |= 1u << i;
+                list = list[n] == ',' ? list + n + 1 : NULL;
+        }
+        *ret_members = members;
+        return 0;
 }
 
 static json_t *step_text(const struct op_step *step)

@@ -32,9 +32,36 @@ json_t *view_error(const struct err *err);
 json_t *view_site(const char *name, const struct catalog_site *catalog, const struct site *site,
                   const struct op *open);
 
-/* view_version(version, home, last_good): VERSION.  ${home} may be NULL, ${last_good} is a
- * version's number or 0. */
-json_t *view_version(const struct version *version, const char *home, uint64_t last_good);
+/* The members of VERSION; a set of them is bits 1 << member. */
+enum view_member {
+        VIEW_NUMBER,
+        VIEW_STATES,
+        VIEW_LABEL,
+        VIEW_REASON,
+        VIEW_MARK_REASON,
+        VIEW_CREATED,
+        VIEW_BY,
+        VIEW_VERB,
+        VIEW_OPERATION,
+        VIEW_PARENT,
+        VIEW_PATH,
+        VIEW_TREE,
+        VIEW_DATABASE,
+        VIEW_FILES_BYTES,
+        VIEW_DATABASE_BYTES,
+        VIEW_FREED_BYTES,
+        VIEW_MEMBERS /* how many there are */
+};
+#define VIEW_ALL ((1u << VIEW_MEMBERS) - 1)
+
+/* view_version(version, home, last_good, members): VERSION with these members.  ${home} may be
+ * NULL, ${last_good} is a version's number or 0. */
+json_t *view_version(const struct version *version, const char *home, uint64_t last_good,
+                     unsigned members);
+
+/* view_members(list, ret_members, err): The set of a list like "number,label".  ERR_INVALID names
+ * what is no member. */
+int view_members(const char *list, unsigned *ret_members, struct err *err) MUST_CHECK;
 
 /* view_operation(op, state, with_steps): OPERATION; ${state} is the state directory's path. */
 json_t *view_operation(const struct op *op, const char *state, bool with_steps);

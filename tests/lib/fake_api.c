@@ -80,12 +80,21 @@ static void send_answer(int fd, const struct fake_answer *answer)
         send_all(fd, body, answer->how == FAKE_TRUNCATED ? n / 2 : n, answer->how == FAKE_BYTES);
 }
 
+static bool matches(const char *pattern, const char *request)
+{
+        size_t n = strlen(pattern);
+
+        if (n > 0 && pattern[n - 1] == '*')
+                return strncmp(pattern, request, n - 1) == 0;
+        return strcmp(pattern, request) == 0;
+}
+
 /* The first answer for this request that is not used up. */
 static const struct fake_answer *find(const struct fake_answer *answers, unsigned *used, size_t n,
                                       const char *request)
 {
         for (size_t i = 0; i < n; i++)
-                if (strcmp(answers[i].request, request) == 0 &&
+                if (matches(answers[i].request, request) &&
                     (answers[i].times == 0 || used[i]++ < answers[i].times))
                         return &answers[i];
         return NULL;

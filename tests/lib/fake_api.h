@@ -30,7 +30,8 @@ enum fake_how {
 };
 
 struct fake_answer {
-        const char *request; /* "GET /v1/sites"; query string included */
+        const char *request; /* "GET /v1/sites"; query string included; with a '*' at its end all
+                              * that begin so */
         const char *body;
         int status;     /* 0: 200 */
         unsigned times; /* how often it is given before the next one with this request; 0: always */

@@ -91,8 +91,9 @@ TEST(errors_of_the_daemon_keep_message_and_exit_status)
                         "{\"error\": {\"code\": \"%s\", \"message\": \"number %zu\\u001b[1m\", "
                         "\"exit\": %d}}",
                         errors[i].code, i, errors[i].status);
-                answers[i] = (struct fake_answer){ "GET /v1/sites/wiki/versions", .body = bodies[i],
-                                                   .status = errors[i].http, .times = 1 };
+                answers[i] =
+                        (struct fake_answer){ "GET /v1/sites/wiki/versions*", .body = bodies[i],
+                                              .status = errors[i].http, .times = 1 };
         }
         FAKE_API(answers);
         for (size_t i = 0; i < N; i++) {
@@ -135,7 +136,7 @@ TEST(nonsense_from_the_daemon_is_one_sentence)
 
         for (size_t i = 0; i < N; i++) {
                 answers[i] = cases[i].answer;
-                answers[i].request = "GET /v1/sites/wiki/versions";
+                answers[i].request = "GET /v1/sites/wiki/versions*";
                 answers[i].times = 1;
         }
         FAKE_API(answers);
@@ -153,7 +154,7 @@ TEST(nonsense_from_the_daemon_is_one_sentence)
 TEST(rows_of_other_types_than_agreed_are_shown_as_they_can_be)
 {
         static const struct fake_answer odd[] = {
-                { "GET /v1/sites/wiki/versions",
+                { "GET /v1/sites/wiki/versions*",
                   "{\"free_bytes\": \"much\", \"versions\": [3, null, {\"number\": \"x\", "
                   "\"states\": \"active\", \"created\": \"yesterday\", \"files_bytes\": -5, "
                   "\"freed_bytes\": 1.5, \"label\": [1, \"b\"], \"by\": {}}]}" },

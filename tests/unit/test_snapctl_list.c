@@ -27,11 +27,11 @@
         "\"shared\": [\"images\", \"cache\"], \"database\": \"sqlite\", \"operation\": null}"
 
 static const struct fake_answer answers[] = {
-        { "GET /v1/sites/wiki/versions", VERSIONS },
         { "GET /v1/sites/wiki/versions/8", V8 },
+        { "GET /v1/sites/wiki/versions*", VERSIONS },
         { "GET /v1/sites/wiki", SITE },
         { "GET /v1/sites", "{\"sites\": [" SITE "]}" },
-        { "GET /v1/sites/empty/versions",
+        { "GET /v1/sites/empty/versions*",
           "{\"site\": \"empty\", \"free_bytes\": null, \"versions\": []}" },
 };
 
@@ -50,7 +50,9 @@ TEST(list_is_an_aligned_table_with_the_active_version_marked_and_the_disk_left)
                 "  512 B         -           -  security, at \"once\"\n"
                 "\n2 versions, 12.0 GiB of disk left\n");
         ASSERT_EQ(ran.status, 0);
-        ASSERT_STR(fake_requests(), "GET /v1/sites/wiki/versions\n");
+        ASSERT_STR(fake_requests(),
+                   "GET /v1/sites/wiki/versions?members=number,states,label,created,by,"
+                   "files_bytes,database_bytes,freed_bytes,reason\n");
 }
 
 TEST(list_has_an_alias_and_options_stand_anywhere)
@@ -84,6 +86,17 @@ TEST(csv_has_iso_times_and_bytes_and_quotes_what_needs_it)
                             "8,active,2026-03-02T12:30:00Z,512,,\"security, at \"\"once\"\"\"\n");
         SNAPCTL("list", "wiki", "--format=csv", "--no-headers", "--columns=label,operation");
         ASSERT_STR(ran.out, "1.41,11\n1.43,12\n");
+}
+
+TEST(only_what_is_shown_is_asked_for)
+{
+        FAKE_API(answers);
+        SNAPCTL("-p", "list", "wiki");
+        SNAPCTL("list", "wiki", "--columns", "label,number");
+        SNAPCTL("list", "wiki", "--format", "json");
+        ASSERT_STR(fake_requests(), "GET /v1/sites/wiki/versions?members=number\n"
+                                    "GET /v1/sites/wiki/versions?members=label,number,states\n"
+                                    "GET /v1/sites/wiki/versions\n");
 }
 
 TEST(csv_holds_every_column_unless_some_are_chosen)
@@ -172,7 +185,7 @@ TEST(sites_are_listed_and_shown)
 TEST(strangers_strings_cannot_reach_the_terminal)
 {
         static const struct fake_answer hostile[] = {
-                { "GET /v1/sites/wiki/versions",
+                { "GET /v1/sites/wiki/versions*",
                   "{\"versions\": [{\"number\": 1, \"label\": "
                   "\"\\u001b[2J\\u009b1m\\u202eabc\\n\", "
                   "\"reason\": \"\\u6f22\\u5b57\"},"
@@ -199,7 +212,7 @@ TEST(strangers_strings_cannot_reach_the_terminal)
 TEST(a_terminal_gets_colours_relative_times_and_nothing_wider_than_itself)
 {
         static char body[2000];
-        struct fake_answer now[] = { { "GET /v1/sites/wiki/versions", body } };
+        struct fake_answer now[] = { { "GET /v1/sites/wiki/versions*", body } };
         char time[CLOCK_ISO_MAX];
 
         clock_iso(clock_wall_usec() - (int64_t)3 * 3600 * USEC_PER_SEC, 1, time);

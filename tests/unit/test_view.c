@@ -35,7 +35,7 @@ TEST(a_version_is_shown_as_documented)
 {
         struct version version = version_seven();
 
-        ASSERT_JSON(view_version(&version, "/srv/shop", 7),
+        ASSERT_JSON(view_version(&version, "/srv/shop", 7, VIEW_ALL),
                     "{\"number\":7,\"states\":[\"kept\",\"bad\",\"pinned\",\"mounted\","
                     "\"last-good\"],\"label\":\"1.2\",\"reason\":\"why\",\"mark_reason\":"
                     "\"broken\",\"created\":\"2023-11-14T22:13:20Z\",\"by\":\"root\",\"verb\":"
@@ -44,12 +44,27 @@ TEST(a_version_is_shown_as_documented)
                     "\"freed_bytes\":null}");
 }
 
+TEST(a_version_is_shown_with_the_members_that_were_asked_for)
+{
+        struct version version = version_seven();
+        unsigned members = 0;
+        struct err err;
+
+        ASSERT_OK(view_members("freed_bytes,number,label,number", &members, &err));
+        ASSERT_JSON(view_version(&version, "/srv/shop", 7, members),
+                    "{\"number\":7,\"label\":\"1.2\",\"freed_bytes\":null}");
+        ASSERT_ERR(view_members("number,size", &members, &err), ERR_INVALID,
+                   "a version has no member 'size'");
+        ASSERT_ERR(view_members("", &members, &err), ERR_INVALID, "no member ''");
+        ASSERT_ERR(view_members("number,", &members, &err), ERR_INVALID, "no member ''");
+}
+
 TEST(what_is_not_known_is_null)
 {
         struct version version = { .number = 1, .files_bytes = -1, .freed_bytes = -1,
                                    .database_bytes = -1, .by = 4000000000U };
 
-        ASSERT_JSON(view_version(&version, NULL, 0),
+        ASSERT_JSON(view_version(&version, NULL, 0, VIEW_ALL),
                     "{\"number\":1,\"states\":[\"active\",\"mounted\"],\"label\":null,\"reason\":"
                     "null,\"mark_reason\":null,\"created\":null,\"by\":\"4000000000\",\"verb\":"
                     "null,\"operation\":null,\"parent\":null,\"path\":null,\"tree\":null,"
