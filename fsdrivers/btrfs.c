@@ -25,6 +25,7 @@
 #define BTRFS_SUPER_MAGIC 0x9123683E
 #endif
 
+/* Stops the search at the one item that says whether quota groups are on. */
 static int see_quota(const struct btrfs_item *item, void *arg, struct err *err)
 {
         bool *on = arg;
@@ -84,6 +85,9 @@ static void btrfs_close(struct fs_pool *pool)
         free(pool);
 }
 
+/* The directory of trees is all that a pool consists of. Its entry is synced at once: everything
+ * that comes later is a transaction of btrfs, which would bring it along, but an empty pool that
+ * was acknowledged has to be there too. */
 static int open_pool(struct fs_pool *pool, int dir_fd, struct err *err)
 {
         bool made;
@@ -128,6 +132,7 @@ static int snapshot(struct fs_pool *pool, fs_id source, const struct btrfs_tree 
 
         if (btrfs_trees_load(pool, &trees, err) < 0)
                 return -1;
+        /* Run again after it succeeded: the name alone proves that the snapshot is whole. */
         there = btrfs_trees_find(&trees, wanted->info.id);
         if (there != NULL && strcmp(there->name, wanted->name) == 0)
                 return 0;
@@ -157,6 +162,7 @@ static int snapshot(struct fs_pool *pool, fs_id source, const struct btrfs_tree 
         return 0;
 }
 
+/* The names say what was made of what, so both directions are one function. */
 static int btrfs_capture(struct fs_pool *pool, fs_id head, fs_id frozen, struct err *err)
 {
         const struct btrfs_tree wanted = btrfs_tree_make(FS_FROZEN, frozen, head);
@@ -204,6 +210,7 @@ static int btrfs_walk(struct fs_pool *pool, fs_visit visit, void *arg, struct er
         return 0;
 }
 
+/* The calls that are about heads treat a frozen tree as not there. */
 static int head_get(struct fs_pool *pool, fs_id head, struct btrfs_tree *ret_tree, struct err *err)
 {
         if (btrfs_tree_get(pool, head, ret_tree, err) < 0)
@@ -242,6 +249,8 @@ static int btrfs_mounts(struct fs_pool *pool, fs_id id, bool read_only, struct m
         return 0;
 }
 
+/* A snapshot would write out this subvolume alone, but leave a subvolume behind; whoever asks
+ * for a sync is about to let go of the tree, and waits. */
 static int btrfs_sync(struct fs_pool *pool, fs_id id, struct err *err)
 {
         CLEANUP(closep) int fd = -1;
@@ -284,6 +293,7 @@ static int btrfs_stubs(struct fs_pool *pool, fs_id head, const char *const *path
         return btrfs_commit(fd, err);
 }
 
+/* Nothing to do: every head is a plain directory already, see slot(). */
 static int btrfs_flatten(struct fs_pool *pool, fs_id head, struct err *err)
 {
         struct btrfs_tree tree;

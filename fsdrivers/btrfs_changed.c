@@ -34,6 +34,7 @@ struct find {
         char *dir_path;
 };
 
+/* Takes over ${path}, also on failure; NULL is reported as out of memory. */
 static int add_path(struct find *f, char *path, bool whole, struct err *err)
 {
         struct btrfs_changed *changed = f->changed;
@@ -97,6 +98,8 @@ static int add_name(struct find *f, uint64_t dir, const unsigned char *name, siz
         return f->dir_path == NULL ? 0 : add_path(f, tree_join(f->dir_path, text), false, err);
 }
 
+/* The names of one inode in one directory, or with the extended kind those whose hash is the
+ * same; both are packed one behind the other. */
 static int see_ref(const struct btrfs_item *item, void *arg, struct err *err)
 {
         bool extended = item->type == BTRFS_INODE_EXTREF_KEY;
@@ -141,6 +144,7 @@ static void entries_done(struct entries *entries)
         free(entries->v);
 }
 
+/* DIR_INDEX has each entry once, where DIR_ITEM packs those whose names have the same hash. */
 static int see_entry(const struct btrfs_item *item, void *arg, struct err *err)
 {
         struct entries *entries = arg;
@@ -165,6 +169,8 @@ static int see_entry(const struct btrfs_item *item, void *arg, struct err *err)
         return 0;
 }
 
+/* Of either side, by the number of the directory: it is the same in both when it was there
+ * before they split. */
 static int list_entries(int fd, uint64_t root, uint64_t dir, struct entries *entries,
                         struct err *err)
 {
@@ -214,6 +220,8 @@ static int compare_dir(struct find *f, uint64_t other_root, uint64_t dir, struct
         return 0;
 }
 
+/* Everything that was touched on the side of f. The other side is asked again from its own point
+ * of view, so that what was touched there only is found as well. */
 static int find_on_side(struct find *f, uint64_t other_root, uint64_t split, struct err *err)
 {
         CLEANUP(touched_done) struct touched_list list = { .split = split };
@@ -267,6 +275,7 @@ static int path_order(const void *a, const void *b)
         return *p < *q ? -1 : 1;
 }
 
+/* One entry for each path; whole wins, since it says more. */
 static void sort_unique(struct btrfs_changed *changed)
 {
         size_t kept = 0;

@@ -46,6 +46,8 @@ static void diff_done(struct diff *d)
         free(d->parent);
 }
 
+/* A directory that is not on this side, or is something else there, is -1: everything in it is
+ * missing on this side. */
 static int open_dir(int root_fd, const char *path, int *dir_fd, struct err *err)
 {
         closep(dir_fd);
@@ -55,6 +57,7 @@ static int open_dir(int root_fd, const char *path, int *dir_fd, struct err *err)
         return err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED ? 0 : -1;
 }
 
+/* Open the directory of the next path on both sides, unless it is the one we are in. */
 static int enter(struct diff *d, const char *path, size_t n, struct err *err)
 {
         if (d->parent != NULL && strncmp(d->parent, path, n) == 0 && d->parent[n] == '\0')
@@ -90,6 +93,8 @@ static bool is_beneath(const char *path, const char *dir)
         return strncmp(path, dir, n) == 0 && path[n] == '/';
 }
 
+/* In the order of the paths a whole subtree is followed by what lies below it, which has been
+ * reported with it. */
 static int verify_all(struct diff *d, const struct btrfs_changed *changed, struct err *err)
 {
         const char *covered = NULL; /* a whole subtree that was walked */
@@ -149,6 +154,7 @@ static int side_freeze(struct fs_pool *pool, struct btrfs_tree *tree, struct sid
         return 0;
 }
 
+/* Open a tree, or in the place of a head its snapshot, and learn its history. */
 static int side_load(struct fs_pool *pool, const struct btrfs_trees *trees, fs_id id,
                      struct side *side, struct err *err)
 {
@@ -165,6 +171,8 @@ static int side_load(struct fs_pool *pool, const struct btrfs_trees *trees, fs_i
         return btrfs_history_load(pool, trees, &tree, &side->history, err);
 }
 
+/* By generation where the two have some history in common and the kernel can tell all paths,
+ * else by walking. */
 static int diff_sides(struct fs_pool *pool, struct diff *d, fs_id from, fs_id to, struct err *err)
 {
         CLEANUP(btrfs_trees_done) struct btrfs_trees trees = { .n = 0 };

@@ -6,6 +6,7 @@
 #include "fsdrivers/btrfs_internal.h"
 #include "fsdrivers/list.h"
 
+/* BTRFS_IOC_GET_SUBVOL_INFO (Linux 4.18), which a subvolume of 0 means to libbtrfsutil. */
 static int info_get(struct fs_pool *pool, const struct btrfs_tree *tree,
                     struct btrfs_util_subvolume_info *info, struct err *err)
 {
@@ -31,6 +32,7 @@ static int add_moment(struct btrfs_history *history, const uint8_t *uuid, uint64
         return 0;
 }
 
+/* The parent of what was not made as a snapshot. */
 static bool is_null(const uint8_t uuid[static 16])
 {
         static const uint8_t null[16];

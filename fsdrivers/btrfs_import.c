@@ -97,6 +97,7 @@ static int make_by_copy(const struct making *making, int src_fd, struct err *err
         return 0;
 }
 
+/* Under the unfinished name, whichever way; whole from finish() on. */
 static int make(const struct making *making, int src_fd, struct err *err)
 {
         bool made;

@@ -51,6 +51,7 @@ static int tell_path(const struct listing *l, const struct btrfs_item *item, cha
         return 0;
 }
 
+/* A ROOT_REF leads from a subvolume (objectid) to one in it (offset). */
 static int see_child(const struct btrfs_item *item, void *arg, struct err *err)
 {
         struct listing *l = arg;
@@ -67,6 +68,7 @@ static int see_child(const struct btrfs_item *item, void *arg, struct err *err)
         return 0;
 }
 
+/* Appends to the list, so the caller can go on from each of them in turn. */
 static int list_children(int fd, uint64_t parent, const char *parent_path,
                          struct btrfs_nested *nested, struct err *err)
 {
@@ -144,6 +146,7 @@ static int replace_stub(int partial_fd, const char *path, int *ret_fd, struct er
         return safepath_open(parent_fd, name, O_RDONLY | O_DIRECTORY, ret_fd, err);
 }
 
+/* Bring the files of one of them into its place in the snapshot. */
 static int keep_one(int fd, int partial_fd, const struct btrfs_nested_one *one, struct err *err)
 {
         CLEANUP(closep) int src_fd = -1, dst_fd = -1;
@@ -163,6 +166,8 @@ static int keep_one(int fd, int partial_fd, const struct btrfs_nested_one *one, 
         return treecopy(src_fd, dst_fd, NULL, NULL, err);
 }
 
+/* Read-only comes last here. That is as good: nobody but root can get at the snapshot meanwhile,
+ * so there is no open file that the flag would not stop. */
 static int freeze(struct fs_pool *pool, int fd, const struct btrfs_nested *nested,
                   const char *partial, struct err *err)
 {

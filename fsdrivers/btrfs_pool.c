@@ -67,6 +67,7 @@ static bool parse(const char *name, struct btrfs_tree *ret_tree)
         return id != 0 && strcmp(ret_tree->name, name) == 0;
 }
 
+/* Other names are left alone: debris, and what is none of ours. */
 static int add_tree(const char *name, void *arg, struct err *err)
 {
         struct btrfs_trees *trees = arg;
@@ -171,6 +172,7 @@ int btrfs_destroy(struct fs_pool *pool, const char *name, struct err *err)
         }
 }
 
+/* Everything unfinished ends in the same suffix, whoever made it. */
 static int sweep_one(const char *name, void *arg, struct err *err)
 {
         size_t n = strlen(name), suffix = strlen(BTRFS_PARTIAL);

@@ -39,6 +39,8 @@ static int grow(struct btrfs_ioctl_search_args_v2 **args, struct err *err)
         return 0;
 }
 
+/* Each item lies behind a header of its own, at no particular alignment. *item is left at the
+ * last one, where the next call goes on. */
 static int visit_all(const struct btrfs_ioctl_search_args_v2 *args, struct btrfs_item *item,
                      btrfs_item_visit visit, void *arg, struct err *err)
 {

@@ -64,6 +64,7 @@ static int see_extent(const struct btrfs_item *item, void *arg, struct err *err)
         return 0;
 }
 
+/* By place on disk, which is also what tells one extent from another. */
 static int extent_order(const void *a, const void *b)
 {
         const struct extent *one = a, *two = b;
@@ -93,6 +94,7 @@ static int extents_load(int fd, uint64_t root, struct extents *extents, struct e
         return 0;
 }
 
+/* Both lists are in order, so one pass is enough. */
 static void subtract(struct extents *extents, const struct extents *others)
 {
         size_t kept = 0, j = 0;
@@ -131,6 +133,7 @@ struct kinship {
         uint64_t relative; /* root of the tree that split last, 0 for none */
 };
 
+/* Asks every tree of the pool for its history: some microseconds each. */
 static int kinship_find(struct fs_pool *pool, const struct btrfs_trees *trees,
                         const struct btrfs_tree *tree, const struct btrfs_history *history,
                         struct kinship *kin, struct err *err)

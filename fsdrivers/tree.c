@@ -30,6 +30,7 @@ static int open_piece(int dir_fd, const char *path, size_t n, int *ret_fd, struc
         return -1;
 }
 
+/* Piece by piece, each beneath the one before: a symlink at any place refuses the whole path. */
 int tree_open(int root_fd, const char *path, int *ret_fd, struct err *err)
 {
         CLEANUP(closep) int fd = -1;
@@ -123,6 +124,7 @@ int tree_readlink(int dir_fd, const char *name, char **ret_target, struct err *e
         return *ret_target == NULL ? err_oom(err) : 0;
 }
 
+/* "." and "..", which readdir lists as well. */
 static bool is_dot(const char *name)
 {
         return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
@@ -224,6 +226,7 @@ static int lift(struct emptying *e, const char *name, struct err *err)
                         "cannot remove '%s'", name);
 }
 
+/* In a directory one level down: files go, directories move up. */
 static int empty_lower(const char *name, void *arg, struct err *err)
 {
         struct emptying *e = arg;
@@ -235,6 +238,7 @@ static int empty_lower(const char *name, void *arg, struct err *err)
         return lift(e, name, err);
 }
 
+/* In the directory that is being removed: a directory in it is emptied into it, and goes. */
 static int empty_top(const char *name, void *arg, struct err *err)
 {
         struct emptying *e = arg;

@@ -12,6 +12,7 @@
 
 #define ENTRY_TRIES 4
 
+/* Few paths, compared as a whole: what is below an excluded directory is never come to. */
 static bool is_excluded(const struct copy *c, const char *path)
 {
         for (size_t i = 0; i < c->options->n_excludes; i++)
@@ -42,6 +43,7 @@ static bool leads_out(const char *target, size_t depth)
         return false;
 }
 
+/* Said once for each link, also in a survey. */
 static int check_target(struct copy *c, const struct here *here, const char *name, const char *path,
                         struct err *err)
 {
@@ -117,6 +119,8 @@ static int copy_once(struct copy *c, const struct here *here, const char *name, 
         }
 }
 
+/* A name is looked at once more when it turned out to be something else than a moment ago; when
+ * it does not hold still it is left for the next run. */
 static int copy_entry(const char *name, void *arg, struct err *err)
 {
         const struct here *here = arg;
@@ -167,6 +171,7 @@ static int remove_gone(const char *name, void *arg, struct err *err)
 }
 
 /* The directory's own metadata, after its entries: making them changed its times. */
+/* An unchanged directory is left alone: setting its times would dirty an inode for nothing. */
 static int finish_dir(struct copy *c, const struct here *here, const struct statx *stx,
                       struct err *err)
 {
@@ -219,6 +224,8 @@ static int fill_dir(struct copy *c, struct here *here, const struct statx *stx, 
         return check_replaced(c, here, err);
 }
 
+/* One directory of the list of those to do. That it is gone, or none any more, is a change like
+ * any other. */
 static int copy_dir(struct copy *c, const char *path, int mark, struct err *err)
 {
         CLEANUP(closep) int src_fd = -1, dst_fd = -1;
@@ -259,6 +266,8 @@ static int report_split(struct copy *c, struct err *err)
         return 0;
 }
 
+/* Parents come before what is in them, so their copies are there; and since all of its
+ * directories are made while a directory is read, nothing later changes its times. */
 static int copy_all(struct copy *c, struct err *err)
 {
         char *next;

@@ -33,6 +33,7 @@ bool treecopy_unchanged(const struct statx *src, const struct stat *dst)
                is_older(src->stx_ctime, dst->st_ctim);
 }
 
+/* In the order that utimensat(2) wants. */
 static void stat_times(const struct stat *st, struct timespec times[static 2])
 {
         times[0] = st->st_atim;
@@ -80,6 +81,7 @@ static int open_copy(const struct here *here, const char *name, const struct sta
         return 0;
 }
 
+/* Looked at by name, then opened: when it is another file by now it is looked at again. */
 static int copy_regular(struct copy *c, const struct here *here, const char *name, const char *path,
                         const struct statx *stx, const struct stat *dst, struct err *err)
 {
@@ -123,6 +125,7 @@ static int copy_special_metadata(struct copy *c, const struct here *here, const 
         return lost == 0 ? 0 : treecopy_tell(c, TREECOPY_XATTR, path, err);
 }
 
+/* Symlinks and FIFOs are never opened, only held by an O_PATH descriptor, and made anew. */
 static int copy_special(struct copy *c, const struct here *here, const char *name, const char *path,
                         const struct statx *stx, const struct stat *dst, struct err *err)
 {
@@ -187,6 +190,7 @@ static int bring_over(struct copy *c, const struct here *here, const char *name,
                                       : copy_special(c, here, name, path, stx, dst, err);
 }
 
+/* Links are counted in a survey too, to tell which have names outside. */
 int treecopy_nondir(struct copy *c, const struct here *here, const char *name, const char *path,
                     const struct statx *stx, const struct stat *dst, struct err *err)
 {

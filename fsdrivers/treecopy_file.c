@@ -31,6 +31,8 @@ static int clone_nocow(int src_fd, int dst_fd)
         return ioctl(dst_fd, FICLONE, src_fd);
 }
 
+/* Shares the blocks of the whole file. It fails where the file systems differ or cannot; then
+ * bytes are copied. */
 static bool clone(int src_fd, int dst_fd)
 {
         if (ioctl(dst_fd, FICLONE, src_fd) == 0)
@@ -85,6 +87,7 @@ static int copy_range(int src_fd, int dst_fd, off_t at, off_t end, struct err *e
         return 0;
 }
 
+/* Only what is not a hole. Where SEEK_DATA is not known (EINVAL) all of the file counts as data. */
 static int copy_data(int src_fd, int dst_fd, off_t size, struct err *err)
 {
         off_t at = 0;
@@ -112,6 +115,7 @@ static int copy_data(int src_fd, int dst_fd, off_t size, struct err *err)
         return 0;
 }
 
+/* Written to in between shows in one of these, see stat_settled(). */
 static bool is_same(const struct stat *a, const struct stat *b)
 {
         return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&

@@ -43,6 +43,7 @@ static int look(int dir_fd, const char *name, struct stat *st, struct err *err)
         return errno == ENOENT ? 0 : err_fail(err, ERR_IO, errno, "cannot stat '%s'", name);
 }
 
+/* By text: where they lead to is of no interest. */
 static int diff_links(int from_dir_fd, int to_dir_fd, const char *name, bool *ret_differs,
                       struct err *err)
 {
@@ -56,6 +57,7 @@ static int diff_links(int from_dir_fd, int to_dir_fd, const char *name, bool *re
         return 0;
 }
 
+/* Files of equal size. */
 static int diff_files(int from_dir_fd, int to_dir_fd, const char *name, unsigned flags,
                       bool *ret_differs, struct err *err)
 {
@@ -100,6 +102,7 @@ static int diff_content(int from_dir_fd, int to_dir_fd, const char *name, const 
         return result;
 }
 
+/* What has become something else meanwhile has told so by its other letters, or will next time. */
 static int diff_xattrs(int from_dir_fd, int to_dir_fd, const char *name, bool *ret_xattrs,
                        bool *ret_acl, struct err *err)
 {
@@ -112,6 +115,7 @@ static int diff_xattrs(int from_dir_fd, int to_dir_fd, const char *name, bool *r
         return treexattr_diff(from_fd, to_fd, ret_xattrs, ret_acl, err);
 }
 
+/* The letters of one name, and whether there is something below it. */
 static int compare(int from_dir_fd, int to_dir_fd, const char *name, unsigned flags,
                    struct compared *ret, struct err *err)
 {
@@ -229,6 +233,7 @@ static int list(int root_fd, dev_t dev, const char *path, int *ret_fd, struct na
         return 0;
 }
 
+/* Both lists are sorted, so names are paired by merging them. */
 static int diff_dir(struct diff *d, const char *path, int mark, struct err *err)
 {
         CLEANUP(closep) int from_fd = -1, to_fd = -1;
@@ -296,6 +301,7 @@ static int diff_start(struct diff *d, const char *path, struct err *err)
         return diff_name(d, from_fd, to_fd, parent, name, err);
 }
 
+/* No recursion: what is found to be a directory is put on a list. */
 static int diff_all(struct diff *d, const char *start, struct err *err)
 {
         char *next;

@@ -26,6 +26,8 @@ struct map {
         struct fiemap_extent extents[MAP_EXTENTS];
 };
 
+/* The next extents from ${at}; dirty pages are written out first, so that every byte has its
+ * place. */
 static bool map_get(int fd, __u64 at, struct map *map)
 {
         memset(&map->head, 0, sizeof(map->head));
@@ -36,6 +38,7 @@ static bool map_get(int fd, __u64 at, struct map *map)
         return ioctl(fd, FS_IOC_FIEMAP, map) == 0;
 }
 
+/* SHARED and MERGED depend on who else has the extent and how it was asked for. */
 static bool extent_same(const struct fiemap_extent *a, const struct fiemap_extent *b)
 {
         const __u32 ignored = FIEMAP_EXTENT_SHARED | FIEMAP_EXTENT_MERGED;
@@ -76,6 +79,7 @@ static bool map_same(int from_fd, int to_fd)
         }
 }
 
+/* A short read means the end of the file and nothing else. */
 static int read_full(int fd, char *buffer, off_t at, size_t *ret_n, struct err *err)
 {
         size_t n = 0;

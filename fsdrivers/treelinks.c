@@ -4,6 +4,7 @@
 
 #include "fsdrivers/treelinks.h"
 
+/* 0 on file systems that do not keep it: then the inode number has to do. */
 static int64_t birth_of(const struct statx *stx)
 {
         if ((stx->stx_mask & STATX_BTIME) == 0)
@@ -23,6 +24,7 @@ static struct treelink *slot_of(struct treelink *slots, size_t room, uint64_t in
         return &slots[at];
 }
 
+/* At most half full, so that the search for a slot ends soon. */
 static int grow(struct treelinks *links, struct err *err)
 {
         size_t room = links->room == 0 ? 64 : links->room * 2;

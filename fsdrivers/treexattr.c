@@ -44,6 +44,7 @@ static ssize_t get(const char *link, const char *name, char *data, size_t room)
         return name == NULL ? listxattr(link, data, room) : getxattr(link, name, data, room);
 }
 
+/* The list or value, however long. That there is none (any more) is no failure. */
 static int bytes_get(struct bytes *b, const char *link, const char *name, bool *ret_there,
                      struct err *err)
 {
@@ -67,6 +68,7 @@ static int bytes_get(struct bytes *b, const char *link, const char *name, bool *
                         name == NULL ? "s" : " ", name == NULL ? "" : name);
 }
 
+/* The list is names with a NUL behind each; NULL begins and ends it. */
 static const char *next_name(const struct bytes *list, const char *name)
 {
         if (name == NULL)
@@ -91,6 +93,7 @@ static bool is_acl(const char *name)
         return has_prefix(name, "system.posix_acl_");
 }
 
+/* Lists have a handful of names. */
 static bool has_name(const struct bytes *list, const char *wanted)
 {
         for (const char *name = next_name(list, NULL); name != NULL; name = next_name(list, name))
@@ -99,6 +102,8 @@ static bool has_name(const struct bytes *list, const char *wanted)
         return false;
 }
 
+/* What the copy has and the source has not, from an earlier run or from the default ACL of the
+ * directory it was made in. */
 static int remove_surplus(const struct bytes *wanted, const char *link, struct err *err)
 {
         CLEANUP(bytes_done) struct bytes list = { .n = 0 };
