@@ -9,6 +9,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "common/safepath.h"
+#include "fsdrivers/tree.h"
 #include "snapd/adopt.h"
 #include "snapd/exchange.h"
 
@@ -169,6 +170,34 @@ static int check_origins(const struct site *site, dev_t device, struct err *err)
                        site->database.path[0] == '/' ? "" : site->docroot,
                        site->database.path[0] == '/' ? "" : "/", site->database.path);
         return check_directory(path, device, "database directory", err);
+}
+
+static int find_entry(const char *name, void *arg, struct err *err)
+{
+        (void)name;
+        (void)err;
+        *(bool *)arg = true;
+        return 0;
+}
+
+/* Trees that another catalog numbered would be taken for ours. */
+static int check_pool_empty(const char *pool, struct err *err)
+{
+        CLEANUP(closep) int path_fd = -1, fd = -1;
+        bool found = false;
+
+        if (safepath_open_trusted(pool, &path_fd, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        if (safepath_open(path_fd, "", O_RDONLY | O_DIRECTORY, &fd, err) < 0 ||
+            tree_each(fd, find_entry, &found, err) < 0)
+                return -1;
+        if (found)
+                return err_fail(
+                        err, ERR_EXISTS, 0,
+                        "the pool '%s' is not empty: a site that is gone left it; look what "
+                        "it holds, remove it, or choose another place with --pool",
+                        pool);
+        return 0;
 }
 
 static int choose_driver(const struct site *site, int nearest_fd, const struct fs_driver **ret,

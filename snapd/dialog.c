@@ -9,6 +9,8 @@
 #include "snapd/dialog.h"
 #include "snapd/view.h"
 
+#define GATHER_USEC 100000 /* between two answers about an operation that goes on */
+
 enum dialog_state { READING, WAITING, ASKED, ANSWERED };
 
 struct dialog {
@@ -338,12 +340,22 @@ enum MHD_Result dialog_continue(struct dialog *dialog, const char *data, size_t 
         }
 }
 
+/* Marks come by the dozen within milliseconds.  The end is told at once, what comes before it at
+ * most every GATHER_USEC, so that following an operation does not cost more than the operation. */
+static bool has_news(const struct dialog *dialog, int64_t now_usec)
+{
+        struct catalog *catalog = dialog->env.api->catalog;
+
+        return journal_seq(catalog, dialog->wait.op) != dialog->wait.seq &&
+               (now_usec >= dialog->call.arrived_usec + GATHER_USEC ||
+                !journal_is_open(catalog, dialog->wait.op));
+}
+
 void dialog_look(struct dialog *dialog, int64_t now_usec)
 {
         if (!dialog_waits(dialog))
                 return;
-        if (now_usec >= dialog->wait.until_usec ||
-            journal_seq(dialog->env.api->catalog, dialog->wait.op) != dialog->wait.seq)
+        if (now_usec >= dialog->wait.until_usec || has_news(dialog, now_usec))
                 dialog_resume(dialog);
 }
 

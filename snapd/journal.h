@@ -121,6 +121,9 @@ int journal_get(struct catalog *catalog, op_id id, bool with_steps, struct op *r
 int journal_list(struct catalog *catalog, const char *site, bool open_only, unsigned limit,
                  struct op_list *ret_list, struct err *err) MUST_CHECK;
 
+/* journal_is_open(catalog, id): Has the operation not ended? */
+bool journal_is_open(struct catalog *catalog, op_id id);
+
 /* journal_seq(catalog, id): The operation's seq, 0 when there is none.  Costs one read. */
 uint64_t journal_seq(struct catalog *catalog, op_id id);
 

@@ -270,6 +270,17 @@ int journal_list(struct catalog *catalog, const char *site, bool open_only, unsi
         return 0;
 }
 
+bool journal_is_open(struct catalog *catalog, op_id id)
+{
+        uint64_t open = 0;
+        struct err err;
+
+        /* One that cannot be read is taken for ended: then the one who waits is told why. */
+        return sql_number(catalog_db(catalog), "SELECT ended = 0 FROM ops WHERE id = ?",
+                          SQL_ARGS(sql_uint(id)), &open, &err) > 0 &&
+               open != 0;
+}
+
 uint64_t journal_seq(struct catalog *catalog, op_id id)
 {
         struct progress progress;

@@ -48,7 +48,8 @@ static int query_plan(struct step_env *env, const json_t *query, json_t **ret_an
         uint64_t version = 0;
         int ret;
 
-        if (plan_prepare(env, verb, request, (uid_t)json_get_u64(query, "by"), &facts, err) < 0 ||
+        if (request_check(env->dirs, env->catalog, env->site->name, request, err) < 0 ||
+            plan_prepare(env, verb, request, (uid_t)json_get_u64(query, "by"), &facts, err) < 0 ||
             catalog_begin(env->catalog, err) < 0) {
                 plan_facts_done(&facts);
                 return -1;
