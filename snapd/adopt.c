@@ -234,7 +234,8 @@ int adopt_prepare(struct step_env *env, struct plan_facts *facts, struct err *er
                                 "the pool '%s' is not on the file system of '%s'; nothing was "
                                 "changed",
                                 facts->pool, site->home);
-        if (mount_shared_parent(home_fd, err) < 0 || check_origins(site, home_st.st_dev, err) < 0)
+        if (check_pool_empty(facts->pool, err) < 0 || mount_shared_parent(home_fd, err) < 0 ||
+            check_origins(site, home_st.st_dev, err) < 0)
                 return -1;
         if (choose_driver(site, home_fd, &facts->driver, err) < 0)
                 return err_wrap(err, "no driver for '%s'; nothing was changed", site->home);
