@@ -15,6 +15,7 @@
 #include "dbdump/sqlite_copy.h"
 
 #define NEW         "new"
+#define PIECE_BYTES (16 << 20)
 #define SPACE_SPARE (4 << 20) /* for directories and the file system's own */
 
 /* Where a copy is being made. */
@@ -22,7 +23,7 @@ struct making {
         const struct sqlite_copy *copy;
         char partial[SQLITE_COPY_PARTIAL_MAX];
         int partial_fd, new_fd;
-        bool clone;
+        bool as_files; /* not page by page */
         struct db_progress progress;
         uint64_t bytes_before; /* in the databases that are done */
 };
@@ -91,34 +92,38 @@ static int create(const struct making *making, const struct sqlite_entry *entry,
         return 0;
 }
 
-static int copy_bytes(int from, int to, const char *name, struct err *err)
+static int report(struct making *making, struct err *err)
 {
+        return making->copy->report == NULL
+                       ? 0
+                       : making->copy->report(&making->progress, making->copy->arg, err);
+}
+
+/* Share the blocks where that can be, else copy them, in pieces between which somebody may stop
+ * us: the one who asked, or the end of the hold. */
+static int copy_bytes(struct making *making, int from, int to, const char *name, struct err *err)
+{
+        struct sqlite_hold *hold = making->copy->hold;
         ssize_t n;
 
         if (ioctl(to, FICLONE, from) == 0)
                 return 0;
-        do
-                n = copy_file_range(from, NULL, to, NULL, 1 << 30, 0);
-        while (n > 0 || (n < 0 && errno == EINTR));
-        return n == 0 ? 0 : err_fail(err, ERR_IO, errno, "cannot copy '%s'", name);
+        while ((n = copy_file_range(from, NULL, to, NULL, PIECE_BYTES, 0)) != 0) {
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot copy '%s'", name);
+                making->progress.bytes_done += (uint64_t)n;
+                if ((hold->held && hold->in_hold && sqlite_hold_check(hold, err) < 0) ||
+                    report(making, err) < 0)
+                        return -1;
+        }
+        return 0;
 }
 
-static int copy_file(const struct making *making, const struct sqlite_entry *entry,
+/* ERR_NOT_FOUND: it came and went, as locks and logs do. */
+static int copy_file(struct making *making, const struct sqlite_entry *entry, const char *name,
                      struct err *err)
-{
-        CLEANUP(closep) int from = -1;
-        CLEANUP(closep) int to = -1;
-
-        if (sqlite_dir_open_file(making->copy->hold->dir, entry->name, making->copy->uid, O_RDONLY,
-                                 &from, err) < 0)
-                return err->code == ERR_NOT_FOUND ? 0 : -1; /* came and went: a lock */
-        if (create(making, entry, entry->name, &to, err) < 0)
-                return -1;
-        return copy_bytes(from, to, entry->name, err);
-}
-
-static int clone_file(const struct making *making, const struct sqlite_entry *entry,
-                      const char *name, struct err *err)
 {
         CLEANUP(closep) int from = -1;
         CLEANUP(closep) int to = -1;
@@ -127,24 +132,22 @@ static int clone_file(const struct making *making, const struct sqlite_entry *en
                                  err) < 0 ||
             create(making, entry, name, &to, err) < 0)
                 return -1;
-        if (ioctl(to, FICLONE, from) < 0)
-                return err_fail(err, errno == EINVAL || errno == EXDEV ? ERR_UNSUPPORTED : ERR_IO,
-                                errno, "cannot clone '%s'", name);
-        return 0;
+        return copy_bytes(making, from, to, name, err);
 }
 
-/* The database first: a checkpoint that runs meanwhile moves pages from the log into it, and the
- * whole log, which only a writer could reset, brings them again. */
-static int clone_database(const struct making *making, const struct sqlite_entry *entry,
-                          struct err *err)
+/* Inside the hold a database's files are copied as they lie there.  In a rollback-journal mode
+ * nothing is written at all.  In WAL mode the database comes first: a checkpoint that runs
+ * meanwhile moves pages from the log into it, and the whole log, which only a writer could reset,
+ * brings them again. */
+static int copy_files(struct making *making, const struct sqlite_entry *entry, struct err *err)
 {
         char log[NAME_MAX + 8];
         struct err why;
 
-        if (clone_file(making, entry, entry->name, err) < 0)
+        if (copy_file(making, entry, entry->name, err) < 0)
                 return -1;
         (void)snprintf(log, sizeof(log), "%s-wal", entry->name);
-        if (!entry->wal || clone_file(making, entry, log, &why) == 0 || why.code == ERR_NOT_FOUND)
+        if (!entry->wal || copy_file(making, entry, log, &why) == 0 || why.code == ERR_NOT_FOUND)
                 return 0;
         *err = why;
         return -1;
@@ -157,13 +160,10 @@ static int report_pages(uint64_t done, uint64_t all, void *arg, struct err *err)
         /* Work that has no bytes to count asks all the same. */
         if (all != 0)
                 making->progress.bytes_done = making->bytes_before + done;
-        return making->copy->report == NULL
-                       ? 0
-                       : making->copy->report(&making->progress, making->copy->arg, err);
+        return report(making, err);
 }
 
-static int backup_database(struct making *making, const struct sqlite_entry *entry,
-                           struct err *err)
+static int copy_pages(struct making *making, const struct sqlite_entry *entry, struct err *err)
 {
         struct sqlite_dir made = { .fd = making->new_fd };
         struct sqlite_call call = { .op = SQLITE_OP_COPY };
@@ -193,27 +193,33 @@ static int copy_databases(struct making *making, struct err *err)
 
                 if (entry->kind != SQLITE_KIND_DATABASE)
                         continue;
-                if ((making->clone ? clone_database(making, entry, err)
-                                   : backup_database(making, entry, err)) < 0)
+                if ((making->as_files ? copy_files(making, entry, err)
+                                      : copy_pages(making, entry, err)) < 0)
                         return -1;
                 making->bytes_before += entry->bytes;
+                making->progress.bytes_done = making->bytes_before;
                 making->progress.tables_done++;
-                if (report_pages(0, 1, making, err) < 0)
+                if (report(making, err) < 0)
                         return -1;
         }
         return 0;
 }
 
-static int copy_rest(const struct making *making, struct err *err)
+static int copy_rest(struct making *making, struct err *err)
 {
         const struct sqlite_dir *dir = making->copy->hold->dir;
 
         for (size_t i = 0; i < dir->n; i++) {
                 const struct sqlite_entry *entry = &dir->entries[i];
+                struct err why;
                 int fd;
 
-                if (entry->kind == SQLITE_KIND_FILE && copy_file(making, entry, err) < 0)
+                if (entry->kind == SQLITE_KIND_FILE &&
+                    copy_file(making, entry, entry->name, &why) < 0 &&
+                    why.code != ERR_NOT_FOUND) {
+                        *err = why;
                         return -1;
+                }
                 if (entry->kind != SQLITE_KIND_DIR)
                         continue;
                 if (safepath_mkdirs(making->new_fd, entry->name, entry->mode, making->copy->uid,
@@ -292,7 +298,7 @@ static int make(struct making *making, struct err *err)
             copy_rest(making, err) < 0)
                 return -1;
         if (hold->held && hold->in_hold &&
-            (sqlite_hold_note(hold, making->copy->uid, !making->clone, err) < 0 ||
+            (sqlite_hold_note(hold, making->copy->uid, err) < 0 ||
              sqlite_hold_check(hold, err) < 0))
                 return -1;
         if (settle(making, err) < 0 || sync_all(making, err) < 0)
@@ -312,8 +318,8 @@ int sqlite_copy_make(const struct sqlite_copy *copy, struct err *err)
         if (!db_is_copy_name(copy->to) &&
             fstatat(copy->root_fd, copy->to, &st, AT_SYMLINK_NOFOLLOW) == 0)
                 return err_fail(err, ERR_EXISTS, 0, "'%s'", copy->to);
-        making.clone = copy->hold->clones && (copy->hold->held || copy->hold->dir->read_only);
-        if (!making.clone && check_space(copy, err) < 0)
+        making.as_files = copy->hold->dir->read_only || (copy->hold->held && copy->hold->in_hold);
+        if (!copy->hold->clones && check_space(copy, err) < 0)
                 return -1;
         if (make(&making, err) == 0)
                 return 0;

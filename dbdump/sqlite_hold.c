@@ -183,13 +183,13 @@ static int note_one(struct sqlite_hold *hold, size_t i, uid_t uid, bool count, s
         return sqlite_helper_facts(hold->helper, name, count, &noted->facts, err);
 }
 
-int sqlite_hold_note(struct sqlite_hold *hold, uid_t uid, bool count, struct err *err)
+int sqlite_hold_note(struct sqlite_hold *hold, uid_t uid, struct err *err)
 {
         for (size_t i = 0; i < hold->dir->n; i++) {
                 const struct sqlite_entry *entry = &hold->dir->entries[i];
 
                 if (entry->kind == SQLITE_KIND_DATABASE && !entry->wal && !hold->dir->read_only &&
-                    note_one(hold, i, uid, count, err) < 0)
+                    note_one(hold, i, uid, false, err) < 0)
                         return -1;
         }
         return 0;

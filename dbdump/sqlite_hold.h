@@ -10,10 +10,10 @@
  *
  * How a copy is made follows from where the schema lies and how it journals:
  *
- *   read-only schema               nobody writes: any way, any time
- *   file system clones files       clone the database and its -wal inside the hold
+ *   read-only schema               as files, at any time: nobody writes
+ *   file system clones files       as files, clones, inside the hold
  *   else, all in WAL mode          page by page from the pinned readers, after the release
- *   else                           page by page inside the hold
+ *   else                           as files inside the hold, at half the time of page by page
  */
 
 #include <stdbool.h>
@@ -27,9 +27,10 @@
 
 #define SQLITE_HEADER_BYTES 100
 
-/* What a database had at the instant.  To count rows takes as long as the tables are large, which
- * a clone is not to wait for: there the database's header stands for them.  It has a counter that
- * every transaction raises, and a clone has all of the file or fails. */
+/* What a database had at the instant.  To count rows takes as long as the tables are large, for
+ * which no writer is to be held: of an instant that ends with the hold the database's header
+ * stands for them.  It has a counter that every transaction raises, it comes first when a file is
+ * copied, and it is noted after that: a copy of two instants would have another. */
 struct sqlite_noted {
         char *facts;  /* sqlite_view_facts(); NULL when not asked yet */
         bool counted; /* with the numbers of rows; if not: */
@@ -65,9 +66,9 @@ int sqlite_hold_check(struct sqlite_hold *hold, struct err *err) MUST_CHECK;
 /* sqlite_hold_release(hold, err): Writers go on.  ERR_TIMEOUT: they had done so before. */
 int sqlite_hold_release(struct sqlite_hold *hold, struct err *err) MUST_CHECK;
 
-/* sqlite_hold_note(hold, uid, count, err): Remember what the databases have whose instant ends
- * with the hold; of their rows the numbers only if ${count}. */
-int sqlite_hold_note(struct sqlite_hold *hold, uid_t uid, bool count, struct err *err) MUST_CHECK;
+/* sqlite_hold_note(hold, uid, err): Remember what the databases have whose instant ends with the
+ * hold.  After they were copied. */
+int sqlite_hold_note(struct sqlite_hold *hold, uid_t uid, struct err *err) MUST_CHECK;
 
 /* sqlite_hold_compare(hold, uid, copy, helper, err): Has ${copy}, on which ${helper} has begun a
  * view, the same?  ERR_CORRUPT names the first object that differs. */

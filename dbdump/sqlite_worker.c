@@ -181,7 +181,8 @@ static int op_held(struct worker *worker, const struct sqlite_call *call, struct
                 release_all(worker, HOLD_EXPIRED);
         if (worker->hold == HOLD_EXPIRED)
                 return err_fail(err, ERR_TIMEOUT, 0,
-                                "the deadline of the hold had passed and writers went on");
+                                "the deadline of the hold had passed and writers went on; a longer "
+                                "one is needed, or WAL mode, in which nobody waits for a copy");
         return worker->hold == HOLD_ON ? 0 : err_fail(err, ERR_INVALID, 0, "nothing is held");
 }
 
