@@ -240,8 +240,9 @@ static int settle(const struct making *making, struct err *err)
                 if (dir->entries[i].kind == SQLITE_KIND_DATABASE &&
                     sqlite_helper_ask(making->copy->hold->helper, SQLITE_OP_SETTLE,
                                       dir->entries[i].name,
-                                      dir->entries[i].wal ? SQLITE_CALL_WAL : 0, making->new_fd,
-                                      err) < 0)
+                                      (dir->entries[i].wal ? SQLITE_CALL_WAL : 0) |
+                                              SQLITE_CALL_UNSYNCED,
+                                      making->new_fd, err) < 0)
                         return err_wrap(err, "the copy");
         return 0;
 }
@@ -270,21 +271,25 @@ static int sync_all(const struct making *making, struct err *err)
         return 0;
 }
 
-/* The copy gets its name.  One that an earlier run made of another instant changes places with it
- * and goes with the partial directory. */
+/* The copy gets its name. */
 static int publish(const struct making *making, struct err *err)
 {
         const struct sqlite_copy *copy = making->copy;
 
-        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_NOREPLACE) < 0) {
-                if (errno != EEXIST)
-                        return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
-                if (!db_is_copy_name(copy->to))
-                        return err_fail(err, ERR_EXISTS, 0, "'%s'", copy->to);
-                if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_EXCHANGE) <
-                    0)
-                        return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
+        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_NOREPLACE) == 0) {
+                /* What is left is empty; one sync does for both. */
+                if (unlinkat(copy->root_fd, making->partial, AT_REMOVEDIR) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'",
+                                        making->partial);
+                return file_sync_dir(copy->root_fd, err);
         }
+        if (errno != EEXIST)
+                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
+
+        /* A copy that an earlier run made of another instant changes places with this one and
+         * goes with the partial directory, once the change is durable. */
+        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_EXCHANGE) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
         if (file_sync_dir(copy->root_fd, err) < 0)
                 return -1;
         return sqlite_dir_remove(copy->root_fd, making->partial, err);

@@ -399,7 +399,7 @@ int sqlite_view_integrity(struct sqlite_view *view, sqlite_tick tick, void *arg,
         return 0;
 }
 
-int sqlite_view_settle(int dir_fd, const char *name, bool wal, struct err *err)
+int sqlite_view_settle(int dir_fd, const char *name, bool wal, bool durable, struct err *err)
 {
         CLEANUP(sqlite_closep) sqlite3 *db = NULL;
         const char *want = wal ? "wal" : "delete";
@@ -411,7 +411,9 @@ int sqlite_view_settle(int dir_fd, const char *name, bool wal, struct err *err)
                 return -1;
         (void)sqlite3_busy_handler(db, wait_for_lock, &waiter);
         /* With -wal beside it, the last close brings everything home and removes it. */
-        rc = query_text(db, "SELECT count(*) FROM sqlite_master", text, sizeof(text));
+        rc = durable ? SQLITE_OK : sqlite3_exec(db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+                rc = query_text(db, "SELECT count(*) FROM sqlite_master", text, sizeof(text));
         if (rc == SQLITE_OK)
                 rc = query_text(db, wal ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=DELETE",
                                 text, sizeof(text));

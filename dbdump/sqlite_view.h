@@ -72,9 +72,10 @@ int sqlite_view_copy(struct sqlite_view *view, int to_fd, sqlite_tick tick, void
 int sqlite_view_integrity(struct sqlite_view *view, sqlite_tick tick, void *arg,
                           struct err *err) MUST_CHECK;
 
-/* sqlite_view_settle(dir_fd, name, wal, err): Put a database that nobody uses in WAL mode or in
- * DELETE mode with everything in the one file: no -wal, -shm or -journal stays beside it.
- * ERR_BUSY: somebody does use it. */
-int sqlite_view_settle(int dir_fd, const char *name, bool wal, struct err *err) MUST_CHECK;
+/* sqlite_view_settle(dir_fd, name, wal, durable, err): Put a database that nobody uses in WAL mode
+ * or in DELETE mode with everything in the one file: no -wal, -shm or -journal stays beside it.
+ * Unless ${durable} the caller syncs that.  ERR_BUSY: somebody does use it. */
+int sqlite_view_settle(int dir_fd, const char *name, bool wal, bool durable,
+                       struct err *err) MUST_CHECK;
 
 #endif

@@ -225,7 +225,8 @@ static int op_integrity(struct worker *worker, const struct sqlite_call *call, s
 static int op_settle(struct worker *worker, const struct sqlite_call *call, struct err *err)
 {
         return sqlite_view_settle(worker->passed_fd, call->name,
-                                  (call->flags & SQLITE_CALL_WAL) != 0, err);
+                                  (call->flags & SQLITE_CALL_WAL) != 0,
+                                  (call->flags & SQLITE_CALL_UNSYNCED) == 0, err);
 }
 
 static int (*const ops[SQLITE_OPS])(struct worker *, const struct sqlite_call *, struct err *) = {

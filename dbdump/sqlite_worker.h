@@ -25,15 +25,17 @@ enum sqlite_op {
         SQLITE_OP_FACTS,     /* name, descriptor: a file to write to; flags: SQLITE_CALL_COUNT */
         SQLITE_OP_COPY,      /* name, descriptor: the directory to copy into */
         SQLITE_OP_INTEGRITY, /* name */
-        SQLITE_OP_SETTLE,    /* name, descriptor: a directory; flags: SQLITE_CALL_WAL */
+        SQLITE_OP_SETTLE,    /* name, descriptor: a directory; flags: SQLITE_CALL_WAL, and
+                              * SQLITE_CALL_UNSYNCED when the parent is going to sync it */
         SQLITE_OP_GO,        /* the answer to progress */
         SQLITE_OP_STOP,
         SQLITE_OPS
 };
 
-#define SQLITE_CALL_WRITERS 1u
-#define SQLITE_CALL_COUNT   2u
-#define SQLITE_CALL_WAL     4u
+#define SQLITE_CALL_WRITERS  1u
+#define SQLITE_CALL_COUNT    2u
+#define SQLITE_CALL_WAL      4u
+#define SQLITE_CALL_UNSYNCED 8u
 
 struct sqlite_call {
         uint32_t op;
