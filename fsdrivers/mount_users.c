@@ -211,7 +211,8 @@ static int seal_run(void *arg, int *ret_fd, struct err *err)
                                 copy->pid);
         fd = openat(AT_FDCWD, mnt_fs_get_target(fs), O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 || mount_id(fd, "", &id, err) < 0 || id != copy->id)
-                return err_fail(err, ERR_BUSY, 0, "'%s' is covered in the mounts of process %d",
+                return err_fail(err, ERR_UNSUPPORTED, 0,
+                                "'%s' is covered in the mounts of process %d",
                                 mnt_fs_get_target(fs), copy->pid);
         if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
                 return err_fail(err, errno == EBUSY ? ERR_BUSY : ERR_IO, errno,
@@ -221,9 +222,28 @@ static int seal_run(void *arg, int *ret_fd, struct err *err)
         return 0;
 }
 
+/* What is covered where it is cannot be reached to be sealed, and nobody can come in any more.  So
+ * it is enough that nobody is in it; else every service with mounts of its own (PrivateTmp=) would
+ * make a capture wait for its whole deadline. */
+static int check_left(const struct copies *covered, const struct err *why, struct err *err)
+{
+        CLEANUP(closedirp) DIR *proc = mount_open_proc();
+        struct dirent *entry;
+
+        if (proc == NULL)
+                return err_fail(err, ERR_IO, errno, "cannot read /proc");
+        while ((entry = readdir(proc)) != NULL)
+                if (isdigit((unsigned char)entry->d_name[0]) &&
+                    process_is_in(covered, dirfd(proc), entry->d_name, true))
+                        return err_fail(err, ERR_BUSY, 0, "%s, and process %s is in it", why->msg,
+                                        entry->d_name);
+        return 0;
+}
+
 int mount_seal_elsewhere(int top, bool seal, struct err *err)
 {
-        struct copies copies = { 0 };
+        struct copies copies = { 0 }, covered = { 0 };
+        struct err why = { 0 };
 
         if (copies_find(top, &copies, err) < 0)
                 return -1;
@@ -231,8 +251,13 @@ int mount_seal_elsewhere(int top, bool seal, struct err *err)
                 struct elsewhere copy = { copies.pids[i], copies.ids[i], seal };
                 int none;
 
-                if (mount_in_child(seal_run, &copy, &none, err) < 0)
+                if (mount_in_child(seal_run, &copy, &none, &why) == 0)
+                        continue;
+                if (why.code != ERR_UNSUPPORTED) {
+                        *err = why;
                         return -1;
+                }
+                covered.ids[covered.n++] = copies.ids[i];
         }
-        return 0;
+        return covered.n == 0 || !seal ? 0 : check_left(&covered, &why, err);
 }

@@ -547,3 +547,29 @@ TEST(shows_finds_what_only_another_namespace_still_has)
                 ASSERT(!shows(&world, "b"));
         }
 }
+
+/* After a live capture the old mount is covered, and so is what propagation made of it. */
+TEST(seal_of_a_covered_mount_asks_only_who_is_in_it)
+{
+        CLEANUP(closep) int old_fd = -1;
+        CLEANUP(closep) int clone_fd = -1;
+        struct world world;
+        char file[200];
+        pid_t writer, onlooker;
+
+        world_make(&world);
+        show(&world, bind_of("a", false), "7");
+        show(&world, overlay_of(false), "8");
+        (void)snprintf(file, sizeof(file), "%s/versions/7/log", world.root);
+        writer = root_hold(open_for_writing, file, MS_SLAVE);
+        onlooker = root_hold(NULL, NULL, MS_SLAVE);
+        old_fd = openat(world.versions_fd, "7", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        ASSERT_OK(mount_clone(world.versions_fd, "8", &clone_fd, &err));
+        ASSERT_OK(mount_attach(clone_fd, world.versions_fd, "7", &err));
+
+        ASSERT_ERR(mount_seal_fd(old_fd, 20, &err), ERR_BUSY, "is in it");
+        root_release(writer);
+        ASSERT_OK(mount_seal_fd(old_fd, 1000, &err));
+        ASSERT(mkdirat(old_fd, "no", 0755) < 0 && errno == EROFS);
+        root_release(onlooker);
+}
