@@ -52,6 +52,20 @@ static void child_live(const struct worker_ends *ends, worker_body body, const v
         _exit(0);
 }
 
+/* fork() with namespaces and a pidfd.  clone and not clone3, whose flags a filter cannot see: with
+ * RestrictNamespaces= in a unit systemd answers it with ENOSYS.  (flags, stack, pidfd) come first
+ * on every architecture of Debian but s390x, which has stack first. */
+static pid_t clone_child(uint64_t namespaces, int *ret_pid_fd)
+{
+        unsigned long flags = (unsigned long)namespaces | CLONE_PIDFD | SIGCHLD;
+
+#ifdef __s390x__
+        return (pid_t)syscall(SYS_clone, NULL, flags, ret_pid_fd, NULL, NULL);
+#else
+        return (pid_t)syscall(SYS_clone, flags, NULL, ret_pid_fd, NULL, NULL);
+#endif
+}
+
 int worker_child_start(uint64_t namespaces, worker_body body, const void *arg,
                        struct worker_child *ret_child, struct err *err)
 {
@@ -60,11 +74,6 @@ int worker_child_start(uint64_t namespaces, worker_body body, const void *arg,
         CLEANUP(closep) int output_read = -1;
         CLEANUP(closep) int output_write = -1;
         int report[2], output[2], pid_fd = -1;
-        struct clone_args args = {
-                .flags = namespaces | CLONE_PIDFD,
-                .pidfd = (uint64_t)(uintptr_t)&pid_fd,
-                .exit_signal = SIGCHLD,
-        };
         pid_t pid;
 
         if (pipe2(report, O_CLOEXEC) < 0)
@@ -82,7 +91,7 @@ int worker_child_start(uint64_t namespaces, worker_body body, const void *arg,
                 return err_fail(err, ERR_IO, errno, "cannot set up a pipe");
 
         /* Not fork(): the namespaces and the pidfd have to come with the child. */
-        pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+        pid = clone_child(namespaces, &pid_fd);
         if (pid == 0) {
                 (void)close(report_read);
                 (void)close(output_read);
