@@ -16,7 +16,7 @@ check() {
         local name=$1
 
         shift
-        [ -n "$TAP_OUTPUT" ] || TAP_OUTPUT=$(mktemp /var/tmp/sitesnap-tap.XXXXXX)
+        [ -n "$TAP_OUTPUT" ] || TAP_OUTPUT=$(mktemp "${TMPDIR:-/var/tmp}/sitesnap-tap.XXXXXX")
         TAP_N=$((TAP_N + 1))
         if "$@" >"$TAP_OUTPUT" 2>&1; then
                 echo "ok $TAP_N - $name"

@@ -5,9 +5,9 @@
 #
 #   world_apart "$@"     go on in mount and pid namespaces of our own: whatever happens to the
 #                        script, no mount and no process of it stays behind
-#   world_begin DRIVER [SIZE]   $WORLD, $WORLD/disk for the sites on a file system that suits the
-#                        driver (with SIZE one of its own in any case), $WORLD/bin with the upgrade
-#                        commands, where every user can run them
+#   world_begin DRIVER [SIZE]   $WORLD (below $TMPDIR), $WORLD/disk for the sites on a file system
+#                        that suits the driver (with SIZE one of its own in any case), $WORLD/bin
+#                        with the upgrade commands, where every user can run them
 #   world_end            everything begun here is ended and removed, for a trap
 #   daemon_start / daemon_stop / daemon_kill
 #   ctl ARGUMENT...      snapctl on our daemon
@@ -36,7 +36,7 @@ overlay_can_lie_on() {
 world_begin() {
         local driver=$1
 
-        WORLD=$(mktemp -d /var/tmp/sitesnap-world.XXXXXX) || return 1
+        WORLD=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-world.XXXXXX") || return 1
         chmod 755 "$WORLD"
         mkdir "$WORLD/disk" "$WORLD/conf" "$WORLD/run" "$WORLD/log" "$WORLD/bin"
         cp "$(dirname "${BASH_SOURCE[0]}")"/upgrade-* "$WORLD/bin/"
