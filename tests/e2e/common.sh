@@ -25,6 +25,7 @@ leave() {
         trap - EXIT
         if [ "$status" -ne 0 ] && [ -n "$WORLD" ]; then
                 tail -n 40 "$WORLD/log/snapd.log" 2>/dev/null | sed 's/^/# snapd: /'
+                tail -n 10 "$WORLD/web/log/php.log" 2>/dev/null | sed 's/^/# php: /'
         fi
         world_end
         [ -z "$TAP_OUTPUT" ] || rm -f "$TAP_OUTPUT"
