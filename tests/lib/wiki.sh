@@ -29,9 +29,10 @@ wiki_install() {
         as_user "$user" php "$docroot/maintenance/install.php" --dbtype sqlite --dbname wiki \
                 --dbpath "$data" --server "http://127.0.0.1:$port" --scriptpath '' \
                 --pass "$WIKI_PASSWORD" 'Snapshot wiki' Admin >"$data.log" 2>&1 ||
-                { tail -20 "$data.log" >&2; return 1; }
+                { tail -n 20 "$data.log" >&2; return 1; }
         # Sessions and caches are in the database, the site's languages on disk; nothing is shared
-        # between versions but the uploads.
+        # between versions but the uploads.  The languages are built when code changes and not by a
+        # visitor, so that a version can be read where nothing can be written.
         cat >>"$docroot/LocalSettings.php" <<'END'
                 wfLoadSkin( 'Vector' );
                 $wgEnableUploads = true;
@@ -39,8 +40,11 @@ wiki_install() {
                 $wgCacheDirectory = "$IP/cache";
                 $wgJobRunRate = 0;
                 $wgPingback = false;
+                $wgLocalisationCacheConf['manualRecache'] = true;
 END
         chown "$user": "$docroot/LocalSettings.php"
+        as_user "$user" php "$docroot/maintenance/rebuildLocalisationCache.php" --lang=en \
+                --force >"$data.log" 2>&1 || { tail -n 20 "$data.log" >&2; return 1; }
         wiki_seed "$docroot" "$data" "$user"
 }
 
@@ -61,7 +65,7 @@ END
         as_user "$user" php "$docroot/maintenance/importTextFiles.php" -u Admin \
                 "$seed"/text/*.txt >"$seed/log" 2>&1 &&
                 as_user "$user" php "$docroot/maintenance/importImages.php" --user Admin \
-                        "$seed/picture" >>"$seed/log" 2>&1 || { tail -20 "$seed/log" >&2; return 1; }
+                        "$seed/picture" >>"$seed/log" 2>&1 || { tail -n 20 "$seed/log" >&2; return 1; }
         rm -rf "$seed"
 }
 
