@@ -284,7 +284,7 @@ static int fake_stubs(struct fs_pool *pool, fs_id head, const char *const *paths
         for (size_t i = 0; i < n; i++)
                 if (tree_stub(fd, paths[i], err) < 0)
                         return -1;
-        return 0;
+        return syncfs(fd) < 0 ? err_fail(err, ERR_IO, errno, "cannot sync the stubs") : 0;
 }
 
 /* Nothing is shared between trees, so removing one gives all of it back. */

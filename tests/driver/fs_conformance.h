@@ -48,6 +48,9 @@ void world_make(struct world *world);
 /* world_reopen(world): Close and open the pool, as after a crash. */
 void world_reopen(struct world *world);
 
+/* world_crash(world): What was only in memory is lost; the pool is opened again. */
+void world_crash(struct world *world);
+
 /* world_import(world, head): Adopt the directory ROOT/site-HEAD, made with the content of
  * fill() when it is not there, as head. */
 void world_import(struct world *world, fs_id head);

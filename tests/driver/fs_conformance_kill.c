@@ -211,3 +211,93 @@ TEST(killed_while_tidying)
 {
         kill_everywhere(&(struct call){ "tidy", prepare_tidy, run_tidy, can_tidy });
 }
+
+/* A world that is on the disk, with changes in the head that are not. */
+static char *before_crash(struct world *w)
+{
+        world_make(w);
+        world_start(w, 1);
+        world_capture(w, 1, 2);
+        put(w->head_fd, "lib/only-in-memory", "so far");
+        del(w->head_fd, "lib/b");
+        return listing(w->head_fd);
+}
+
+TEST(captured_tree_survives_a_crash)
+{
+        struct world w;
+        char *head = before_crash(&w);
+
+        ASSERT_OK(w.driver->capture(w.pool, 1, 3, &err));
+        world_crash(&w);
+        expect_same(head, listing_of(&w, 3));
+        expect_same(head, listing_of(&w, 1));
+        (void)listing_of(&w, 2);
+}
+
+TEST(branch_survives_a_crash)
+{
+        struct world w;
+        char *two;
+
+        (void)before_crash(&w);
+        two = listing_of(&w, 2);
+        ASSERT_OK(w.driver->branch(w.pool, 2, 3, &err));
+        world_crash(&w);
+        expect_same(two, listing_of(&w, 3));
+        world_use(&w, 3);
+        put(w.head_fd, "new", "n");
+        expect_same(two, listing_of(&w, 2));
+}
+
+TEST(removed_tree_stays_removed_after_a_crash)
+{
+        struct world w;
+
+        (void)before_crash(&w);
+        ASSERT_OK(w.driver->branch(w.pool, 2, 3, &err));
+        ASSERT_OK(w.driver->remove(w.pool, 3, &err));
+        world_crash(&w);
+        ASSERT(!there(&w, 3) && there(&w, 2) && there(&w, 1));
+}
+
+TEST(sync_keeps_a_head_through_a_crash)
+{
+        struct world w;
+        char *head = before_crash(&w);
+
+        ASSERT_OK(w.driver->sync(w.pool, 1, &err));
+        world_crash(&w);
+        expect_same(head, listing_of(&w, 1));
+}
+
+TEST(flattened_head_survives_a_crash)
+{
+        struct world w;
+        char *head = before_crash(&w);
+
+        if (w.driver->flatten == NULL)
+                test_skip("this driver has no such call");
+        closep(&w.head_fd);
+        w.head_fd = -1;
+        ASSERT_OK(w.driver->sync(w.pool, 1, &err));
+        ASSERT_OK(w.driver->flatten(w.pool, 1, &err));
+        world_crash(&w);
+        expect_same(head, listing_of(&w, 1));
+        (void)listing_of(&w, 2);
+}
+
+TEST(stubs_survive_a_crash)
+{
+        static const char *const paths[] = { "uploads", "lib/a", "index.php" };
+        struct world w;
+
+        world_make(&w);
+        world_import(&w, 1);
+        ASSERT_OK(w.driver->sync(w.pool, 1, &err));
+        ASSERT_OK(w.driver->stubs(w.pool, 1, paths, 3, &err));
+        world_crash(&w);
+        world_use(&w, 1);
+        for (size_t i = 0; i < 3; i++)
+                ASSERT(is_dir(w.head_fd, paths[i]));
+}

@@ -32,6 +32,24 @@ void world_reopen(struct world *world)
         ASSERT_OK(world->driver->open(world->pool_fd, &world->pool, &err));
 }
 
+void world_crash(struct world *world)
+{
+        char pool[200];
+
+        closep(&world->head_fd);
+        world->head_fd = -1;
+        world->driver->close(world->pool);
+        world->pool = NULL;
+        (void)close(world->pool_fd);
+        (void)close(world->root_fd);
+        root_crash(world->root);
+        world->root_fd = open(world->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        (void)snprintf(pool, sizeof(pool), "%s/pool", world->root);
+        world->pool_fd = open(pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT(world->root_fd >= 0 && world->pool_fd >= 0);
+        ASSERT_OK(world->driver->open(world->pool_fd, &world->pool, &err));
+}
+
 void world_import(struct world *world, fs_id head)
 {
         CLEANUP(closep) int fd = -1;

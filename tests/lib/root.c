@@ -123,37 +123,71 @@ static void image_path(const char *mount_point, char *path, size_t size)
         (void)snprintf(path, size, "%s/%s", dir, strrchr(mount_point, '/') + 1);
 }
 
+static struct {
+        char path[128];
+        const char *type;
+        unsigned crashes;
+} mounted[8];
+static size_t n_mounted;
+
+static void mount_image(const char *image, const char *type, const char *path)
+{
+        char dev[32];
+        int fd = loop_attach(image, dev);
+
+        if (mount(dev, path, type, 0, strcmp(type, "xfs") == 0 ? "nouuid" : NULL) < 0)
+                test_skip("cannot mount %s: %s", type, strerror(errno));
+        (void)close(fd);
+}
+
 const char *root_fs(const char *type, unsigned mbytes)
 {
-        static char paths[8][128];
-        static size_t n;
-        char image[256], dev[32], size[32];
+        char image[256], size[32], *path = mounted[n_mounted].path;
         int fd;
 
-        if (n == 8)
+        if (n_mounted == 8)
                 FAIL("too many file systems");
-        (void)snprintf(paths[n], sizeof(paths[n]), "%s/fs%zu", test_tmpdir(), n);
-        if (mkdir(paths[n], 0755) < 0)
-                FAIL("cannot make '%s': %s", paths[n], strerror(errno));
+        (void)snprintf(path, sizeof(mounted[0].path), "%s/fs%zu", test_tmpdir(), n_mounted);
+        if (mkdir(path, 0755) < 0)
+                FAIL("cannot make '%s': %s", path, strerror(errno));
+        mounted[n_mounted++].type = type;
         if (type == NULL)
-                return paths[n++];
+                return path;
         if (strcmp(type, "tmpfs") == 0) {
                 (void)snprintf(size, sizeof(size), "size=%um", mbytes);
-                if (mount("tmpfs", paths[n], "tmpfs", 0, size) < 0)
+                if (mount("tmpfs", path, "tmpfs", 0, size) < 0)
                         test_skip("cannot mount tmpfs: %s", strerror(errno));
-                return paths[n++];
+                return path;
         }
-        image_path(paths[n], image, sizeof(image));
+        image_path(path, image, sizeof(image));
         fd = open(image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0 || ftruncate(fd, (off_t)mbytes << 20) < 0)
                 FAIL("cannot make '%s': %s", image, strerror(errno));
         (void)close(fd);
         make_fs(type, image);
-        fd = loop_attach(image, dev);
-        if (mount(dev, paths[n], type, 0, NULL) < 0)
-                test_skip("cannot mount %s: %s", type, strerror(errno));
-        (void)close(fd);
-        return paths[n++];
+        mount_image(image, type, path);
+        return path;
+}
+
+void root_crash(const char *path)
+{
+        char image[256], from[280], to[280];
+        const char *argv[] = { "cp", "--sparse=always", from, to, NULL };
+        size_t i = 0;
+
+        while (i < n_mounted && strcmp(mounted[i].path, path) != 0)
+                i++;
+        if (i == n_mounted || mounted[i].type == NULL)
+                FAIL("'%s' is not on an image", path);
+        image_path(path, image, sizeof(image));
+        (void)snprintf(from, sizeof(from), "%s%.*s", image, (int)mounted[i].crashes, "++++++++");
+        (void)snprintf(to, sizeof(to), "%s%.*s", image, (int)++mounted[i].crashes, "++++++++");
+        if (root_run(argv) != 0)
+                FAIL("cannot copy '%s'", from);
+        /* Only now, since it writes what was in memory. */
+        if (umount2(path, MNT_DETACH) < 0)
+                FAIL("cannot unmount '%s': %s", path, strerror(errno));
+        mount_image(to, mounted[i].type, path);
 }
 
 int root_dir(const char *parent, const char *name)

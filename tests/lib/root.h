@@ -21,6 +21,11 @@ void root_begin(void);
  * system cannot make or mount one.  NULL for ${type} is a plain directory. */
 const char *root_fs(const char *type, unsigned mbytes);
 
+/* root_crash(path): As if the machine had crashed: the file system at ${path} becomes what its disk
+ * held at this moment, without what was only in memory.  Nobody may have anything open in it
+ * that he still needs. */
+void root_crash(const char *path);
+
 /* root_dir(parent, name): An open new directory; the caller closes it. */
 int root_dir(const char *parent, const char *name);
 
