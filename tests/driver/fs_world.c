@@ -36,13 +36,14 @@ void world_crash(struct world *world)
 {
         char pool[200];
 
+        root_crash(world->root);
         closep(&world->head_fd);
         world->head_fd = -1;
         world->driver->close(world->pool);
         world->pool = NULL;
         (void)close(world->pool_fd);
         (void)close(world->root_fd);
-        root_crash(world->root);
+        root_reboot(world->root);
         world->root_fd = open(world->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         (void)snprintf(pool, sizeof(pool), "%s/pool", world->root);
         world->pool_fd = open(pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -27,7 +27,6 @@ static const struct {
         { "ext4", { "mkfs.ext4", "-q", "-F", "-b", "4096" } },
         { "xfs", { "mkfs.xfs", "-q", "-f", "-m", "reflink=1" } },
         { "btrfs", { "mkfs.btrfs", "-q", "-f" } },
-        { "vfat", { "mkfs.vfat" } },
 };
 
 void root_begin(void)
@@ -153,10 +152,10 @@ const char *root_fs(const char *type, unsigned mbytes)
         mounted[n_mounted++].type = type;
         if (type == NULL)
                 return path;
-        if (strcmp(type, "tmpfs") == 0) {
+        if (strcmp(type, "tmpfs") == 0 || strcmp(type, "ramfs") == 0) {
                 (void)snprintf(size, sizeof(size), "size=%um", mbytes);
-                if (mount("tmpfs", path, "tmpfs", 0, size) < 0)
-                        test_skip("cannot mount tmpfs: %s", strerror(errno));
+                if (mount(type, path, type, 0, type[0] == 't' ? size : NULL) < 0)
+                        test_skip("cannot mount %s: %s", type, strerror(errno));
                 return path;
         }
         image_path(path, image, sizeof(image));
@@ -169,25 +168,41 @@ const char *root_fs(const char *type, unsigned mbytes)
         return path;
 }
 
+/* The image of a file system after so many crashes. */
+static const char *crashed_image(const char *path, unsigned add, char *image, size_t size)
+{
+        char first[256];
+
+        for (size_t i = 0; i < n_mounted; i++) {
+                if (strcmp(mounted[i].path, path) != 0 || mounted[i].type == NULL)
+                        continue;
+                mounted[i].crashes += add;
+                image_path(path, first, sizeof(first));
+                (void)snprintf(image, size, "%s%.*s", first, (int)mounted[i].crashes, "++++++++");
+                return mounted[i].type;
+        }
+        FAIL("'%s' is not on an image", path);
+}
+
 void root_crash(const char *path)
 {
-        char image[256], from[280], to[280];
+        char from[280], to[280];
         const char *argv[] = { "cp", "--sparse=always", from, to, NULL };
-        size_t i = 0;
 
-        while (i < n_mounted && strcmp(mounted[i].path, path) != 0)
-                i++;
-        if (i == n_mounted || mounted[i].type == NULL)
-                FAIL("'%s' is not on an image", path);
-        image_path(path, image, sizeof(image));
-        (void)snprintf(from, sizeof(from), "%s%.*s", image, (int)mounted[i].crashes, "++++++++");
-        (void)snprintf(to, sizeof(to), "%s%.*s", image, (int)++mounted[i].crashes, "++++++++");
+        (void)crashed_image(path, 0, from, sizeof(from));
+        (void)crashed_image(path, 1, to, sizeof(to));
         if (root_run(argv) != 0)
                 FAIL("cannot copy '%s'", from);
-        /* Only now, since it writes what was in memory. */
+}
+
+void root_reboot(const char *path)
+{
+        char image[280];
+        const char *type = crashed_image(path, 0, image, sizeof(image));
+
         if (umount2(path, MNT_DETACH) < 0)
                 FAIL("cannot unmount '%s': %s", path, strerror(errno));
-        mount_image(to, mounted[i].type, path);
+        mount_image(image, type, path);
 }
 
 int root_dir(const char *parent, const char *name)

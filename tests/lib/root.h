@@ -16,15 +16,16 @@
 /* root_begin(): Skip the test unless we are root; afterwards mounts are ours alone. */
 void root_begin(void);
 
-/* root_fs(type, mbytes): A fresh file system ("ext4", "xfs", "btrfs", "vfat", "tmpfs") of this
+/* root_fs(type, mbytes): A fresh file system ("ext4", "xfs", "btrfs", "tmpfs", "ramfs") of this
  * size, mounted; its mount point, which lives as long as the test.  Skips the test when the
  * system cannot make or mount one.  NULL for ${type} is a plain directory. */
 const char *root_fs(const char *type, unsigned mbytes);
 
-/* root_crash(path): As if the machine had crashed: the file system at ${path} becomes what its disk
- * held at this moment, without what was only in memory.  Nobody may have anything open in it
- * that he still needs. */
+/* root_crash(path): As if the machine had crashed: remember what the disk of the file system at
+ * ${path} holds at this moment, without what is only in memory.  root_reboot(path): the file
+ * system is that from now on.  In between close what is open in it: closing can write. */
 void root_crash(const char *path);
+void root_reboot(const char *path);
 
 /* root_dir(parent, name): An open new directory; the caller closes it. */
 int root_dir(const char *parent, const char *name);
