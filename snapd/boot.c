@@ -23,8 +23,13 @@ static int boot_site(const char *name, void *arg, struct err *err)
                 return 0;
         }
         if (site_load(boot->dirs->conf_fd, name, NULL, &site, err) < 0) {
-                log_error("site '%s' is not mounted: %s", name, err->msg);
-                return 0;
+                log_error("site '%s': %s", name, err->msg);
+                /* A slip of the pen must not keep a site from being served after a reboot. */
+                if (site_load_accepted(boot->dirs->state_fd, name, &site, err) < 0) {
+                        log_error("site '%s' is not mounted: %s", name, err->msg);
+                        return 0;
+                }
+                log_warning("site '%s' is mounted as its file said before", name);
         }
         env_init(&env, boot->dirs, boot->catalog, site);
         if (settle_site(&env, err) < 0)

@@ -48,7 +48,7 @@ static int usage(FILE *to, int status)
 {
         (void)fprintf(to, "usage: snapd [--state DIR] [--run DIR] [--conf DIR] [--socket PATH]\n"
                           "             [--operation ID | --query | --version | --help]\n"
-                          "without a mode it serves the API in the foreground; see snapd(8)\n");
+                          "without a mode it serves the API in the foreground; see sitesnap(8)\n");
         return status;
 }
 
@@ -110,6 +110,8 @@ static void harden(void)
         struct rlimit none = { 0, 0 };
 
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        /* Operations are started through /proc/self/exe, which is no name to find them by. */
+        (void)prctl(PR_SET_NAME, "snapd", 0, 0, 0);
         (void)setrlimit(RLIMIT_CORE, &none);
         (void)umask(077);
         (void)signal(SIGPIPE, SIG_IGN);

@@ -204,7 +204,7 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
 
 static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
-        return check_database(env, facts, err) < 0 ? -1 : check_space(env, facts, err);
+        return check_space(env, facts, err) < 0 ? -1 : check_database(env, facts, err);
 }
 
 static int prepare_prune(struct step_env *env, struct plan_facts *facts, struct err *err)

@@ -212,6 +212,8 @@ void settle_tidy(struct step_env *env)
         struct err err;
         int home_fd;
 
+        site_accept(env->dirs->state_fd, env->site);
+
         /* Ballast that cannot be laid is missed on a full disk only; nothing fails for it now. */
         if (ballast_lay(env->dirs->state_fd, &err) < 0 || env_home(env, &home_fd, &err) < 0 ||
             ballast_lay(home_fd, &err) < 0)

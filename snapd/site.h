@@ -124,6 +124,13 @@ int site_resolve(const struct site *site, struct site **ret_site, struct err *er
  * written. */
 int site_save(int conf_fd, const struct site *site, struct err *err) MUST_CHECK;
 
+/* site_accept(state_fd, site), site_load_accepted(state_fd, name, ret_site, err): Remember what a
+ * site's file said when an operation last used it, and read that; for a start of snapd at which
+ * the file has a mistake.  What cannot be remembered is missed only then. */
+void site_accept(int state_fd, const struct site *site);
+int site_load_accepted(int state_fd, const char *name, struct site **ret_site,
+                       struct err *err) MUST_CHECK;
+
 /* site_delete_conf(conf_fd, name, err): Rename the file to NAME.conf.removed. */
 int site_delete_conf(int conf_fd, const char *name, struct err *err) MUST_CHECK;
 

@@ -147,3 +147,21 @@ int site_delete_conf(int conf_fd, const char *name, struct err *err)
                                 "cannot rename '%s' to '%s'", from, to);
         return file_sync_dir(dir_fd, err);
 }
+
+void site_accept(int state_fd, const struct site *site)
+{
+        CLEANUP(closep) int dir_fd = -1;
+        struct err err;
+
+        if (safepath_mkdirs(state_fd, "accepted", 0700, geteuid(), getegid(), &dir_fd, &err) == 0)
+                (void)!site_save(dir_fd, site, &err);
+}
+
+int site_load_accepted(int state_fd, const char *name, struct site **ret_site, struct err *err)
+{
+        CLEANUP(closep) int dir_fd = -1;
+
+        if (safepath_open(state_fd, "accepted", O_RDONLY | O_DIRECTORY, &dir_fd, err) < 0)
+                return -1;
+        return site_load(dir_fd, name, NULL, ret_site, err);
+}
