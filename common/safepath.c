@@ -37,6 +37,13 @@ int safepath_valid(const char *path, struct err *err)
         return 0;
 }
 
+bool safepath_within(const char *path, const char *dir)
+{
+        size_t n = strlen(dir);
+
+        return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
 static int open_beneath(int root_fd, const char *path, int flags, __u64 resolve, int *ret_fd,
                         struct err *err)
 {

@@ -24,6 +24,10 @@
  * characters?  ERR_INVALID names what is wrong. */
 int safepath_valid(const char *path, struct err *err) MUST_CHECK;
 
+/* safepath_within(path, dir): Is ${path} the same as ${dir}, or below it?  By its text alone: both
+ * are absolute or both relative. */
+bool safepath_within(const char *path, const char *dir);
+
 /* safepath_open(root_fd, path, flags, ret_fd, err): Open ${path} beneath ${root_fd}; "" is the
  * root itself.  O_NOFOLLOW, O_CLOEXEC and O_NONBLOCK are added.  ERR_NOT_FOUND; ERR_REFUSED: a
  * component is a symlink, not a directory, or leads out of the root or onto another mount. */

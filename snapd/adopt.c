@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
@@ -12,6 +13,7 @@
 #include "fsdrivers/tree.h"
 #include "snapd/adopt.h"
 #include "snapd/exchange.h"
+#include "snapd/neighbours.h"
 
 DEFINE_CLEANUP(struct site *, site_free);
 
@@ -185,9 +187,16 @@ static int check_pool_empty(const char *pool, struct err *err)
 {
         CLEANUP(closep) int path_fd = -1, fd = -1;
         bool found = false;
+        struct stat st;
 
         if (safepath_open_trusted(pool, &path_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND ? 0 : -1;
+        if (fstat(path_fd, &st) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot stat '%s'", pool);
+        if ((st.st_mode & 077) != 0)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "the pool '%s' can be entered by others than root: chmod 700",
+                                pool);
         if (safepath_open(path_fd, "", O_RDONLY | O_DIRECTORY, &fd, err) < 0 ||
             tree_each(fd, find_entry, &found, err) < 0)
                 return -1;
@@ -197,6 +206,21 @@ static int check_pool_empty(const char *pool, struct err *err)
                         "the pool '%s' is not empty: a site that is gone left it; look what "
                         "it holds, remove it, or choose another place with --pool",
                         pool);
+        return 0;
+}
+
+/* A layout of other deployment tools has the same name; it would be replaced, and then removed. */
+static int check_home_free(const char *home, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+
+        if (safepath_open_trusted(home, &fd, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        if (faccessat(fd, "current", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                return err_fail(err, ERR_EXISTS, 0,
+                                "there is a '%s/current' already, which would be replaced: choose "
+                                "another home; nothing was changed",
+                                home);
         return 0;
 }
 
@@ -234,7 +258,9 @@ int adopt_prepare(struct step_env *env, struct plan_facts *facts, struct err *er
                                 "the pool '%s' is not on the file system of '%s'; nothing was "
                                 "changed",
                                 facts->pool, site->home);
-        if (check_pool_empty(facts->pool, err) < 0 || mount_shared_parent(home_fd, err) < 0 ||
+        if (neighbours_check(env, facts->pool, err) < 0 ||
+            check_pool_empty(facts->pool, err) < 0 || check_home_free(site->home, err) < 0 ||
+            mount_shared_parent(home_fd, err) < 0 ||
             check_origins(site, home_st.st_dev, err) < 0)
                 return -1;
         if (choose_driver(site, home_fd, &facts->driver, err) < 0)

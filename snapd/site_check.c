@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "common/safepath.h"
 #include "snapd/site_keys.h"
 
 /* What is wrong between values that are each right.  Each check speaks of one key, so that a
@@ -13,17 +14,9 @@ struct check {
         struct err *err;
 };
 
-/* Is ${path} the same as ${dir}, or below it?  Both are absolute or both relative. */
-static bool path_within(const char *path, const char *dir)
-{
-        size_t n = strlen(dir);
-
-        return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
-}
-
 static bool paths_nest(const char *a, const char *b)
 {
-        return path_within(a, b) || path_within(b, a);
+        return safepath_within(a, b) || safepath_within(b, a);
 }
 
 static int report(const struct check *check, const char *section, const char *key,
@@ -42,7 +35,7 @@ static int check_docroot(const struct check *check)
 
         if (site->docroot == NULL || site->home == NULL)
                 return 0;
-        if (path_within(site->home, site->docroot)) {
+        if (safepath_within(site->home, site->docroot)) {
                 (void)err_fail(&problem, ERR_INVALID, 0,
                                "'%s' holds home '%s'; home must lie elsewhere", site->docroot,
                                site->home);
@@ -51,8 +44,8 @@ static int check_docroot(const struct check *check)
         for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
                 size_t n = strlen(site->home);
 
-                if (path_within(site->docroot, site->home) &&
-                    path_within(site->docroot + n, ours[i])) {
+                if (safepath_within(site->docroot, site->home) &&
+                    safepath_within(site->docroot + n, ours[i])) {
                         (void)err_fail(&problem, ERR_INVALID, 0,
                                        "'%s' lies in '%s%s', which belongs to sitesnap",
                                        site->docroot, site->home, ours[i]);
@@ -72,7 +65,7 @@ static int check_pool(const struct check *check)
         if (site->docroot != NULL && paths_nest(site->pool, site->docroot))
                 (void)err_fail(&problem, ERR_INVALID, 0, "'%s' and docroot '%s' lie in one another",
                                site->pool, site->docroot);
-        else if (site->home != NULL && path_within(site->home, site->pool))
+        else if (site->home != NULL && safepath_within(site->home, site->pool))
                 (void)err_fail(&problem, ERR_INVALID, 0, "'%s' holds home '%s'", site->pool,
                                site->home);
         else
@@ -123,7 +116,7 @@ static int check_database(const struct check *check)
                                path, site->shared[i]);
                 return report(check, "database", "path", &problem);
         }
-        if (path[0] == '/' && site->docroot != NULL && path_within(path, site->docroot)) {
+        if (path[0] == '/' && site->docroot != NULL && safepath_within(path, site->docroot)) {
                 (void)err_fail(&problem, ERR_INVALID, 0,
                                "'%s' lies in the docroot: say it relative to the docroot", path);
                 return report(check, "database", "path", &problem);
@@ -143,7 +136,7 @@ static int check_rule(const struct check *check, const struct site_rule *rule)
                 return report(check, "config", "set", &problem);
         }
         for (size_t i = 0; i < site->n_shared; i++) {
-                if (!path_within(rule->file, site->shared[i]))
+                if (!safepath_within(rule->file, site->shared[i]))
                         continue;
                 (void)err_fail(&problem, ERR_INVALID, 0,
                                "'%s' lies in the shared '%s', so it cannot differ between "

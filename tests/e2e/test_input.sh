@@ -113,6 +113,38 @@ wrong_home() {
                 is "$(cat "$WORLD/tmpfs/www/x")" x && umount "$WORLD/tmpfs"
 }
 
+# What another site has for itself, and what was there before, is not taken: a site's removal
+# would take it along.
+not_its_own() {
+        local d=$SITES/precious
+
+        # Nothing shared and no rule: no other mistake stands in the way of the one that is meant.
+        mkdir -p "$SITES/www/other" "$d" "$SITES/wide" "$SITES/deployed" && chmod 700 "$d" &&
+                echo gold >"$d/gold" && ln -s releases/5 "$SITES/deployed/current" &&
+                add_refused 'pool/app' "$SITES/other" "$SITES/pool/app" &&
+                add_refused 'pool/app/x' "$SITES/other" "$SITES/pool/app/x" &&
+                add_refused 'pool/app' "$SITES/other" "$SITES/pool" &&
+                add_refused 'app' "$SITES/app" "$SITES/pool/other" &&
+                add_refused 'app/shared/x' "$SITES/app/shared/x" "$SITES/pool/other" &&
+                add_refused 'app/shared/uploads' "$SITES/other" "$SITES/pool/other" \
+                        "$SITES/app/shared/uploads" &&
+                add_refused 'data-app' "$SITES/other" "$SITES/data-app/pool" &&
+                add_refused 'precious' "$SITES/other" "$d" && is "$(cat "$d/gold")" gold &&
+                add_refused 'chmod 700' "$SITES/other" "$SITES/wide" &&
+                add_refused 'current' "$SITES/deployed" "$SITES/pool/other" &&
+                is "$(readlink "$SITES/deployed/current")" releases/5 &&
+                [ ! -e "$SITES/other" ] && [ ! -e "$SITES/pool/other" ] &&
+                app_expect "$PORT" three && ctl activate app 2 && ctl activate app 3
+}
+
+# add_refused TEXT HOME POOL [DOCROOT]
+add_refused() {
+        ctl site add other --home "$2" --owner "$OWNER" --driver "$DRIVER" --pool "$3" \
+                --adopt "${4:-$SITES/www/other}" >"$WORLD/said" 2>&1 &&
+                { echo "a site at '$2' with pool '$3' was added"; return 1; }
+        grep -F "$1" "$WORLD/said" | grep -q 'snapctl:' && ! ctl list other 2>/dev/null
+}
+
 check 'no daemon: says where it looked' no_daemon
 check 'one operation at a time, and who has it; abort undoes it' busy
 check 'a number that was pruned' pruned_number
@@ -120,4 +152,5 @@ check 'a version in use by a process' in_use
 check 'a shared path that is gone' missing_shared
 check 'a mistake in the configuration is named' bad_config
 check 'a home the driver cannot work on' wrong_home
+check 'a place of another site, or with something in it' not_its_own
 tap_done

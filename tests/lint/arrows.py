@@ -39,7 +39,7 @@ SNAPD_ROWS = [
     ['txn'],
     ['steps_*'],
     ['plan'],
-    ['lock', 'sweep'],                    # trees that no version has
+    ['lock', 'sweep', 'neighbours'], # trees that no version has, what other sites have
     ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
     ['plan_facts'],
     ['probe', 'guard'],
