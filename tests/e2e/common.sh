@@ -5,7 +5,7 @@
 # own with a daemon and a web server, with the small site or the wiki in it.
 
 BUILD=$(readlink -f "$1") DRIVER=$2
-lib=$(dirname "${BASH_SOURCE[0]}")/../lib
+lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib
 . "$lib/tap.sh"
 [ "$(id -u)" -eq 0 ] || tap_skip 'needs root'
 [ -e /dev/loop-control ] || [ "$DRIVER" = overlayfs ] || tap_skip 'needs loop devices'
