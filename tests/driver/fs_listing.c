@@ -15,6 +15,8 @@
 /* Written without the drivers' own ways of walking and comparing, so that a mistake in those is
  * not made twice. */
 struct lines {
+        struct lines *next; /* all there are: they live as long as the test */
+        char *text;
         char *line[LINES_MAX];
         size_t n;
         struct {
@@ -146,6 +148,7 @@ static void add_dir(struct lines *lines, int parent_fd, const char *name, const 
 
 char *listing(int fd)
 {
+        static struct lines *all;
         struct lines *lines = calloc(1, sizeof(*lines));
         char *text = NULL;
         size_t n = 0;
@@ -158,6 +161,9 @@ char *listing(int fd)
         for (size_t i = 0; i < lines->n; i++)
                 (void)fprintf(out, "%s\n", lines->line[i]);
         (void)fclose(out);
+        lines->text = text;
+        lines->next = all;
+        all = lines;
         return text;
 }
 
