@@ -198,6 +198,9 @@ int btrfs_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, stru
         tree = btrfs_trees_find(&trees, id);
         if (tree == NULL)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no tree %" PRIu64, id);
+        /* Who refers to an extent is known of what was committed. */
+        if (tree->info.kind == FS_HEAD && btrfs_commit(pool->trees_fd, err) < 0)
+                return -1;
         if (btrfs_history_load(pool, &trees, tree, &history, err) < 0 ||
             kinship_find(pool, &trees, tree, &history, &kin, err) < 0)
                 return -1;
