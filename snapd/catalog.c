@@ -149,7 +149,7 @@ void catalog_close(struct catalog *catalog)
         if (catalog == NULL)
                 return;
         progress_close(&catalog->progress);
-        (void)sqlite3_close(catalog->db); /* a statement left open is our own mistake */
+        sql_close(catalog->db);
         free(catalog);
 }
 

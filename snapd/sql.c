@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <string.h>
 
 #include "snapd/sql.h"
+
+#define IDLE_MAX 64
 
 int sql_fail(sqlite3 *db, struct err *err, const char *doing)
 {
@@ -49,12 +52,47 @@ static int bind_value(sqlite3_stmt *stmt, int i, const struct sql_value *value)
         return sqlite3_bind_text(stmt, i, value->text, -1, SQLITE_TRANSIENT);
 }
 
+/*
+ * Statements that have been used and may be again.  Compiling costs several times what running
+ * one does, and every mark of a step is the same few.  One that is in use is not in here, so the
+ * same text within itself gets a second statement.
+ */
+static sqlite3_stmt *idle[IDLE_MAX];
+
+static bool is_of(sqlite3_stmt *stmt, sqlite3 *db, const char *text)
+{
+        return stmt != NULL && sqlite3_db_handle(stmt) == db &&
+               strcmp(sqlite3_sql(stmt), text) == 0;
+}
+
+static sqlite3_stmt *idle_take(sqlite3 *db, const char *text)
+{
+        for (size_t i = 0; i < IDLE_MAX; i++)
+                if (is_of(idle[i], db, text))
+                        return STEAL(idle[i]);
+        return NULL;
+}
+
+/* Pragmas act when they are compiled, some of them only then: each is compiled anew. */
+static bool worth_keeping(sqlite3_stmt *stmt)
+{
+        return sqlite3_strnicmp(sqlite3_sql(stmt), "PRAGMA", 6) != 0;
+}
+
+static int stmt_get(sqlite3 *db, const char *text, sqlite3_stmt **ret_stmt)
+{
+        *ret_stmt = idle_take(db, text);
+        if (*ret_stmt != NULL)
+                return SQLITE_OK;
+        return sqlite3_prepare_v3(db, text, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+}
+
 int sql_prepare(sqlite3 *db, const char *text, const struct sql_value *args,
                 sqlite3_stmt **ret_stmt, struct err *err)
 {
         CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
 
-        if (sqlite3_prepare_v2(db, text, -1, &stmt, NULL) != SQLITE_OK)
+        if (stmt_get(db, text, &stmt) != SQLITE_OK)
                 return sql_fail(db, err, "the catalog");
         for (int i = 0; args != NULL && args[i].type != SQL_END; i++)
                 if (bind_value(stmt, i + 1, &args[i]) != SQLITE_OK)
@@ -65,7 +103,24 @@ int sql_prepare(sqlite3 *db, const char *text, const struct sql_value *args,
 
 void sql_done(sqlite3_stmt *stmt)
 {
-        (void)sqlite3_finalize(stmt); /* repeats what sqlite3_step() said */
+        if (stmt == NULL)
+                return;
+        (void)sqlite3_reset(stmt); /* repeats what sqlite3_step() said, as finalize does */
+        (void)sqlite3_clear_bindings(stmt);
+        for (size_t i = 0; i < IDLE_MAX && worth_keeping(stmt); i++)
+                if (idle[i] == NULL) {
+                        idle[i] = stmt;
+                        return;
+                }
+        (void)sqlite3_finalize(stmt);
+}
+
+void sql_close(sqlite3 *db)
+{
+        for (size_t i = 0; i < IDLE_MAX; i++)
+                if (idle[i] != NULL && sqlite3_db_handle(idle[i]) == db)
+                        (void)sqlite3_finalize(STEAL(idle[i]));
+        (void)sqlite3_close(db); /* a statement left open is our own mistake */
 }
 
 int sql_step(sqlite3_stmt *stmt, struct err *err)

@@ -6,8 +6,9 @@
  * SQLite statements with our errors.
  *
  *   CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
- *   if (sql_prepare(db, "SELECT n FROM t WHERE name = ?", SQL_ARGS(sql_text(name)), &stmt, err) <
- * 0) return -1; while ((row = sql_step(stmt, err)) > 0)
+ *   if (sql_prepare(db, "SELECT n FROM t WHERE s = ?", SQL_ARGS(sql_text(s)), &stmt, err) < 0)
+ *           return -1;
+ *   while ((row = sql_step(stmt, err)) > 0)
  *           ...
  *
  * Codes: a full disk is ERR_NO_SPACE, a lock that another process keeps is ERR_BUSY, a broken rule
@@ -53,8 +54,12 @@ int sql_fail(sqlite3 *db, struct err *err, const char *doing);
 /* sql_script(db, text, err): Run statements without values, separated by ';'. */
 int sql_script(sqlite3 *db, const char *text, struct err *err) MUST_CHECK;
 
+/* sql_close(db): Close a connection that sql_prepare() has been used on; NULL is fine. */
+void sql_close(sqlite3 *db);
+
 /* sql_prepare(db, text, args, ret_stmt, err): Prepare one statement and bind all its values, which
- * are copied.  The caller gives the statement to sql_done(). */
+ * are copied.  The caller gives the statement to sql_done(), which ends it and keeps it for the
+ * next time. */
 int sql_prepare(sqlite3 *db, const char *text, const struct sql_value *args,
                 sqlite3_stmt **ret_stmt, struct err *err) MUST_CHECK;
 void sql_done(sqlite3_stmt *stmt);
