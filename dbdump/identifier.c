@@ -21,8 +21,10 @@ int identifier_quote(const struct identifier_dialect *dialect, const char *name,
         if (n == 0)
                 return err_fail(err, ERR_INVALID, 0, "an empty name is no identifier");
         if (dialect->max_bytes != 0 && n > dialect->max_bytes)
-                return err_fail(err, ERR_INVALID, 0, "the identifier '%.80s...' is longer than %s "
-                                "allows (%zu bytes)", name, dialect->name, dialect->max_bytes);
+                return err_fail(err, ERR_INVALID, 0,
+                                "the identifier '%.80s...' is longer than %s "
+                                "allows (%zu bytes)",
+                                name, dialect->name, dialect->max_bytes);
         /* The worst case is every byte doubled, two quotes and the NUL. */
         if (size < 3 || n > (size - 3) / 2)
                 return err_fail(err, ERR_INVALID, 0, "the identifier '%.80s...' is too long", name);

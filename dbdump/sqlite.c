@@ -123,11 +123,12 @@ static int sqlite_release(struct db *db, struct err *err)
 
 /* Without a hold of the caller's there is one of our own, as short as the way of copying lets it
  * be, and without a deadline: report() may stop it. */
-static int sqlite_copy(struct db *db, const char *from, const char *to, db_report report,
-                       void *arg, struct err *err)
+static int sqlite_copy(struct db *db, const char *from, const char *to, db_report report, void *arg,
+                       struct err *err)
 {
         struct sqlite_copy copy = { db->root_fd, db->uid, db->gid, NULL, to, report, arg };
-        bool own = db->hold == NULL || db->copied || strcmp(db->hold->schema, from) != 0;
+        bool own = db->hold == NULL || db->copied || db->hold->helper == NULL ||
+                   strcmp(db->hold->schema, from) != 0;
         struct err why;
         int r;
 
@@ -219,8 +220,7 @@ static int sqlite_drop(struct db *db, const char *copy, struct err *err)
         if (sqlite_dir_remove(db->root_fd, partial, err) < 0)
                 return -1;
         if (renameat2(db->root_fd, copy, db->root_fd, partial, RENAME_NOREPLACE) < 0)
-                return errno == ENOENT ? 0
-                                       : err_fail(err, ERR_IO, errno, "cannot drop '%s'", copy);
+                return errno == ENOENT ? 0 : err_fail(err, ERR_IO, errno, "cannot drop '%s'", copy);
         if (file_sync_dir(db->root_fd, err) < 0)
                 return -1;
         return sqlite_dir_remove(db->root_fd, partial, err);

@@ -64,8 +64,8 @@ static int begin(struct making *making, struct err *err)
                 return -1;
         if (mkdirat(copy->root_fd, making->partial, 0700) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s'", making->partial);
-        if (safepath_open(copy->root_fd, making->partial, O_PATH | O_DIRECTORY,
-                          &making->partial_fd, err) < 0)
+        if (safepath_open(copy->root_fd, making->partial, O_PATH | O_DIRECTORY, &making->partial_fd,
+                          err) < 0)
                 return -1;
         if (mkdirat(making->partial_fd, NEW, 0700) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s/%s'", making->partial, NEW);
@@ -81,8 +81,9 @@ static int begin(struct making *making, struct err *err)
 static int create(const struct making *making, const struct sqlite_entry *entry, const char *name,
                   int *ret_fd, struct err *err)
 {
-        CLEANUP(closep) int fd = openat(making->new_fd, name,
-                                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        CLEANUP(closep)
+        int fd = openat(making->new_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        0600);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s'", name);
@@ -215,8 +216,7 @@ static int copy_rest(struct making *making, struct err *err)
                 int fd;
 
                 if (entry->kind == SQLITE_KIND_FILE &&
-                    copy_file(making, entry, entry->name, &why) < 0 &&
-                    why.code != ERR_NOT_FOUND) {
+                    copy_file(making, entry, entry->name, &why) < 0 && why.code != ERR_NOT_FOUND) {
                         *err = why;
                         return -1;
                 }
@@ -238,11 +238,10 @@ static int settle(const struct making *making, struct err *err)
 
         for (size_t i = 0; i < dir->n; i++)
                 if (dir->entries[i].kind == SQLITE_KIND_DATABASE &&
-                    sqlite_helper_ask(making->copy->hold->helper, SQLITE_OP_SETTLE,
-                                      dir->entries[i].name,
-                                      (dir->entries[i].wal ? SQLITE_CALL_WAL : 0) |
-                                              SQLITE_CALL_UNSYNCED,
-                                      making->new_fd, err) < 0)
+                    sqlite_helper_ask(
+                            making->copy->hold->helper, SQLITE_OP_SETTLE, dir->entries[i].name,
+                            (dir->entries[i].wal ? SQLITE_CALL_WAL : 0) | SQLITE_CALL_UNSYNCED,
+                            making->new_fd, err) < 0)
                         return err_wrap(err, "the copy");
         return 0;
 }
@@ -265,8 +264,7 @@ static int sync_all(const struct making *making, struct err *err)
                         return err_fail(err, ERR_IO, errno, "cannot sync '%s'",
                                         made->entries[i].name);
         }
-        if (fchmod(making->new_fd, making->copy->hold->dir->mode) < 0 ||
-            fsync(making->new_fd) < 0)
+        if (fchmod(making->new_fd, making->copy->hold->dir->mode) < 0 || fsync(making->new_fd) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot sync '%s'", making->partial);
         return 0;
 }
@@ -279,8 +277,7 @@ static int publish(const struct making *making, struct err *err)
         if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_NOREPLACE) == 0) {
                 /* What is left is empty; one sync does for both. */
                 if (unlinkat(copy->root_fd, making->partial, AT_REMOVEDIR) < 0)
-                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'",
-                                        making->partial);
+                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", making->partial);
                 return file_sync_dir(copy->root_fd, err);
         }
         if (errno != EEXIST)
@@ -299,8 +296,7 @@ static int make(struct making *making, struct err *err)
 {
         struct sqlite_hold *hold = making->copy->hold;
 
-        if (begin(making, err) < 0 || copy_databases(making, err) < 0 ||
-            copy_rest(making, err) < 0)
+        if (begin(making, err) < 0 || copy_databases(making, err) < 0 || copy_rest(making, err) < 0)
                 return -1;
         if (hold->held && hold->in_hold &&
             (sqlite_hold_note(hold, making->copy->uid, err) < 0 ||
@@ -313,8 +309,8 @@ static int make(struct making *making, struct err *err)
 
 int sqlite_copy_make(const struct sqlite_copy *copy, struct err *err)
 {
-        CLEANUP(making_donep) struct making making = { .copy = copy, .partial_fd = -1,
-                                                       .new_fd = -1 };
+        CLEANUP(making_donep)
+        struct making making = { .copy = copy, .partial_fd = -1, .new_fd = -1 };
         struct stat st;
         struct err ignored;
 
@@ -329,7 +325,7 @@ int sqlite_copy_make(const struct sqlite_copy *copy, struct err *err)
         if (make(&making, err) == 0)
                 return 0;
         if (sqlite_dir_remove(copy->root_fd, making.partial, &ignored) < 0)
-                return err_wrap(err, "copying '%s' to '%s' (which leaves '%s')",
-                                copy->hold->schema, copy->to, making.partial);
+                return err_wrap(err, "copying '%s' to '%s' (which leaves '%s')", copy->hold->schema,
+                                copy->to, making.partial);
         return err_wrap(err, "copying '%s' to '%s'", copy->hold->schema, copy->to);
 }

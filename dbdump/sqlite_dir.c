@@ -11,10 +11,10 @@
 #include "dbdump/dbdriver.h"
 #include "dbdump/sqlite_dir.h"
 
-#define MAGIC        "SQLite format 3" /* with its NUL the first 16 bytes */
-#define HEADER_BYTES 20                /* up to the write and read version, which say WAL */
+#define MAGIC               "SQLite format 3" /* with its NUL the first 16 bytes */
+#define HEADER_BYTES        20                /* up to the write and read version, which say WAL */
 #define HEADER_READ_VERSION 19
-#define VERSION_WAL  2
+#define VERSION_WAL         2
 
 int sqlite_dir_name_valid(const char *name, struct err *err)
 {
@@ -53,9 +53,8 @@ int sqlite_dir_open_file(const struct sqlite_dir *dir, const char *name, uid_t u
         if (!S_ISREG(st.st_mode))
                 return err_fail(err, ERR_UNSUPPORTED, 0, "'%s' is not a regular file", name);
         if (st.st_uid != uid && !(of_root && st.st_uid == 0))
-                return err_fail(err, ERR_REFUSED, 0,
-                                "'%s' belongs to uid %u, not to the site (%u)", name, st.st_uid,
-                                uid);
+                return err_fail(err, ERR_REFUSED, 0, "'%s' belongs to uid %u, not to the site (%u)",
+                                name, st.st_uid, uid);
         if (st.st_nlink != 1)
                 return err_fail(err, ERR_REFUSED, 0,
                                 "'%s' has %lu names; a hard link may lead out of the site", name,

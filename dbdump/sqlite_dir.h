@@ -47,13 +47,13 @@ enum sqlite_kind {
 struct sqlite_entry {
         char name[NAME_MAX + 1];
         enum sqlite_kind kind;
-        mode_t mode;    /* permission bits only */
+        mode_t mode; /* permission bits only */
         uint64_t bytes;
-        bool wal;       /* a database whose header says WAL */
+        bool wal; /* a database whose header says WAL */
 };
 
 struct sqlite_dir {
-        int fd;         /* O_PATH: enough for ...at() calls */
+        int fd; /* O_PATH: enough for ...at() calls */
         mode_t mode;
         bool read_only; /* belongs to root: the tenant can change nothing in it */
         size_t n;

@@ -19,7 +19,7 @@
 #include "dbdump/sqlite_helper.h"
 
 #define SILENCE_MSEC 600000     /* so long says nothing who counts a large table, on a slow disk */
-#define GRACE_MSEC   5000        /* beyond a hold's deadline, before we end it ourselves */
+#define GRACE_MSEC   5000       /* beyond a hold's deadline, before we end it ourselves */
 #define FACTS_MAX    (32 << 20) /* bytes */
 #define MEMORY_BYTES (2ULL << 30)
 #define FILES_MAX    1024
@@ -231,8 +231,8 @@ int sqlite_helper_ask(struct sqlite_helper *helper, enum sqlite_op op, const cha
         return sqlite_helper_call(helper, &call, fd, NULL, NULL, err);
 }
 
-int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count,
-                        char **ret_text, struct err *err)
+int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,
+                        struct err *err)
 {
         CLEANUP(closep) int fd = memfd_create("facts", MFD_CLOEXEC);
         size_t n;

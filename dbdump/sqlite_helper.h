@@ -25,8 +25,7 @@
 struct sqlite_helper;
 
 /* Called with the progress of a long call; -1 stops it. */
-typedef int (*sqlite_progress)(uint64_t bytes_done, uint64_t bytes_all, void *arg,
-                               struct err *err);
+typedef int (*sqlite_progress)(uint64_t bytes_done, uint64_t bytes_all, void *arg, struct err *err);
 
 /* sqlite_helper_start(dir_fd, uid, gid, ret_helper, err): Start one on the directory ${dir_fd}.
  * ERR_REFUSED: ${uid} is root. */
@@ -49,7 +48,7 @@ int sqlite_helper_ask(struct sqlite_helper *helper, enum sqlite_op op, const cha
 
 /* sqlite_helper_facts(helper, name, count, ret_text, err): What the view has of the database
  * ${name}, as lines (sqlite_view.h).  The caller frees it. */
-int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count,
-                        char **ret_text, struct err *err) MUST_CHECK;
+int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,
+                        struct err *err) MUST_CHECK;
 
 #endif

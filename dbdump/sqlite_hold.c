@@ -64,8 +64,7 @@ static int list(int root_fd, const char *schema, uid_t uid, struct sqlite_dir **
         return 0;
 }
 
-int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_hold,
-                     struct err *err)
+int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_hold, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
         bool clones;
@@ -81,7 +80,8 @@ int sqlite_hold_start_helper(const struct sqlite_dir *dir, uid_t uid, gid_t gid,
                              struct err *err)
 {
         CLEANUP(sqlite_helper_stopp) struct sqlite_helper *helper = NULL;
-        struct sqlite_call begin = { .op = SQLITE_OP_BEGIN, .flags = flags,
+        struct sqlite_call begin = { .op = SQLITE_OP_BEGIN,
+                                     .flags = flags,
                                      .number = deadline_usec };
 
         if (sqlite_helper_start(dir->fd, uid, gid, &helper, err) < 0)
@@ -116,8 +116,8 @@ static int begin_once(int root_fd, uid_t uid, gid_t gid, int64_t deadline_usec,
         return 0;
 }
 
-int sqlite_hold_begin(int root_fd, const char *schema, uid_t uid, gid_t gid,
-                      int64_t deadline_usec, struct sqlite_hold **ret_hold, struct err *err)
+int sqlite_hold_begin(int root_fd, const char *schema, uid_t uid, gid_t gid, int64_t deadline_usec,
+                      struct sqlite_hold **ret_hold, struct err *err)
 {
         bool same = false;
 
@@ -148,12 +148,29 @@ int sqlite_hold_check(struct sqlite_hold *hold, struct err *err)
         return sqlite_helper_ask(hold->helper, SQLITE_OP_HELD, NULL, 0, -1, err);
 }
 
+/* A reader keeps the site's log from being emptied, and an upgrade may come next that writes a
+ * lot: when everything about the instant is noted, it is over. */
+static void end_when_known(struct sqlite_hold *hold)
+{
+        for (size_t i = 0; i < hold->dir->n; i++)
+                if (hold->dir->entries[i].kind == SQLITE_KIND_DATABASE &&
+                    hold->noted[i].facts == NULL)
+                        return;
+        if (hold->held)
+                return;
+        sqlite_helper_stop(hold->helper);
+        hold->helper = NULL;
+}
+
 int sqlite_hold_release(struct sqlite_hold *hold, struct err *err)
 {
         if (!hold->held)
                 return err_fail(err, ERR_INVALID, 0, "'%s' is not held", hold->schema);
         hold->held = false;
-        return sqlite_helper_ask(hold->helper, SQLITE_OP_RELEASE, NULL, 0, -1, err);
+        if (sqlite_helper_ask(hold->helper, SQLITE_OP_RELEASE, NULL, 0, -1, err) < 0)
+                return -1;
+        end_when_known(hold);
+        return 0;
 }
 
 static int read_header(const struct sqlite_dir *dir, const char *name, uid_t uid,
@@ -257,6 +274,7 @@ int sqlite_hold_compare(struct sqlite_hold *hold, uid_t uid, const struct sqlite
                     compare_header(noted, copy, entry->name, uid, err) < 0)
                         return -1;
         }
+        end_when_known(hold);
         return 0;
 }
 

@@ -41,10 +41,10 @@ struct sqlite_noted {
 struct sqlite_hold {
         char schema[NAME_MAX + 1];
         struct sqlite_dir *dir; /* as it was inside the hold; modes as when it is writable */
-        struct sqlite_helper *helper;
-        bool clones;   /* the file system clones files from the schema to the root */
-        bool in_hold;  /* the copy is to be made inside the hold */
-        bool held;     /* not released yet */
+        struct sqlite_helper *helper; /* NULL when all is noted and the view is over */
+        bool clones;                /* the file system clones files from the schema to the root */
+        bool in_hold;               /* the copy is to be made inside the hold */
+        bool held;                  /* not released yet */
         struct sqlite_noted *noted; /* per entry */
 };
 
@@ -56,9 +56,8 @@ int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_ho
 /* sqlite_hold_begin(root_fd, schema, uid, gid, deadline_usec, ret_hold, err): Hold the writers of
  * every database of ${schema} until ${deadline_usec} of the boot clock, 0 for no deadline.
  * ERR_BUSY, ERR_CORRUPT and others name the database. */
-int sqlite_hold_begin(int root_fd, const char *schema, uid_t uid, gid_t gid,
-                      int64_t deadline_usec, struct sqlite_hold **ret_hold,
-                      struct err *err) MUST_CHECK;
+int sqlite_hold_begin(int root_fd, const char *schema, uid_t uid, gid_t gid, int64_t deadline_usec,
+                      struct sqlite_hold **ret_hold, struct err *err) MUST_CHECK;
 
 /* sqlite_hold_check(hold, err): ERR_TIMEOUT when the deadline was before now. */
 int sqlite_hold_check(struct sqlite_hold *hold, struct err *err) MUST_CHECK;

@@ -35,8 +35,8 @@ static void recall_line(struct sqlite_dir *dir, const char *line)
         for (size_t i = 0; i < dir->n; i++)
                 if (strcmp(dir->entries[i].name, end + 3) == 0) {
                         dir->entries[i].mode = mode & 0777;
-                        dir->entries[i].wal |= end[1] == 'w' &&
-                                               dir->entries[i].kind == SQLITE_KIND_DATABASE;
+                        dir->entries[i].wal |=
+                                end[1] == 'w' && dir->entries[i].kind == SQLITE_KIND_DATABASE;
                 }
 }
 
@@ -97,8 +97,8 @@ static int let_read(int fd, uid_t tenant, bool enter)
 
         acl.user_obj = (struct posix_acl_xattr_entry){ htole16(ACL_USER_OBJ),
                                                        htole16(read | ACL_WRITE), nobody };
-        acl.user = (struct posix_acl_xattr_entry){ htole16(ACL_USER), htole16(read),
-                                                   htole32(tenant) };
+        acl.user =
+                (struct posix_acl_xattr_entry){ htole16(ACL_USER), htole16(read), htole32(tenant) };
         acl.group_obj = (struct posix_acl_xattr_entry){ htole16(ACL_GROUP_OBJ), 0, nobody };
         acl.mask = (struct posix_acl_xattr_entry){ htole16(ACL_MASK), htole16(read), nobody };
         acl.other = (struct posix_acl_xattr_entry){ htole16(ACL_OTHER), 0, nobody };
@@ -118,9 +118,9 @@ static int give_fd(int fd, const char *name, uid_t uid, uid_t tenant, gid_t gid,
             fchown(fd, uid, gid) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot change the owner of '%s'", name);
         /* A list that is not there is as good as removed. */
-        if (!taken && ((fremovexattr(fd, ACL_NAME) < 0 && errno != ENODATA &&
-                        errno != EOPNOTSUPP) ||
-                       fchmod(fd, mode) < 0))
+        if (!taken &&
+            ((fremovexattr(fd, ACL_NAME) < 0 && errno != ENODATA && errno != EOPNOTSUPP) ||
+             fchmod(fd, mode) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
         if (fsync(fd) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot sync '%s'", name);
@@ -144,8 +144,8 @@ static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *e
         return give_fd(fd, entry->name, to_uid, uid, gid, mode, err);
 }
 
-static int give_self(const struct sqlite_dir *dir, uid_t uid, uid_t tenant, gid_t gid,
-                     mode_t mode, struct err *err)
+static int give_self(const struct sqlite_dir *dir, uid_t uid, uid_t tenant, gid_t gid, mode_t mode,
+                     struct err *err)
 {
         CLEANUP(closep) int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -168,7 +168,8 @@ static int check_no_writer(const struct sqlite_dir *dir, const char *name, uid_t
         if (errno == EAGAIN)
                 return err_fail(err, ERR_BUSY, 0,
                                 "'%s' is still open for writing in a process of the site's; it "
-                                "has to end or close it", name);
+                                "has to end or close it",
+                                name);
         return err_fail(err, ERR_IO, errno, "cannot see who has '%s' open", name);
 }
 
@@ -223,7 +224,8 @@ static int check_frozen(int root_fd, const char *name, uid_t uid, struct err *er
                 if (dir->entries[i].wal)
                         return err_fail(err, ERR_BUSY, 0,
                                         "'%s' went back to WAL mode meanwhile; somebody still "
-                                        "uses it", dir->entries[i].name);
+                                        "uses it",
+                                        dir->entries[i].name);
                 if (check_no_writer(dir, dir->entries[i].name, uid, err) < 0)
                         return -1;
         }
@@ -269,8 +271,7 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
                 return err_wrap(err, "making '%s' writable", name);
         for (size_t i = 0; i < dir->n; i++)
                 if (dir->entries[i].kind != SQLITE_KIND_RECORD &&
-                    give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode,
-                               err) < 0)
+                    give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode, err) < 0)
                         return err_wrap(err, "making '%s' writable", name);
         if (give_self(dir, uid, uid, gid, dir->mode, err) < 0 ||
             settle_all(dir, false, uid, gid, err) < 0)

@@ -46,7 +46,8 @@ static int fail(struct err *err, sqlite3 *db, int rc, const char *name, const ch
         if ((rc & 0xff) == SQLITE_BUSY)
                 return err_fail(err, ERR_BUSY, 0,
                                 "the database '%s': a writer did not let us in before the "
-                                "deadline; try again when the site is less busy", name);
+                                "deadline; try again when the site is less busy",
+                                name);
         for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
                 if (codes[i].rc == (rc & 0xff))
                         code = codes[i].code;
@@ -54,8 +55,7 @@ static int fail(struct err *err, sqlite3 *db, int rc, const char *name, const ch
         if (code == ERR_IO && db != NULL)
                 os = sqlite3_system_errno(db);
         return err_fail(err, code, os, "the database '%s': %s: %s", name, what,
-                        db == NULL || rc == SQLITE_NOMEM ? sqlite3_errstr(rc)
-                                                         : sqlite3_errmsg(db));
+                        db == NULL || rc == SQLITE_NOMEM ? sqlite3_errstr(rc) : sqlite3_errmsg(db));
 }
 
 /* SQLite makes a path absolute and resolves links in it, which ends in a directory this process
@@ -112,8 +112,7 @@ static void give_collation(void *arg, sqlite3 *db, int encoding, const char *nam
         (void)sqlite3_create_collation(db, name, encoding, NULL, compare_bytes);
 }
 
-static int connect_file(int dir_fd, const char *name, int flags, sqlite3 **ret_db,
-                        struct err *err)
+static int connect_file(int dir_fd, const char *name, int flags, sqlite3 **ret_db, struct err *err)
 {
         /* The schema may be an enemy's ("Defense Against The Dark Arts" in the manual). */
         static const int switches[][2] = {
@@ -371,8 +370,8 @@ int sqlite_view_copy(struct sqlite_view *view, int to_fd, sqlite_tick tick, void
 
         if (view->reader == NULL)
                 return err_fail(err, ERR_INVALID, 0, "the view of '%s' is over", view->name);
-        if (connect_file(to_fd, view->name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &to,
-                         err) < 0)
+        if (connect_file(to_fd, view->name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &to, err) <
+            0)
                 return -1;
         /* Nobody sees the file before it is synced as a whole: no journal, no syncs of its own. */
         rc = sqlite3_exec(to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF", NULL, NULL, NULL);

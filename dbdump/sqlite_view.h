@@ -25,7 +25,7 @@ struct sqlite_view {
         sqlite3 *writer; /* NULL when released or never asked for */
         sqlite3 *reader;
         int64_t deadline_usec; /* boot clock, until when a lock is waited for */
-        bool held; /* opened with a writer: others may write once it is released */
+        bool held;             /* opened with a writer: others may write once it is released */
         bool wal;
 };
 

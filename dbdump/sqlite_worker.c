@@ -52,7 +52,9 @@ static int receive(struct worker *worker, struct sqlite_call *call)
                 struct cmsghdr align;
         } control;
         struct iovec iov = { call, sizeof(*call) };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+        struct msghdr msg = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
                               .msg_controllen = sizeof(control.bytes) };
         struct pollfd poll_fd = { worker->socket_fd, POLLIN, 0 };
         struct cmsghdr *cmsg;
@@ -163,8 +165,8 @@ static int op_begin(struct worker *worker, const struct sqlite_call *call, struc
                 char name[NAME_MAX + 1];
 
                 memcpy(name, worker->views[i].name, sizeof(name));
-                if (sqlite_view_open(worker->dir_fd, name, writers, until, &worker->views[i],
-                                     err) < 0)
+                if (sqlite_view_open(worker->dir_fd, name, writers, until, &worker->views[i], err) <
+                    0)
                         return -1;
         }
         if (lock_all(worker, until, err) < 0)
@@ -230,10 +232,14 @@ static int op_settle(struct worker *worker, const struct sqlite_call *call, stru
 }
 
 static int (*const ops[SQLITE_OPS])(struct worker *, const struct sqlite_call *, struct err *) = {
-        [SQLITE_OP_ADD] = op_add,         [SQLITE_OP_BEGIN] = op_begin,
-        [SQLITE_OP_HELD] = op_held,       [SQLITE_OP_RELEASE] = op_release,
-        [SQLITE_OP_FACTS] = op_facts,     [SQLITE_OP_COPY] = op_copy,
-        [SQLITE_OP_INTEGRITY] = op_integrity, [SQLITE_OP_SETTLE] = op_settle,
+        [SQLITE_OP_ADD] = op_add,
+        [SQLITE_OP_BEGIN] = op_begin,
+        [SQLITE_OP_HELD] = op_held,
+        [SQLITE_OP_RELEASE] = op_release,
+        [SQLITE_OP_FACTS] = op_facts,
+        [SQLITE_OP_COPY] = op_copy,
+        [SQLITE_OP_INTEGRITY] = op_integrity,
+        [SQLITE_OP_SETTLE] = op_settle,
 };
 
 int sqlite_worker_run(int socket_fd, int dir_fd)

@@ -135,9 +135,8 @@ static int check_result(const struct rewrite_kind *kind, const struct rewrite_te
                 return rewrite_fail(err, before, was->at, ERR_INVALID,
                                     "'%s' cannot be written here so that it is read the same",
                                     rule->value);
-        return kind->compare == NULL
-                       ? 0
-                       : kind->compare(before, after, rule->key, rule->value, err);
+        return kind->compare == NULL ? 0
+                                     : kind->compare(before, after, rule->key, rule->value, err);
 }
 
 static int apply_one(const struct rewrite_text *text, const struct rewrite_rule *rule,
@@ -212,8 +211,8 @@ int rewrite_apply(const char *file, const char *in, size_t n, const struct rewri
         return 0;
 }
 
-int rewrite_read(const char *file, const char *in, size_t n, const char *kind_name,
-                 const char *key, char **ret_value, struct err *err)
+int rewrite_read(const char *file, const char *in, size_t n, const char *kind_name, const char *key,
+                 char **ret_value, struct err *err)
 {
         CLEANUP(rewrite_found_done) struct rewrite_found found = { 0 };
         const struct rewrite_text text = { file, in, n };

@@ -62,8 +62,10 @@ static bool parse_place(const char *key, struct place *place)
         place->n = 0;
         (void)snprintf(place->text, sizeof(place->text), "%s", key + (key[0] == '$'));
         n = strcspn(at, ".-[");
-        if (n == 0 || n != strspn(at, "abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                      "0123456789") || (at[0] >= '0' && at[0] <= '9'))
+        if (n == 0 ||
+            n != strspn(at, "abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                            "0123456789") ||
+            (at[0] >= '0' && at[0] <= '9'))
                 return false;
         (void)snprintf(place->variable, sizeof(place->variable), "$%.*s", (int)n, at);
         at += n;
@@ -125,8 +127,7 @@ struct search {
 
 /* Look for the steps from ${step} on in the value of the tokens first..end, if it is an array
  * literal; anything else holds nothing that can be replaced. */
-static int search_literal(struct search *s, size_t first, size_t end, size_t step,
-                          struct err *err)
+static int search_literal(struct search *s, size_t first, size_t end, size_t step, struct err *err)
 {
         const struct php *php = s->php;
         size_t value;
@@ -204,8 +205,7 @@ static int search_statement(struct search *s, size_t i, struct err *err)
         for (size_t c = 0; c < sizeof(changes) / sizeof(changes[0]); c++)
                 if (php_is(php, after, PHP_MARK, changes[c]))
                         return rewrite_fail(err, php->text, php->tokens[i].at, ERR_INVALID,
-                                            "it is changed by '%s' here, not just set",
-                                            changes[c]);
+                                            "it is changed by '%s' here, not just set", changes[c]);
         return 0;
 }
 
@@ -227,8 +227,7 @@ static int find(const struct rewrite_text *text, const char *key, struct rewrite
                         return -1;
                 if (php_is(&php, i, PHP_MARK, "(") || php_is(&php, i, PHP_MARK, "["))
                         depth++;
-                if (depth > 0 &&
-                    (php_is(&php, i, PHP_MARK, ")") || php_is(&php, i, PHP_MARK, "]")))
+                if (depth > 0 && (php_is(&php, i, PHP_MARK, ")") || php_is(&php, i, PHP_MARK, "]")))
                         depth--;
         }
         if (search.n_found == 0)

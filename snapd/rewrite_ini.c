@@ -168,8 +168,8 @@ static int check_no_continuation(const struct rewrite_text *text, const struct r
                                  struct err *err)
 {
         const char *end = text->data + text->n;
-        const char *line = memchr(text->data + found->at + found->n, '\n',
-                                  text->n - found->at - found->n);
+        const char *line =
+                memchr(text->data + found->at + found->n, '\n', text->n - found->at - found->n);
         size_t n;
 
         if (line == NULL || ++line == end || (*line != ' ' && *line != '\t'))
@@ -246,7 +246,8 @@ static int put(const struct rewrite_found *found, const char *value, char *out, 
         if (strpbrk(value, "\"\\") != NULL || strstr(value, " ;") != NULL)
                 return err_fail(err, ERR_INVALID, 0,
                                 "'%s' cannot be written in an INI file so that every reader "
-                                "reads the same", value);
+                                "reads the same",
+                                value);
         rewrite_escape(value, "", '"', out);
         return 0;
 }

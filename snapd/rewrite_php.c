@@ -9,9 +9,9 @@
 
 /* Longest first. */
 static const char *const marks[] = {
-        "<=>", "**=", "...", "<<=", ">>=", "===", "!==", "?\?=", "?->", "=>", "->", "::", "==",
-        "!=",  "<>",  "<=",  ">=",  "&&",  "||",  "??",  "++",  "--",  "+=", "-=", "*=", "/=",
-        ".=",  "%=",  "&=",  "|=",  "^=",  "<<",  ">>",  "**",
+        "<=>", "**=", "...", "<<=", ">>=", "===", "!==", "?\?=", "?->", "=>", "->", "::",
+        "==",  "!=",  "<>",  "<=",  ">=",  "&&",  "||",  "??",   "++",  "--", "+=", "-=",
+        "*=",  "/=",  ".=",  "%=",  "&=",  "|=",  "^=",  "<<",   ">>",  "**",
 };
 
 /* Where the tokenizer is. */
@@ -245,8 +245,7 @@ void php_done(struct php *php)
 
 bool php_is(const struct php *php, size_t i, enum php_type type, const char *text)
 {
-        return i < php->n && php->tokens[i].type == type &&
-               php->tokens[i].n == strlen(text) &&
+        return i < php->n && php->tokens[i].type == type && php->tokens[i].n == strlen(text) &&
                memcmp(php->text->data + php->tokens[i].at, text, php->tokens[i].n) == 0;
 }
 

@@ -19,8 +19,8 @@ enum php_type {
         PHP_STRING,   /* with nothing to be filled in */
         PHP_TEMPLATE, /* "..$x..", a heredoc, `...` */
         PHP_NUMBER,
-        PHP_MARK,     /* an operator: its bytes */
-        PHP_CLOSE,    /* ?> */
+        PHP_MARK,  /* an operator: its bytes */
+        PHP_CLOSE, /* ?> */
 };
 
 struct php_token {

@@ -13,9 +13,9 @@
  * byte of the text, so a callout at every step of the match watches the time as well.
  */
 
-#define MATCH_LIMIT  1000000
-#define HEAP_KBYTES  8192
-#define TIME_USEC    2000000
+#define MATCH_LIMIT 1000000
+#define HEAP_KBYTES 8192
+#define TIME_USEC   2000000
 #define PATTERN_FLAGS                                                                              \
         (PCRE2_MULTILINE | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C |           \
          PCRE2_AUTO_CALLOUT)
@@ -43,8 +43,8 @@ static pcre2_code *compile(const char *pattern)
         pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PATTERN_FLAGS,
                                        &code, &where, NULL);
 
-        if (re != NULL && (pcre2_pattern_info(re, PCRE2_INFO_CAPTURECOUNT, &groups) != 0 ||
-                           groups != 1)) {
+        if (re != NULL &&
+            (pcre2_pattern_info(re, PCRE2_INFO_CAPTURECOUNT, &groups) != 0 || groups != 1)) {
                 pcre2_code_free(re);
                 return NULL;
         }

@@ -333,8 +333,8 @@ TEST(a_killed_copier_leaves_a_whole_copy_or_none)
                 then = writer->acknowledged;
                 writer_wait(writer, then);
         }
-        printf("# %u kills in %" PRId64 " us: %u whole, %u none\n", whole + none, whole_usec,
-               whole, none);
+        printf("# %u kills in %" PRId64 " us: %u whole, %u none\n", whole + none, whole_usec, whole,
+               none);
         ASSERT(none > 0);
         ASSERT_OK(driver->copy(db, "shop", COPY_NAME, NULL, NULL, &err));
         ASSERT_OK(driver->verify(db, "shop", COPY_NAME, &err));

@@ -15,9 +15,9 @@ static struct err err;
 static int copy(struct db *db)
 {
         return world.driver->hold(db, "shop", 20000, &err) < 0 ||
-                               world.driver->copy(db, "shop", COPY_NAME, NULL, NULL, &err) < 0 ?
-                       -1 :
-                       world.driver->release(db, &err);
+                               world.driver->copy(db, "shop", COPY_NAME, NULL, NULL, &err) < 0
+                       ? -1
+                       : world.driver->release(db, &err);
 }
 
 static int freeze(struct db *db)

@@ -113,8 +113,7 @@ static int open_schema(struct db *db, const char *schema, int *ret_fd, struct er
         return 0;
 }
 
-static int fake_features(struct db *db, const char *schema, unsigned *ret_features,
-                         struct err *err)
+static int fake_features(struct db *db, const char *schema, unsigned *ret_features, struct err *err)
 {
         CLEANUP(closep) int fd = -1;
 
@@ -237,8 +236,8 @@ static int fake_set_writable(struct db *db, const char *schema, bool writable, s
                 return -1;
         /* The application can read it in between as well. */
         if ((!writable && fchmod(fd, 0640) < 0) ||
-            fchown(fd, writable ? db->uid : 0, db->gid) < 0 ||
-            (writable && fchmod(fd, 0600) < 0) || fsync(fd) < 0)
+            fchown(fd, writable ? db->uid : 0, db->gid) < 0 || (writable && fchmod(fd, 0600) < 0) ||
+            fsync(fd) < 0)
                 return err_fail(err, ERR_IO, errno, "'%s'", schema);
         return 0;
 }

@@ -10,12 +10,13 @@
 #include "tests/lib/test.h"
 
 static const long changing[] = {
-        SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_symlinkat,
-        SYS_mknodat, SYS_write, SYS_pwrite64, SYS_fchown, SYS_fchownat, SYS_fchmod,
-        SYS_fchmodat, SYS_fsetxattr, SYS_setxattr, SYS_lsetxattr, SYS_lremovexattr,
-        SYS_fremovexattr, SYS_utimensat, SYS_ftruncate, SYS_fallocate, SYS_copy_file_range,
-        SYS_ioctl, SYS_fsync, SYS_syncfs, SYS_rename, SYS_unlink, SYS_rmdir, SYS_mkdir,
-        SYS_sendmsg, SYS_sendto,
+        SYS_mkdirat,   SYS_unlinkat,        SYS_renameat,     SYS_renameat2, SYS_linkat,
+        SYS_symlinkat, SYS_mknodat,         SYS_write,        SYS_pwrite64,  SYS_fchown,
+        SYS_fchownat,  SYS_fchmod,          SYS_fchmodat,     SYS_fsetxattr, SYS_setxattr,
+        SYS_lsetxattr, SYS_lremovexattr,    SYS_fremovexattr, SYS_utimensat, SYS_ftruncate,
+        SYS_fallocate, SYS_copy_file_range, SYS_ioctl,        SYS_fsync,     SYS_syncfs,
+        SYS_rename,    SYS_unlink,          SYS_rmdir,        SYS_mkdir,     SYS_sendmsg,
+        SYS_sendto,
 };
 
 static bool changes(const struct __ptrace_syscall_info *info)

@@ -20,7 +20,7 @@ static int root_fd = -1;
 static struct told {
         volatile int rc, ready;
         char value[4096];
-} *told;
+} * told;
 
 void tenant_begin(const char *fs, unsigned mbytes, struct db_conf *ret_conf)
 {
@@ -28,11 +28,11 @@ void tenant_begin(const char *fs, unsigned mbytes, struct db_conf *ret_conf)
         (void)snprintf(root, sizeof(root), "%s/databases", root_fs(fs, mbytes));
         ASSERT(mkdirat(AT_FDCWD, root, 0711) == 0);
         root_fd = openat(AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                    0);
+        told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         ASSERT(root_fd >= 0 && told != MAP_FAILED);
-        *ret_conf = (struct db_conf){ .root_fd = root_fd, .owner_uid = TENANT,
-                                      .owner_gid = TENANT, .secret_fd = -1 };
+        *ret_conf = (struct db_conf){
+                .root_fd = root_fd, .owner_uid = TENANT, .owner_gid = TENANT, .secret_fd = -1
+        };
 }
 
 const char *tenant_root(void)

@@ -45,8 +45,8 @@ TEST(a_copy_is_named_by_its_serial_and_what_it_copies)
 
 TEST(only_names_of_copies_are_taken_for_copies)
 {
-        static const char *const others[] = { "",          "snap",        "snap_a",   "snap0_a",
-                                              "snap01_a",  "snap1",       "snap1a_b", "snap1_A",
+        static const char *const others[] = { "",          "snap",         "snap_a",   "snap0_a",
+                                              "snap01_a",  "snap1",        "snap1a_b", "snap1_A",
                                               "snap1_a-b", "snap1_a/../b", "xsnap1_a", "Snap1_a",
                                               "wordpress" };
 

@@ -14,8 +14,8 @@ static struct err err;
 static char *fixture(const char *name, size_t *n)
 {
         const char *dir = getenv("SITESNAP_TEST_CONFIG");
-        CLEANUP(closep) int fd = openat(AT_FDCWD, dir == NULL ? "tests/unit/config" : dir,
-                                        O_RDONLY | O_DIRECTORY);
+        CLEANUP(closep)
+        int fd = openat(AT_FDCWD, dir == NULL ? "tests/unit/config" : dir, O_RDONLY | O_DIRECTORY);
         char *data;
 
         ASSERT(fd >= 0);
@@ -60,7 +60,7 @@ static void assert_reads(const char *text, const char *kind, const char *key, co
 /* A setting of a fixture: what it is, and how another value is written in its place. */
 struct setting {
         const char *file, *kind, *key;
-        const char *is;             /* NULL: an expression */
+        const char *is;                    /* NULL: an expression */
         const char *was_written, *written; /* for the value below */
 };
 #define VALUE "/srv/x/db/snap12_shop"
@@ -72,15 +72,13 @@ static const struct setting settings[] = {
           "'it\\'s \\\\ se\"cret $x'", "'" VALUE "'" },
         { "wp-config.php", "php-define", "DB_DIR", NULL, "__DIR__ . '/wp-content/database/'",
           "'" VALUE "'" },
-        { "wp-config.php", "php-define", "DB_FILE", ".ht.sqlite", "'.ht.sqlite'",
-          "'" VALUE "'" },
+        { "wp-config.php", "php-define", "DB_FILE", ".ht.sqlite", "'.ht.sqlite'", "'" VALUE "'" },
         { "wp-config.php", "php-define", "SECURE_AUTH_KEY", "put your unique phrase here",
           "\"put your unique phrase here\"", "'" VALUE "'" },
         { "wp-config.php", "php-assign", "table_prefix", "wp_", "'wp_'", "'" VALUE "'" },
         { "wp-config.php", "regex", "^define\\( 'DB_HOST', '([^']*)' \\);$",
           "localhost:/run/mysqld/mysqld.sock", "localhost:/run/mysqld/mysqld.sock", VALUE },
-        { "LocalSettings.php", "php-assign", "wgDBname", "my_wiki", "\"my_wiki\"",
-          "'" VALUE "'" },
+        { "LocalSettings.php", "php-assign", "wgDBname", "my_wiki", "\"my_wiki\"", "'" VALUE "'" },
         { "LocalSettings.php", "php-assign", "$wgSQLiteDataDir", "/srv/wiki/data",
           "\"/srv/wiki/data\"", "'" VALUE "'" },
         { "LocalSettings.php", "php-assign", "wgDBprefix", "mw_", "\"mw_\"", "'" VALUE "'" },
@@ -95,23 +93,20 @@ static const struct setting settings[] = {
           "\"{$wgDBname}_jobqueue\"", "'" VALUE "'" },
         { "settings.php", "php-assign", "databases.default.default.database", "drupal",
           "'database' => 'drupal'", "'database' => '" VALUE "'" },
-        { "settings.php", "php-assign", "databases['legacy']['default']['prefix']['default']",
-          "x_", "'x_'", "'" VALUE "'" },
+        { "settings.php", "php-assign", "databases['legacy']['default']['prefix']['default']", "x_",
+          "'x_'", "'" VALUE "'" },
         { "settings.php", "php-assign", "databases.default.default.port", "3306", "3306",
           "'" VALUE "'" },
         { "settings.php", "php-assign", "CFG->dbname", "moodle", "'moodle'", "'" VALUE "'" },
         { "settings.php", "php-assign", "CFG->dboptions.dbsocket", "/run/mysqld/mysqld.sock",
           "'/run/mysqld/mysqld.sock'", "'" VALUE "'" },
         { "settings.php", "php-assign", "db", "joomla", "'joomla'", "'" VALUE "'" },
-        { "settings.php", "php-assign", "return.db.name", "laravel", "'laravel'",
-          "'" VALUE "'" },
+        { "settings.php", "php-assign", "return.db.name", "laravel", "'laravel'", "'" VALUE "'" },
         { "config.ini.php", "ini", "database.dbname", "matomo", "dbname = matomo ;",
           "dbname = " VALUE " ;" },
-        { "config.ini.php", "ini", "database.host", "127.0.0.1", "\"127.0.0.1\"",
-          "\"" VALUE "\"" },
+        { "config.ini.php", "ini", "database.host", "127.0.0.1", "\"127.0.0.1\"", "\"" VALUE "\"" },
         { "config.ini.php", "ini", "database_reader.path", "/srv/a=b:c", "/srv/a=b:c", VALUE },
-        { "config.ini.php", "ini", "database_reader.empty", "", "empty =\n",
-          "empty =" VALUE "\n" },
+        { "config.ini.php", "ini", "database_reader.empty", "", "empty =\n", "empty =" VALUE "\n" },
         { "config.ini.php", "ini", "toplevel", "1", "toplevel = 1", "toplevel = " VALUE },
         { "config.ini.php", "ini", "General.salt", "a;b", "'a;b'", "\"" VALUE "\"" },
         { "env", "env", "DB_DATABASE", "/srv/app/database.sqlite",
@@ -120,11 +115,9 @@ static const struct setting settings[] = {
         { "env", "env", "DB_PASSWORD", "p\"a$s s", "\"p\\\"a\\$s s\"", "'" VALUE "'" },
         { "env", "env", "DB_URL", NULL, "\"sqlite://${DB_DATABASE}\"", "'" VALUE "'" },
         { "env", "env", "EMPTY", "", "EMPTY=", "EMPTY=" VALUE },
-        { "config.json", "json", "database.connection.filename",
-          "/var/lib/ghost/content/data.db", "\"/var/lib/ghost\\/content/data.db\"",
-          "\"" VALUE "\"" },
-        { "config.json", "json", "database.pool.1.name", "b\"c", "\"b\\\"c\"",
-          "\"" VALUE "\"" },
+        { "config.json", "json", "database.connection.filename", "/var/lib/ghost/content/data.db",
+          "\"/var/lib/ghost\\/content/data.db\"", "\"" VALUE "\"" },
+        { "config.json", "json", "database.pool.1.name", "b\"c", "\"b\\\"c\"", "\"" VALUE "\"" },
         { "config.json", "json", "database.pool.2", "last", "\"last\"", "\"" VALUE "\"" },
         { "config.json", "json", "database.connection.port", "3306", "3306", "\"" VALUE "\"" },
         { "config.json", "json", "db", "escaped key", "\"escaped key\"", "\"" VALUE "\"" },
@@ -277,8 +270,7 @@ TEST(files_that_are_not_what_they_should_be_are_refused)
         ASSERT_NOT("{\"a\":1,}", "json", "a", ERR_INVALID, "not valid JSON");
         ASSERT_NOT("{\"a\":{}}", "json", "a", ERR_INVALID, "settings of its own");
         ASSERT_NOT("ab", "regex", "a|(b)", ERR_INVALID, "without its group");
-        ASSERT_ERR(rewrite_apply("f", "a\0b", 3, NULL, 0, &out, &n, &err), ERR_INVALID,
-                   "NUL byte");
+        ASSERT_ERR(rewrite_apply("f", "a\0b", 3, NULL, 0, &out, &n, &err), ERR_INVALID, "NUL byte");
 }
 
 TEST(rules_that_make_no_sense_are_refused)

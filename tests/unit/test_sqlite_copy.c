@@ -49,8 +49,8 @@ static void copy_and_verify(struct db *db)
 /* How many names stand in a directory of the root. */
 static unsigned count_names(const char *schema)
 {
-        CLEANUP(closedirp) DIR *list =
-                fdopendir(openat(conf.root_fd, schema, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        CLEANUP(closedirp)
+        DIR *list = fdopendir(openat(conf.root_fd, schema, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         unsigned n = 0;
 
         ASSERT(list != NULL);
@@ -61,8 +61,9 @@ static unsigned count_names(const char *schema)
 
 TEST(a_directory_of_several_databases_is_copied_with_all_that_lies_in_it)
 {
-        static const char *const names[] = { "wiki.sqlite", "wiki_l10n_cache.sqlite", "a b'\"\n.db",
-                                             "-wal", "%s?mode=ro", "file:x" };
+        static const char *const names[] = { "wiki.sqlite", "wiki_l10n_cache.sqlite",
+                                             "a b'\"\n.db", "-wal",
+                                             "%s?mode=ro",  "file:x" };
         struct db *db = begin(NULL, 0);
         char path[100];
         struct stat st;
@@ -370,5 +371,30 @@ TEST(the_helper_has_nothing_of_roots)
         }
         (void)fclose(file);
         ASSERT_EQ(seen, 6);
+        driver->close(db);
+}
+
+/* An upgrade that follows may write a lot, or change the journal mode. */
+TEST(nothing_of_ours_stays_in_the_sites_way_after_verifying)
+{
+        struct db *db = begin(NULL, 0);
+
+        sql("shop/a.db", "PRAGMA journal_mode=WAL; CREATE TABLE a(b)");
+        ASSERT_OK(driver->hold(db, "shop", 5000, &err));
+        ASSERT_OK(driver->release(db, &err));
+        sql("shop/a.db", "INSERT INTO a VALUES (1)");
+        copy_and_verify(db);
+        ASSERT_STR(tenant_value(TENANT, COPY "/a.db", "SELECT count(*) FROM a"), "0");
+        ASSERT_STR(tenant_value(TENANT, "shop/a.db", "PRAGMA journal_mode=DELETE"), "delete");
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+
+        /* And the next copy is of another instant. */
+        copy_and_verify(db);
+        ASSERT_STR(tenant_value(TENANT, COPY "/a.db", "SELECT count(*) FROM a"), "1");
+        ASSERT_OK(driver->hold(db, "shop", 5000, &err));
+        copy_and_verify(db);
+        ASSERT_OK(driver->release(db, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        copy_and_verify(db);
         driver->close(db);
 }

@@ -61,8 +61,10 @@ TEST(every_entry_has_its_kind)
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
 
         begin();
-        ASSERT_EQ(tenant_sql(TENANT, "shop/.ht wiki\n\"'", "PRAGMA journal_mode=WAL;"
-                                                             "CREATE TABLE a(b)"), 0);
+        ASSERT_EQ(tenant_sql(TENANT, "shop/.ht wiki\n\"'",
+                             "PRAGMA journal_mode=WAL;"
+                             "CREATE TABLE a(b)"),
+                  0);
         put("site.db-journal", "");
         put("site.db-mj12345678A", "x");
         put("site.db-copy", "x");

@@ -23,11 +23,15 @@ static void begin(void)
         tenant_dir("shop");
         shop_fd = openat(conf.root_fd, "shop", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ASSERT(shop_fd >= 0);
-        ASSERT_EQ(tenant_sql(TENANT, "shop/wal.db", "PRAGMA journal_mode=WAL; CREATE TABLE a(b);"
-                                                    "INSERT INTO a VALUES (1)"), 0);
-        ASSERT_EQ(tenant_sql(TENANT, "shop/plain.db", "PRAGMA journal_mode=PERSIST;"
-                                                      "CREATE TABLE a(b);"
-                                                      "INSERT INTO a VALUES (2)"), 0);
+        ASSERT_EQ(tenant_sql(TENANT, "shop/wal.db",
+                             "PRAGMA journal_mode=WAL; CREATE TABLE a(b);"
+                             "INSERT INTO a VALUES (1)"),
+                  0);
+        ASSERT_EQ(tenant_sql(TENANT, "shop/plain.db",
+                             "PRAGMA journal_mode=PERSIST;"
+                             "CREATE TABLE a(b);"
+                             "INSERT INTO a VALUES (2)"),
+                  0);
         ASSERT(fchmodat(shop_fd, "plain.db", 0604, 0) == 0);
         ASSERT(mkdirat(shop_fd, "locks", 0701) == 0);
         ASSERT(fchownat(shop_fd, "locks", TENANT, TENANT, 0) == 0);
