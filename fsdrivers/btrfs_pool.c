@@ -50,21 +50,35 @@ struct btrfs_tree btrfs_tree_make(enum fs_kind kind, fs_id id, fs_id parent)
         return tree;
 }
 
-/* A name is a tree's only when it is exactly what btrfs_tree_make() makes of its numbers. */
+/* A number as btrfs_tree_make() writes it, without a leading zero; *at is moved behind it. */
+static bool parse_number(const char **at, fs_id *ret_number)
+{
+        const char *first = *at;
+        fs_id number = 0;
+
+        for (; **at >= '0' && **at <= '9'; ++*at)
+                if (__builtin_mul_overflow(number, 10, &number) ||
+                    __builtin_add_overflow(number, (fs_id)(**at - '0'), &number))
+                        return false;
+        *ret_number = number;
+        return *at > first && (*first != '0' || *at == first + 1);
+}
+
+/* A name is a tree's only when it is exactly what btrfs_tree_make() makes of its numbers.  This is
+ * done for every tree of the pool in every call, so it is done without printf. */
 static bool parse(const char *name, struct btrfs_tree *ret_tree)
 {
-        enum fs_kind kind = name[0] == 'h' ? FS_HEAD : FS_FROZEN;
-        unsigned long long id, parent;
-        char *end;
+        const char *at = name + 1;
+        struct fs_info *info = &ret_tree->info;
 
         if (name[0] != 'h' && name[0] != 'f')
                 return false;
-        id = strtoull(name + 1, &end, 10);
-        if (*end != '.')
+        info->kind = name[0] == 'h' ? FS_HEAD : FS_FROZEN;
+        if (!parse_number(&at, &info->id) || info->id == 0 || *at++ != '.' ||
+            !parse_number(&at, &info->parent) || *at != '\0')
                 return false;
-        parent = strtoull(end + 1, &end, 10);
-        *ret_tree = btrfs_tree_make(kind, id, parent);
-        return id != 0 && strcmp(ret_tree->name, name) == 0;
+        memcpy(ret_tree->name, name, (size_t)(at - name) + 1); /* at most 2 * 20 digits */
+        return true;
 }
 
 /* Other names are left alone: debris, and what is none of ours. */

@@ -90,7 +90,8 @@ static void write_file(int fd, const char *path, size_t n, unsigned salt)
         CLEANUP(closep) int file = openat(fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
         memset(bytes, 'a' + (int)(salt % 26), sizeof(bytes));
-        ASSERT(file >= 0 && write(file, bytes, n) == (ssize_t)n);
+        if (file < 0 || write(file, bytes, n) != (ssize_t)n)
+                test_fail(__FILE__, __LINE__, "cannot write '%s': %m", path);
 }
 
 static void file_name(char name[static 40], unsigned i)

@@ -249,6 +249,41 @@ TEST(numbers_of_another_tree_are_not_overwritten)
         ASSERT_ERR(w.driver->import(w.pool, fd, 2, &err), ERR_EXISTS, "2");
 }
 
+TEST(only_exact_names_are_trees)
+{
+        static const char *const others[] = {
+                "h",
+                "h1",
+                "h01.0",
+                "h1.00",
+                "h1.",
+                "h1.0x",
+                "x1.0",
+                "h.0",
+                "h0.0",
+                "h-1.0",
+                "h 1.0",
+                "H1.0",
+                "h1.0.0",
+                "f1,2",
+                "h+1.0",
+                "h18446744073709551616.0",
+                "h1.99999999999999999999999999999999999999999999999999",
+        };
+        CLEANUP(closep) int trees_fd = -1;
+        struct fs_info info;
+        struct world w;
+
+        world_make(&w);
+        trees_fd = openat(w.pool_fd, "trees", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+                make_subvolume(trees_fd, ".", others[i]);
+        ASSERT_ERR(w.driver->stat(w.pool, 1, &info, &err), ERR_NOT_FOUND, "1");
+        make_subvolume(trees_fd, ".", "f18446744073709551615.18446744073709551614");
+        ASSERT_OK(w.driver->stat(w.pool, UINT64_MAX, &info, &err));
+        ASSERT(info.parent == UINT64_MAX - 1 && info.kind == FS_FROZEN);
+}
+
 TEST(debris_is_swept_unless_someone_is_at_it)
 {
         CLEANUP(closep) int trees_fd = -1;
