@@ -34,6 +34,7 @@ struct db {
 
 #define TIMEOUT_MSEC 30000
 
+/* Nothing is opened yet but what the caller gave: a schema is looked at when it is named. */
 static int sqlite_open(const struct db_conf *conf, struct db **ret_db, struct err *err)
 {
         struct stat st;
@@ -58,6 +59,7 @@ static int sqlite_open(const struct db_conf *conf, struct db **ret_db, struct er
         return 0;
 }
 
+/* The helper ends, and with it every lock and pinned reader. */
 static void forget_hold(struct db *db)
 {
         sqlite_hold_end(db->hold);
@@ -73,6 +75,7 @@ static void sqlite_close(struct db *db)
         free(db);
 }
 
+/* Asked anew each time: the application can change its journal mode, and a schema can be moved. */
 static int sqlite_features(struct db *db, const char *schema, unsigned *ret_features,
                            struct err *err)
 {
@@ -101,6 +104,7 @@ static int sqlite_check(struct db *db, const char *schema, struct err *err)
                                         &helper, err);
 }
 
+/* One view at a time.  The deadline counts from here: waiting for a slow writer uses it up. */
 static int sqlite_hold(struct db *db, const char *schema, unsigned deadline_msec, struct err *err)
 {
         int64_t deadline_usec = clock_boot_usec() + (int64_t)deadline_msec * 1000;
@@ -139,6 +143,7 @@ static int sqlite_copy(struct db *db, const char *from, const char *to, db_repor
                 if (!db->hold->in_hold && sqlite_hold_release(db->hold, err) < 0)
                         return -1;
         }
+        /* From here on the copy is of that one instant, however long it takes. */
         copy.hold = db->hold;
         r = sqlite_copy_make(&copy, err);
         if (own && db->hold->held && sqlite_hold_release(db->hold, &why) < 0 && r == 0) {
@@ -151,6 +156,7 @@ static int sqlite_copy(struct db *db, const char *from, const char *to, db_repor
         return r;
 }
 
+/* Only the whole name counts; "NAME.partial" is nobody's schema. */
 static int sqlite_exists(struct db *db, const char *schema, bool *ret_exists, struct err *err)
 {
         struct stat st;
@@ -166,6 +172,8 @@ static int sqlite_exists(struct db *db, const char *schema, bool *ret_exists, st
         return 0;
 }
 
+/* The facts of the view were noted or are asked of its pinned readers; those of the copy come from
+ * a helper of its own, which sees what the application is going to see. */
 static int sqlite_verify(struct db *db, const char *schema, const char *copy, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
@@ -182,6 +190,7 @@ static int sqlite_verify(struct db *db, const char *schema, const char *copy, st
         if (sqlite_hold_start_helper(dir, db->uid, db->gid, 0, 0, &helper, err) < 0 ||
             sqlite_hold_compare(db->hold, db->uid, dir, helper, err) < 0)
                 return err_wrap(err, "verifying '%s'", copy);
+        /* Last, as it reads every page: that each can be read, and belongs to something. */
         for (size_t i = 0; i < dir->n; i++)
                 if (dir->entries[i].kind == SQLITE_KIND_DATABASE &&
                     sqlite_helper_ask(helper, SQLITE_OP_INTEGRITY, dir->entries[i].name, 0, -1,
@@ -199,6 +208,8 @@ static int sqlite_set_writable(struct db *db, const char *schema, bool writable,
                                                                   db->gid, err);
 }
 
+/* What a copy by pages would take.  Clones take less, and nobody can say how much less for how
+ * long. */
 static int sqlite_size(struct db *db, const char *schema, uint64_t *ret_bytes, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;

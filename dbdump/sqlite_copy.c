@@ -39,6 +39,7 @@ void sqlite_copy_partial(const char *name, char partial[static SQLITE_COPY_PARTI
         (void)snprintf(partial, SQLITE_COPY_PARTIAL_MAX, "%s.partial", name);
 }
 
+/* A clone needs next to nothing, so this is asked only where bytes are copied. */
 static int check_space(const struct sqlite_copy *copy, struct err *err)
 {
         uint64_t need = sqlite_dir_bytes(copy->hold->dir) + SPACE_SPARE, room;
@@ -164,6 +165,7 @@ static int report_pages(uint64_t done, uint64_t all, void *arg, struct err *err)
         return report(making, err);
 }
 
+/* The helper writes the file as the tenant; root only sees to its mode, by descriptor. */
 static int copy_pages(struct making *making, const struct sqlite_entry *entry, struct err *err)
 {
         struct sqlite_dir made = { .fd = making->new_fd };
@@ -181,6 +183,7 @@ static int copy_pages(struct making *making, const struct sqlite_entry *entry, s
         return 0;
 }
 
+/* In the order of their names, as the locks were taken. */
 static int copy_databases(struct making *making, struct err *err)
 {
         const struct sqlite_dir *dir = making->copy->hold->dir;
@@ -206,6 +209,8 @@ static int copy_databases(struct making *making, struct err *err)
         return 0;
 }
 
+/* Files that are no databases have no instant; they are taken while the writers are held where the
+ * databases are. */
 static int copy_rest(struct making *making, struct err *err)
 {
         const struct sqlite_dir *dir = making->copy->hold->dir;
@@ -246,6 +251,7 @@ static int settle(const struct making *making, struct err *err)
         return 0;
 }
 
+/* The copy has no name yet, so nothing here has an order: all files, then the directory. */
 static int sync_all(const struct making *making, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *made = NULL;
@@ -302,6 +308,8 @@ static int make(struct making *making, struct err *err)
             (sqlite_hold_note(hold, making->copy->uid, err) < 0 ||
              sqlite_hold_check(hold, err) < 0))
                 return -1;
+        /* The hold was still on when the last byte was read: from here on it is a copy of one
+         * instant. */
         if (settle(making, err) < 0 || sync_all(making, err) < 0)
                 return -1;
         return publish(making, err);

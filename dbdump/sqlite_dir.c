@@ -145,6 +145,7 @@ static int by_name(const void *a, const void *b)
         return strcmp(x->name, y->name);
 }
 
+/* A listing is short and looked through seldom: no index. */
 const struct sqlite_entry *sqlite_dir_find(const struct sqlite_dir *dir, const char *name)
 {
         for (size_t i = 0; i < dir->n; i++)
@@ -211,6 +212,7 @@ static int list_entries(struct sqlite_dir *dir, uid_t uid, struct err *err)
         }
         if (errno != 0)
                 return err_fail(err, ERR_IO, errno, "cannot list it");
+        /* Sorted, so that a database comes before its sides. */
         qsort(dir->entries, dir->n, sizeof(dir->entries[0]), by_name);
         mark_sides(dir);
         return 0;
@@ -237,6 +239,7 @@ int sqlite_dir_open(int root_fd, const char *name, uid_t uid, struct sqlite_dir 
                 return err_fail(err, ERR_REFUSED, 0,
                                 "the SQLite directory '%s' belongs to uid %u, not to the site (%u)",
                                 name, st.st_uid, uid);
+        /* Root's means taken from the tenant (sqlite_mode.h); any other owner is a mistake. */
         dir->mode = st.st_mode & 0777;
         dir->read_only = st.st_uid == 0 && uid != 0;
         if (list_entries(dir, uid, err) < 0)
@@ -273,6 +276,8 @@ uint64_t sqlite_dir_bytes(const struct sqlite_dir *dir)
         return bytes;
 }
 
+/* Files come and go (locks, logs); what counts for a hold is which databases there are and how they
+ * journal. */
 bool sqlite_dir_same(const struct sqlite_dir *a, const struct sqlite_dir *b)
 {
         for (size_t i = 0; i < a->n; i++) {
@@ -366,6 +371,7 @@ static int remove_rounds(int root_fd, const char *name, struct err *err)
         return file_sync_dir(root_fd, err);
 }
 
+/* ERR_NOT_FOUND can also come from within, when somebody else removes: then it is going as well. */
 int sqlite_dir_remove(int root_fd, const char *name, struct err *err)
 {
         struct err why;

@@ -41,6 +41,7 @@ static int drop_to(uid_t uid, gid_t gid)
         return setresuid(-1U, 0, -1U) == 0 ? -1 : 0;
 }
 
+/* Limits are a second line: what counts is that the process is the tenant's. */
 static void limit(int resource, rlim_t value)
 {
         struct rlimit lower = { value, value }, now;
@@ -50,6 +51,7 @@ static void limit(int resource, rlim_t value)
                 (void)setrlimit((__rlimit_resource_t)resource, &lower);
 }
 
+/* The parent's handlers would run on the child's copy of the parent's state. */
 static void forget_signals(void)
 {
         sigset_t none;
@@ -89,6 +91,8 @@ static void child_main(int socket_fd, int dir_fd, uid_t uid, gid_t gid)
         _exit(sqlite_worker_run(3, 4));
 }
 
+/* fork without exec: the helper is this program, with what it had in memory.  It is never a file of
+ * the tenant's, and cannot be traced or dumped. */
 int sqlite_helper_start(int dir_fd, uid_t uid, gid_t gid, struct sqlite_helper **ret_helper,
                         struct err *err)
 {
@@ -134,6 +138,7 @@ void sqlite_helper_stop(struct sqlite_helper *helper)
         free(helper);
 }
 
+/* One datagram, with at most one descriptor beside it. */
 static int post(const struct sqlite_helper *helper, const struct sqlite_call *call, int fd,
                 struct err *err)
 {
@@ -158,6 +163,8 @@ static int post(const struct sqlite_helper *helper, const struct sqlite_call *ca
         return 0;
 }
 
+/* One datagram back.  Whoever says nothing for longer than anything takes is ended: a tenant can
+ * stop his process, and root is not to wait for him. */
 static int hear(struct sqlite_helper *helper, struct sqlite_answer *ret_answer, struct err *err)
 {
         struct pollfd poll_fd = { helper->socket_fd, POLLIN, 0 };
@@ -204,6 +211,7 @@ int sqlite_helper_call(struct sqlite_helper *helper, const struct sqlite_call *c
                 helper->deadline_usec = call->number;
         if (post(helper, call, fd, err) < 0 || hear(helper, &answer, err) < 0)
                 return -1;
+        /* Each sign of progress waits for a word, which is also how a long call is stopped. */
         while (answer.progress != 0) {
                 struct sqlite_call reply = { .op = SQLITE_OP_GO };
 
@@ -231,6 +239,7 @@ int sqlite_helper_ask(struct sqlite_helper *helper, enum sqlite_op op, const cha
         return sqlite_helper_call(helper, &call, fd, NULL, NULL, err);
 }
 
+/* The helper writes into memory that is ours: more than we read it cannot make us hold. */
 int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,
                         struct err *err)
 {

@@ -33,6 +33,7 @@ static bool probe_clone(int root_fd, const struct sqlite_dir *dir, const char *n
         return to >= 0 && ioctl(to, FICLONERANGE, &range) == 0 && fdatasync(from) == 0;
 }
 
+/* One database that does not clone, or is not in WAL mode, decides for all. */
 static void choose(int root_fd, const struct sqlite_dir *dir, uid_t uid, bool *ret_clones,
                    bool *ret_in_hold)
 {
@@ -48,6 +49,7 @@ static void choose(int root_fd, const struct sqlite_dir *dir, uid_t uid, bool *r
         *ret_in_hold = !dir->read_only && (clones || !wal);
 }
 
+/* A read-only schema is seen as it is when it is writable: so a copy of it is made. */
 static int list(int root_fd, const char *schema, uid_t uid, struct sqlite_dir **ret_dir,
                 struct err *err)
 {
@@ -75,6 +77,7 @@ int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_ho
         return 0;
 }
 
+/* Opened, and in its transactions, when this returns. */
 int sqlite_hold_start_helper(const struct sqlite_dir *dir, uid_t uid, gid_t gid, unsigned flags,
                              int64_t deadline_usec, struct sqlite_helper **ret_helper,
                              struct err *err)
@@ -96,6 +99,7 @@ int sqlite_hold_start_helper(const struct sqlite_dir *dir, uid_t uid, gid_t gid,
         return 0;
 }
 
+/* List, lock, list again. */
 static int begin_once(int root_fd, uid_t uid, gid_t gid, int64_t deadline_usec,
                       struct sqlite_hold *hold, bool *ret_same, struct err *err)
 {
@@ -173,6 +177,7 @@ int sqlite_hold_release(struct sqlite_hold *hold, struct err *err)
         return 0;
 }
 
+/* By the parent: reading takes no lock, and closing drops none of the helper's. */
 static int read_header(const struct sqlite_dir *dir, const char *name, uid_t uid,
                        struct sqlite_noted *noted, struct err *err)
 {
@@ -220,6 +225,7 @@ static int shown(const char *line)
         return n > 120 ? 120 : (int)n;
 }
 
+/* Both were written in the same order: the first line that differs is the first difference. */
 static int compare_facts(const char *name, const char *view, const char *copy, struct err *err)
 {
         const char *a = view, *b = copy;
@@ -258,6 +264,7 @@ static int compare_header(const struct sqlite_noted *view, const struct sqlite_d
         return 0;
 }
 
+/* Whatever of the view has not been asked yet is asked now, of the readers that are still on it. */
 int sqlite_hold_compare(struct sqlite_hold *hold, uid_t uid, const struct sqlite_dir *copy,
                         struct sqlite_helper *helper, struct err *err)
 {

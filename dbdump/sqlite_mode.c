@@ -67,6 +67,7 @@ static int remove_record(const struct sqlite_dir *dir, struct err *err)
         return file_sync_dir(dir->fd, err);
 }
 
+/* Readable by nobody but root, and whole: what it says is the only way back. */
 static int write_record(const struct sqlite_dir *dir, struct err *err)
 {
         CLEANUP(freep) char *text = malloc(RECORD_MAX);
@@ -144,6 +145,7 @@ static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *e
         return give_fd(fd, entry->name, to_uid, uid, gid, mode, err);
 }
 
+/* The directory itself, through a descriptor that can be synced (the listing's is O_PATH). */
 static int give_self(const struct sqlite_dir *dir, uid_t uid, uid_t tenant, gid_t gid, mode_t mode,
                      struct err *err)
 {
@@ -232,6 +234,7 @@ static int check_frozen(int root_fd, const char *name, uid_t uid, struct err *er
         return 0;
 }
 
+/* Write down, switch, take the directory, take its entries, look for who is still in it. */
 int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
@@ -259,6 +262,7 @@ int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, stru
         return file_sync_dir(dir->fd, err);
 }
 
+/* Give back the entries, then the directory, switch, and only then forget what was written down. */
 int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;

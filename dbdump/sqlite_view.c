@@ -112,6 +112,7 @@ static void give_collation(void *arg, sqlite3 *db, int encoding, const char *nam
         (void)sqlite3_create_collation(db, name, encoding, NULL, compare_bytes);
 }
 
+/* Opened under the same conditions for reading the original and for writing the copy. */
 static int connect_file(int dir_fd, const char *name, int flags, sqlite3 **ret_db, struct err *err)
 {
         /* The schema may be an enemy's ("Defense Against The Dark Arts" in the manual). */
@@ -136,6 +137,7 @@ static int connect_file(int dir_fd, const char *name, int flags, sqlite3 **ret_d
         return rc == SQLITE_OK ? 0 : fail(err, *ret_db, rc, name, "cannot prepare it");
 }
 
+/* The first column of the first row; a statement that gives no row is an error of ours. */
 static int query_text(sqlite3 *db, const char *sql, char *out, size_t size)
 {
         CLEANUP(finalizep) sqlite3_stmt *stmt = NULL;
@@ -185,6 +187,8 @@ int sqlite_view_open(int dir_fd, const char *name, bool with_writer, int64_t dea
         return connect_live(view, &view->reader, err);
 }
 
+/* The order makes the instant: no writer from the first line on, the reader's snapshot in the
+ * second. */
 int sqlite_view_begin(struct sqlite_view *view, struct err *err)
 {
         char text[32];
@@ -243,6 +247,7 @@ static int tick_ops(void *arg)
         return ticker->stopped;
 }
 
+/* One line is one object, whatever its name is. */
 static void put_escaped(FILE *out, const unsigned char *text)
 {
         for (; text != NULL && *text != '\0'; text++)
@@ -274,6 +279,8 @@ static int put_rows(struct sqlite_view *view, const char *table, FILE *out)
         return SQLITE_OK;
 }
 
+/* Every row of the schema, of which only tables of their own (with a root page) have rows to count;
+ * a virtual table keeps its rows in others. */
 static int put_facts(struct sqlite_view *view, bool count, FILE *out)
 {
         CLEANUP(finalizep) sqlite3_stmt *stmt = NULL;
@@ -305,6 +312,7 @@ static int put_facts(struct sqlite_view *view, bool count, FILE *out)
         return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* Counting reads whole tables, so it can be stopped and its time is watched. */
 int sqlite_view_facts(struct sqlite_view *view, bool count, int fd, sqlite_tick tick, void *arg,
                       struct err *err)
 {
@@ -348,6 +356,7 @@ static int backup_pages(struct sqlite_view *view, sqlite3 *to, sqlite_tick tick,
                 text[0] = '\0';
         page_bytes = strtoul(text, NULL, 10);
         page_bytes = page_bytes == 0 ? 4096 : page_bytes;
+        /* SQLITE_OK: there is more; SQLITE_DONE: that was all. */
         do {
                 rc = sqlite3_backup_step(backup, (int)(CHUNK_BYTES / page_bytes));
                 all = (uint64_t)sqlite3_backup_pagecount(backup);
@@ -362,6 +371,7 @@ static int backup_pages(struct sqlite_view *view, sqlite3 *to, sqlite_tick tick,
         return rc == SQLITE_DONE ? 0 : fail(err, to, rc, view->name, "cannot copy it");
 }
 
+/* The copy has the source's page size and, its first page being the source's, its journal mode. */
 int sqlite_view_copy(struct sqlite_view *view, int to_fd, sqlite_tick tick, void *arg,
                      struct err *err)
 {
@@ -380,6 +390,8 @@ int sqlite_view_copy(struct sqlite_view *view, int to_fd, sqlite_tick tick, void
         return backup_pages(view, to, tick, arg, err);
 }
 
+/* quick_check, as it is linear: comparing each index with its table takes many times as long, and a
+ * copy by pages or blocks has the indexes that its source has. */
 int sqlite_view_integrity(struct sqlite_view *view, sqlite_tick tick, void *arg, struct err *err)
 {
         struct ticker ticker = { tick, arg, err, false };
@@ -398,6 +410,7 @@ int sqlite_view_integrity(struct sqlite_view *view, sqlite_tick tick, void *arg,
         return 0;
 }
 
+/* The connection is alone here, so the mode can be changed, and its close is the last one. */
 int sqlite_view_settle(int dir_fd, const char *name, bool wal, bool durable, struct err *err)
 {
         CLEANUP(sqlite_closep) sqlite3 *db = NULL;
@@ -418,6 +431,7 @@ int sqlite_view_settle(int dir_fd, const char *name, bool wal, bool durable, str
                                 text, sizeof(text));
         if (rc != SQLITE_OK)
                 return fail(err, db, rc, name, "cannot set its journal mode");
+        /* The pragma does not fail when it cannot: it says which mode it is. */
         if (strcmp(text, want) != 0)
                 return err_fail(err, ERR_BUSY, 0,
                                 "the database '%s' stays in journal mode %s: somebody has it open",

@@ -30,6 +30,7 @@ struct worker {
         struct sqlite_view views[VIEWS_MAX];
 };
 
+/* In WAL mode readers stay: the instant can be copied from as long as they do. */
 static void release_all(struct worker *worker, enum hold hold)
 {
         for (size_t i = 0; i < worker->n; i++)
@@ -37,6 +38,7 @@ static void release_all(struct worker *worker, enum hold hold)
         worker->hold = hold;
 }
 
+/* Asked wherever time passes, as nothing interrupts the work of this process. */
 static bool expired(const struct worker *worker)
 {
         return worker->hold == HOLD_ON && worker->deadline_usec != 0 &&
@@ -78,6 +80,7 @@ static int receive(struct worker *worker, struct sqlite_call *call)
         return 0;
 }
 
+/* Lost only when the parent is gone, and then all is over. */
 static int answer(const struct worker *worker, const struct sqlite_answer *out)
 {
         return send(worker->socket_fd, out, sizeof(*out), MSG_NOSIGNAL) == (ssize_t)sizeof(*out)
@@ -106,6 +109,7 @@ static int tick(uint64_t done, uint64_t all, void *arg, struct err *err)
         return 0;
 }
 
+/* The parent names databases; indexes would have to agree. */
 static struct sqlite_view *find(struct worker *worker, const char *name, struct err *err)
 {
         for (size_t i = 0; i < worker->n; i++)
@@ -115,6 +119,7 @@ static struct sqlite_view *find(struct worker *worker, const char *name, struct 
         return NULL;
 }
 
+/* Opened with the others at the beginning of the view. */
 static int op_add(struct worker *worker, const struct sqlite_call *call, struct err *err)
 {
         if (worker->n == VIEWS_MAX)
@@ -176,6 +181,7 @@ static int op_begin(struct worker *worker, const struct sqlite_call *call, struc
         return 0;
 }
 
+/* The parent's proof that what it did meanwhile is of one instant. */
 static int op_held(struct worker *worker, const struct sqlite_call *call, struct err *err)
 {
         (void)call;
@@ -224,6 +230,7 @@ static int op_integrity(struct worker *worker, const struct sqlite_call *call, s
         return sqlite_view_integrity(view, tick, worker, err);
 }
 
+/* The one call on files that are not the view's: of the copy, or of a schema that changes hands. */
 static int op_settle(struct worker *worker, const struct sqlite_call *call, struct err *err)
 {
         return sqlite_view_settle(worker->passed_fd, call->name,
@@ -256,6 +263,7 @@ int sqlite_worker_run(int socket_fd, int dir_fd)
                 struct sqlite_answer out = { 0 };
 
                 worker.told_usec = clock_boot_usec();
+                /* Not a word of the protocol: the other end is not who it should be. */
                 if (call.op >= SQLITE_OPS || ops[call.op] == NULL)
                         return 1;
                 if (ops[call.op](&worker, &call, &err) < 0) {

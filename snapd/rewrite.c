@@ -75,6 +75,7 @@ void rewrite_escape(const char *value, const char *special, char quote, char *ou
         *out = '\0';
 }
 
+/* The table above is the only place that knows all kinds. */
 static const struct rewrite_kind *kind_by_name(const char *name)
 {
         for (size_t i = 0; kinds[i] != NULL; i++)
@@ -83,6 +84,7 @@ static const struct rewrite_kind *kind_by_name(const char *name)
         return NULL;
 }
 
+/* What can be said without a file, so that a mistake in a rule is found when it is written. */
 int rewrite_check_rule(const char *kind_name, const char *key, struct err *err)
 {
         const struct rewrite_kind *kind = kind_by_name(kind_name);
@@ -108,6 +110,7 @@ static int check_value(const char *value, struct err *err)
         return 0;
 }
 
+/* A NUL would end the text for one reader and not for another. */
 static int check_text(const struct rewrite_text *text, struct err *err)
 {
         const char *nul = memchr(text->data, '\0', text->n);
@@ -139,6 +142,7 @@ static int check_result(const struct rewrite_kind *kind, const struct rewrite_te
                                      : kind->compare(before, after, rule->key, rule->value, err);
 }
 
+/* Find, write, put together, find again. */
 static int apply_one(const struct rewrite_text *text, const struct rewrite_rule *rule,
                      char **ret_out, size_t *ret_n, struct err *err)
 {
@@ -155,6 +159,7 @@ static int apply_one(const struct rewrite_text *text, const struct rewrite_rule 
             kind->put(&found, rule->value, literal, err) < 0)
                 return -1;
         n = strlen(literal);
+        /* The bytes before and behind the place are copied as they are. */
         tail = found.at + found.n;
         after.n = text->n - found.n + n;
         out = malloc(after.n + 1);

@@ -20,6 +20,7 @@ struct place {
         size_t n;
 };
 
+/* A step without brackets; longer names go in brackets and quotes. */
 static size_t name_length(const char *at)
 {
         return strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
@@ -54,6 +55,7 @@ static char *parse_step(struct place *place, char *at)
         return end > at ? end : NULL;
 }
 
+/* The variable ends at the first step; "return" without a $ stands for the file's own value. */
 static bool parse_place(const char *key, struct place *place)
 {
         char *at = place->text;
@@ -181,6 +183,7 @@ static int take_assignment(struct search *s, size_t first, size_t step, struct e
         }
         if (search_literal(s, first, end, step, err) < 0)
                 return -1;
+        /* $a['x'] = 1; $a = []; leaves nothing of the first. */
         if (before > 0 && s->n_found == before)
                 return rewrite_fail(err, php->text, at, ERR_INVALID,
                                     "what line %u sets is replaced here",
@@ -188,6 +191,7 @@ static int take_assignment(struct search *s, size_t first, size_t step, struct e
         return 0;
 }
 
+/* A statement that begins with token i, if it sets the variable or something in it. */
 static int search_statement(struct search *s, size_t i, struct err *err)
 {
         static const char *const changes[] = { ".=", "?\?=", "+=", "-=", "|=", "&=", "*=", "/=" };

@@ -5,6 +5,7 @@
 
 /* Constants: define('NAME', value) and const NAME = value. */
 
+/* A constant may stand in a namespace. */
 static bool key_valid(const char *key)
 {
         for (; *key != '\0'; key++)
@@ -47,6 +48,7 @@ static bool at_constant(const struct php *php, size_t i, const char *key, unsign
         return false;
 }
 
+/* All of them, as a second definition has to be found. */
 static int find_in(const struct php *php, const char *key, struct rewrite_found *ret,
                    struct err *err)
 {

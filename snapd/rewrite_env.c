@@ -48,6 +48,7 @@ static const char *value_end(const char *at, const char *end)
         return end;
 }
 
+/* What is in the quotes; is_plain() has seen that every reader reads it so. */
 static char *unquote(const char *at, size_t n)
 {
         char *out = malloc(n + 1);
@@ -168,6 +169,8 @@ static int find(const struct rewrite_text *text, const char *key, struct rewrite
         return ret->value == NULL ? err_oom(err) : 0;
 }
 
+/* Bare where nothing in it means anything; in single quotes, where nothing can; else in double
+ * quotes with the escapes that all readers know. */
 static int put(const struct rewrite_found *found, const char *value, char *out, struct err *err)
 {
         (void)err;

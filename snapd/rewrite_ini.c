@@ -37,6 +37,7 @@ struct reading {
         unsigned pairs;
 };
 
+/* Called by the library for every setting, in the order of the file. */
 static int take_pair(void *arg, const char *section, const char *name, const char *value)
 {
         struct reading *reading = arg;
@@ -76,6 +77,7 @@ static char *next_line(char *line, int size, void *arg)
         return line;
 }
 
+/* The library cuts lines that are too long for it; the scan does not, and then they disagree. */
 static int read_all(const struct rewrite_text *text, struct reading *reading, char **ret_rest,
                     size_t *ret_n, struct err *err)
 {
@@ -130,6 +132,7 @@ struct scan {
         unsigned n_found;
 };
 
+/* A line as the library sees it: a section, a comment, or a name, the first = or :, a value. */
 static int scan_line(const struct rewrite_text *text, struct scan *scan, const char *a,
                      const char *b, const char *key, struct rewrite_found *ret, struct err *err)
 {
@@ -183,6 +186,7 @@ static int check_no_continuation(const struct rewrite_text *text, const struct r
                             "the value seems to go on in this line");
 }
 
+/* Where the setting stands. */
 static int locate(const struct rewrite_text *text, const char *key, struct rewrite_found *ret,
                   struct err *err)
 {
@@ -252,6 +256,7 @@ static int put(const struct rewrite_found *found, const char *value, char *out, 
         return 0;
 }
 
+/* Everything but the one value, in order. */
 static int compare(const struct rewrite_text *before, const struct rewrite_text *after,
                    const char *key, const char *value, struct err *err)
 {

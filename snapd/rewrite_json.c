@@ -18,6 +18,7 @@ struct steps {
         size_t n;
 };
 
+/* Empty steps would be members named "", which nobody means. */
 static bool parse_steps(const char *key, struct steps *steps)
 {
         char *at = steps->text;
@@ -93,6 +94,7 @@ static size_t skip_value(const char *data, size_t at)
         return at;
 }
 
+/* A key can be written with escapes; the library reads it. */
 static bool key_is(const char *data, size_t at, size_t end, const char *name)
 {
         CLEANUP(json_decrefp) json_t *key = json_loadb(data + at, end - at, JSON_DECODE_ANY, NULL);
@@ -156,6 +158,7 @@ static int find(const struct rewrite_text *text, const char *key, struct rewrite
         return ret->value == NULL ? err_oom(err) : 0;
 }
 
+/* As the library writes a value; a number stays one, if the new value is one. */
 static int put(const struct rewrite_found *found, const char *value, char *out, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *json = NULL;

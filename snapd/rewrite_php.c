@@ -20,6 +20,7 @@ struct cursor {
         size_t at, n;
 };
 
+/* Keywords and tags are of any case. */
 static bool starts(const struct cursor *c, const char *what)
 {
         size_t n = strlen(what);
@@ -39,6 +40,7 @@ static bool digit(char c)
         return c >= '0' && c <= '9';
 }
 
+/* "$1" is no variable: of a name's bytes a digit is not the first. */
 static bool name_first(char c)
 {
         return name_byte(c) && !digit(c);
@@ -146,6 +148,7 @@ static int scan_heredoc(struct cursor *c, struct php_token *token)
         }
 }
 
+/* The longest operator that stands here, or one byte. */
 static void scan_mark(struct cursor *c)
 {
         for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
@@ -195,6 +198,7 @@ static int scan(struct cursor *c, struct php_token *token)
         return r;
 }
 
+/* A limit on tokens, not on nesting: nothing here recurses. */
 int php_open(const struct rewrite_text *text, struct php *php, struct err *err)
 {
         struct cursor c = { text->data, 0, text->n };
@@ -266,6 +270,7 @@ bool php_is_word(const struct php *php, size_t i, const char *word)
         return n == strlen(word) && strncasecmp(data, word, n) == 0;
 }
 
+/* \u{...} in double quotes. */
 static size_t put_utf8(unsigned long code, char *out)
 {
         if (code < 0x80) {
@@ -372,6 +377,7 @@ char *php_string(const struct php *php, size_t i)
         return STEAL(out);
 }
 
+/* By meaning: a key can be written in either quotes. */
 bool php_string_is(const struct php *php, size_t i, const char *text)
 {
         CLEANUP(freep) char *value = NULL;
@@ -421,6 +427,7 @@ int php_take(const struct php *php, size_t first, size_t end, struct rewrite_fou
         return 0;
 }
 
+/* Single quotes, in which nothing but a backslash and a quote means anything. */
 int php_put(const struct rewrite_found *found, const char *value, char *out, struct err *err)
 {
         (void)err;

@@ -35,6 +35,7 @@ static inline void contextp(pcre2_match_context **context)
         pcre2_match_context_free(*context);
 }
 
+/* NULL for whatever is no pattern with one group. */
 static pcre2_code *compile(const char *pattern)
 {
         PCRE2_SIZE where;
@@ -58,6 +59,7 @@ static bool key_valid(const char *key)
         return re != NULL;
 }
 
+/* Called by the library at every item of the pattern it tries. */
 static int watch(pcre2_callout_block *block, void *arg)
 {
         const int64_t *deadline = arg;
@@ -91,6 +93,7 @@ static int match(const struct rewrite_text *text, const pcre2_code *re,
         return 1;
 }
 
+/* A second match has to be looked for: the value is to be in one place. */
 static int find_all(const struct rewrite_text *text, const pcre2_code *re,
                     pcre2_match_context *context, struct rewrite_found *ret, struct err *err)
 {
