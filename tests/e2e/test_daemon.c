@@ -254,6 +254,6 @@ TEST(requests_and_questions_leave_no_descriptor)
         }
         for (int i = 0; i < 50 && descriptors_of(snapd) > before; i++)
                 (void)usleep(10000);
-        ASSERT_EQ(descriptors_of(snapd), before);
+        ASSERT(descriptors_of(snapd) <= before); /* the last one's may have been among them */
         ASSERT_EQ(daemon_end(snapd, SIGTERM), 0);
 }

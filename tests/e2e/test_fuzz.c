@@ -157,7 +157,7 @@ static void expect_as_before(pid_t pid, int descriptors)
 
         for (int i = 0; i < 150 && descriptors_of(pid) > descriptors; i++)
                 (void)usleep(100000);
-        ASSERT_EQ(descriptors_of(pid), descriptors);
+        ASSERT(descriptors_of(pid) <= descriptors); /* one of the start may have been among them */
         for (int i = 0; i < 50 && status != 200; i++)
                 status = daemon_ask(0, "GET", "/v1/sites", NULL, buf, sizeof(buf));
         ASSERT_EQ(status, 200);
