@@ -8,7 +8,7 @@
  */
 
 #include "snapd/env.h"
-#include "snapd/served.h"
+#include "snapd/sight.h"
 
 /* render_all(env, view, mount_fd, err): Render every file that the site's rules name from the
  * tree in the detached mount ${mount_fd} and bind the results over them.  Reading and rewriting

@@ -15,16 +15,7 @@
 #include <stdbool.h>
 
 #include "snapd/env.h"
-
-struct view {
-        uint64_t version;
-        fs_id tree;
-        bool read_only;
-        bool live;            /* it is being served: laid over what is there, without a gap */
-        const char *database; /* "" for none */
-        int plain_fd;         /* -1; or this directory instead of the tree, without shared
-                               * directories: it is being adopted and carries links to them */
-};
+#include "snapd/sight.h"
 
 /* served_show(env, view, err): After it, versions/N shows ${view}; at no moment a part of it.
  * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing. */

@@ -30,8 +30,9 @@ SNAPD_ROWS = [
     ['site'],
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
-    ['step.c', 'journal'],
+    ['step_kinds', 'journal'],
     ['env'],                        # what a step may use
+    ['sight'],                      # what is to be seen there
     ['served'],                     # the paths that are served
     ['render', 'webconf'],
     ['served.c'],
