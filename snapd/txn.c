@@ -298,10 +298,9 @@ static int settle(struct txn *txn, struct err *err)
                 return take_back(txn, &cause, err);
         /* The pivot itself may have been done or not; what follows, a rescue too, builds on it. */
         if (i == txn->pivot && i < txn->first_rescue) {
-                if (refresh(txn, 0, i + 1, &cause) < 0)
-                        return hold_site(txn, &cause, err);
-                if (run_step_patiently(txn, i, &why) < 0)
-                        return take_back(txn, &why, err);
+                /* What it did before the crash, visitors may have seen: it is not taken back. */
+                if (refresh(txn, 0, i + 1, &why) < 0 || run_step_patiently(txn, i, &why) < 0)
+                        return hold_site(txn, &why, err);
                 i++;
         }
         if (has_rescue(txn) && once_ahead(txn, i))
