@@ -229,14 +229,23 @@ class World:
         with open(self.acks, encoding='ascii') as f:
             return {int(line) for line in f}
 
+    def mounts(self, below):
+        with open('/proc/self/mountinfo', encoding='utf-8') as f:
+            found = [line.split()[4] for line in f]
+        return sorted((m for m in found if m.startswith(below + '/')), reverse=True)
+
+    def forget_mounts(self):
+        """What a reboot does to the site and to run/."""
+        for where in self.mounts(self.home) + self.mounts(self.docroot):
+            run('umount', where)
+        shutil.rmtree(self.run_dir)
+
     def end(self):
         if self.visitor:
             self.visitor.kill()
             self.visitor.wait()
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
-        with open('/proc/self/mountinfo', encoding='utf-8') as f:
-            mounts = [line.split()[4] for line in f]
-        for where in sorted((m for m in mounts if m.startswith(self.base + '/')), reverse=True):
-            subprocess.run(['umount', '-l', where], check=False)
+        for where in self.mounts(self.base):
+            subprocess.run(['umount', '-l', where], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.base, ignore_errors=True)
