@@ -32,7 +32,8 @@ struct worker_command {
 /* worker_run(role, command, err): Run a program to its end; when it returns no process of it is
  * left (role after: none of its process group).  0: it exited 0.  ERR_TIMEOUT: it was ended at
  * the deadline (TERM, 5 s later KILL); ERR_IO says with what status or signal it ended;
- * ERR_REFUSED: cancelled. */
+ * ERR_REFUSED: cancelled; ERR_NOT_FOUND: there is no such program.  A caller that dies takes its
+ * worker along. */
 int worker_run(enum worker_role role, const struct worker_command *command,
                struct err *err) MUST_CHECK;
 
