@@ -138,8 +138,8 @@ TEST(bind_does_not_follow_a_link_out_of_the_pool)
 
         world_make(&world);
         ASSERT(symlinkat("/etc", world.pool_fd, "out") == 0);
-        ASSERT_ERR(mount_build(world.pool_fd, &spec, &fd, &err), ERR_REFUSED,
-                   "symbolic link");
+        ASSERT_ERR(mount_build(world.pool_fd, &spec, &fd, &err), ERR_REFUSED, "symbolic link");
+        mount_spec_done(&spec);
 }
 
 TEST(overlay_works_in_the_way_of_every_kernel)
@@ -166,6 +166,8 @@ TEST(overlay_works_in_the_way_of_every_kernel)
                 ASSERT(mkdirat(fd, "no", 0755) < 0 && errno == EROFS);
                 (void)close(fd);
         }
+        mount_spec_done(&rw);
+        mount_spec_done(&ro);
 }
 
 TEST(overlay_takes_500_layers)
@@ -197,6 +199,7 @@ TEST(overlay_failure_names_the_layer)
         world_make(&world);
         ASSERT(unlinkat(world.pool_fd, "work", AT_REMOVEDIR) == 0);
         ASSERT_ERR(mount_build(world.pool_fd, &spec, &fd, &err), ERR_NOT_FOUND, "'work'");
+        mount_spec_done(&spec);
 }
 
 static void nest_and_check(bool staged)
@@ -546,6 +549,7 @@ TEST(shows_finds_what_only_another_namespace_still_has)
                 root_release(holder);
                 ASSERT(!shows(&world, "b"));
         }
+        mount_spec_done(&spec);
 }
 
 /* After a live capture the old mount is covered, and so is what propagation made of it. */
