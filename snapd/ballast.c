@@ -82,7 +82,7 @@ int ballast_lay(int dir_fd, struct err *err)
                 return 0;
         if (fstatvfs(dir_fd, &st) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot ask for free space");
-        if ((uint64_t)st.f_bavail * st.f_frsize < 20ull * DATA_BYTES)
+        if ((uint64_t)st.f_bavail * st.f_frsize < 5ull * DATA_BYTES)
                 return 0;
         remove_all(dir_fd, PARTIAL);
         if (safepath_mkdirs(dir_fd, PARTIAL, 0700, 0, 0, &fd, err) < 0)

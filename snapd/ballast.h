@@ -17,7 +17,7 @@
 #include "common/error.h"
 
 /* ballast_lay(dir_fd, err): Make the ballast in ${dir_fd} when it is missing and there is plenty
- * of room (twenty times its size); little room is no error. */
+ * of room (five times its size); little room is no error. */
 int ballast_lay(int dir_fd, struct err *err) MUST_CHECK;
 
 /* ballast_drop(dir_fd): Remove it, durably; true when there was any. */

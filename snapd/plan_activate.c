@@ -44,18 +44,15 @@ static int add_keep(const struct plan_facts *facts, json_int_t frozen, struct pl
         const struct version *from = facts->active;
         bool show = from->mounted || from->mark != MARK_BAD;
 
-        ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", (json_int_t)from->number, "show", 0,
-            "wait", 1);
+        ADD(step_fs_drain, "{s:I}", "version", (json_int_t)from->number);
         if (from->database[0] != '\0')
                 ADD(step_db_writable, "{s:s, s:b, s:b}", "database", from->database, "writable", 0,
                     "lenient", 1);
         ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)from->tree, "frozen", frozen);
         ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", (json_int_t)from->number,
             "tree", frozen);
-        if (show)
-                ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version",
-                    (json_int_t)from->number, "show", 1, "wait", 0, "tree", frozen, "database",
-                    from->database);
+        ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", (json_int_t)from->number,
+            "show", show, "wait", 0, "tree", frozen, "database", from->database);
         return 0;
 }
 

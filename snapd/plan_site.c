@@ -76,13 +76,17 @@ static int add_move(const struct step_env *env, json_int_t number, json_int_t he
         const char *docroot = env->site->docroot;
 
         ADD(step_fs_import, "{s:s, s:I}", "docroot", docroot, "head", head);
-        if (add_show(env, number, head, database, plan, err) < 0)
+        if (add_show(env, number, 0, database, plan, err) < 0)
                 return -1;
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_docroot_take, "{s:s, s:I}", "docroot", docroot, "head", head);
         if (add_late_switch(env, number, plan, err) < 0)
                 return -1;
         ADD(step_fs_stubs, "{s:I, s:s}", "head", head, "database", database);
+
+        /* What was a link is a directory from now on. */
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:b}", "version", number, "tree", head,
+            "read_only", 0, "database", database, "live", 1);
         return 0;
 }
 

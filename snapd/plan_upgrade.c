@@ -147,7 +147,7 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
             "active", "tree", (json_int_t)names->back, "database", names->copy);
         if (plan_add_after(env, plan, part, old, err) < 0)
                 return -1;
-        ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 1);
+        ADD(step_fs_drain, "{s:I}", "version", new);
         if (names->has_db)
                 ADD(step_db_writable, "{s:s, s:b, s:b}", "database", names->live, "writable", 0,
                     "lenient", 1);
@@ -155,6 +155,7 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
             (json_int_t)names->bad);
         ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", new, "tree",
             (json_int_t)names->bad);
+        ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 0);
         return 0;
 }
 

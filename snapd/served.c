@@ -203,19 +203,84 @@ static int build(struct step_env *env, const struct view *view, int *ret_mount_f
         return ret;
 }
 
-/* A version that is to be written may lie over a sight of it that somebody still looks at; a kept
- * one waits until nobody does. */
-static int clear_place(int versions_fd, const char *name, bool read_only, struct err *err)
+/* Is a process in the topmost mount at the name? */
+static int look_for_users(int versions_fd, const char *name, bool *ret_used, struct err *err)
 {
-        unsigned depth = 1;
+        size_t n = 0;
+        pid_t pid;
 
-        while (depth > 0) {
-                if (mount_depth(versions_fd, name, &depth, err) < 0)
-                        return -1;
-                if (depth > 0 && mount_detach(versions_fd, name, err) < 0)
-                        return !read_only && err->code == ERR_BUSY ? 0 : -1;
-        }
+        if (mount_users(versions_fd, name, &pid, 1, &n, err) < 0)
+                return -1;
+        *ret_used = n > 0;
+        if (n > 0)
+                (void)err_fail(err, ERR_BUSY, 0, "process %d is in it", (int)pid);
         return 0;
+}
+
+/* At no moment the name shows nothing, or a part of what it showed: a request that was sent to this
+ * version and waits for its turn must find it whole.  So the new sight goes beneath the old one,
+ * which is then taken away with everything nested in it; or over it, when somebody is in there. */
+static int put_in_place(const struct view *view, int mount_fd, int versions_fd, const char *name,
+                        struct err *err)
+{
+        bool used = false;
+        unsigned depth;
+
+        if (mount_depth(versions_fd, name, &depth, err) < 0 ||
+            (depth > 0 && !view->live && look_for_users(versions_fd, name, &used, err) < 0))
+                return -1;
+        if (used && view->read_only)
+                return -1;
+        if (depth == 0 || view->live || used || !mount_can_beneath())
+                return mount_attach(mount_fd, versions_fd, name, err);
+        return mount_attach_beneath(mount_fd, versions_fd, name, err) < 0
+                       ? -1
+                       : mount_drop(versions_fd, name, err);
+}
+
+int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct err *err)
+{
+        CLEANUP(closep) int versions_fd = -1;
+        char name[NAME_LEN];
+        unsigned depth;
+
+        number_name(version, name);
+        if (served_versions_fd(env, &versions_fd, err) < 0 ||
+            mount_depth(versions_fd, name, &depth, err) < 0)
+                return -1;
+        *ret_used = false;
+        return depth == 0 ? 0 : look_for_users(versions_fd, name, ret_used, err);
+}
+
+/* What a rendered configuration names: HOME/db/vN is the version's database, whichever copy that
+ * is. The file says the same as long as the version lives, so that an interpreter that keeps it for
+ * a while (opcache, 2 s by default) does not go on with another version's database. */
+static int point_database(struct step_env *env, const struct view *view, struct err *err)
+{
+        CLEANUP(closep) int db_fd = -1;
+        char name[NAME_LEN + 1];
+        int home_fd;
+
+        if (view->database[0] == '\0' || database_is_nested(env->site, view->database))
+                return 0;
+        (void)snprintf(name, sizeof(name), "v%" PRIu64, view->version);
+        if (env_home(env, &home_fd, err) < 0 ||
+            safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &db_fd, err) < 0)
+                return -1;
+        return file_link_replace(db_fd, name, view->database, err);
+}
+
+static void unpoint_database(struct step_env *env, uint64_t version)
+{
+        CLEANUP(closep) int db_fd = -1;
+        char name[NAME_LEN + 1];
+        struct err err;
+        int home_fd;
+
+        (void)snprintf(name, sizeof(name), "v%" PRIu64, version);
+        if (env_home(env, &home_fd, &err) == 0 &&
+            safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &db_fd, &err) == 0)
+                (void)unlinkat(db_fd, name, 0);
 }
 
 int served_show(struct step_env *env, const struct view *view, struct err *err)
@@ -231,12 +296,28 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
         if (mkdirat(versions_fd, name, 0755) < 0 && errno != EEXIST)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s/versions/%s'", env->site->home,
                                 name);
-        if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0)
-                return err_wrap(err, "version %s of '%s'", name, env->site->name);
-        if ((!view->live && clear_place(versions_fd, name, view->read_only, err) < 0) ||
-            mount_attach(mount_fd, versions_fd, name, err) < 0)
+        if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0 ||
+            put_in_place(view, mount_fd, versions_fd, name, err) < 0 ||
+            point_database(env, view, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         return remember(env, view, versions_fd, err);
+}
+
+/* Below the topmost there can be sights that a process had not left when they were covered. */
+static int drop_all(int versions_fd, const char *name, struct err *err)
+{
+        unsigned depth;
+        bool used;
+
+        if (mount_depth(versions_fd, name, &depth, err) < 0 ||
+            (depth > 0 && look_for_users(versions_fd, name, &used, err) < 0))
+                return -1;
+        if (depth > 0 && used)
+                return -1;
+        for (; depth > 0; depth--)
+                if (mount_drop(versions_fd, name, err) < 0)
+                        return -1;
+        return 0;
 }
 
 int served_unlay(struct step_env *env, const struct view *view, struct err *err)
@@ -263,9 +344,10 @@ int served_hide(struct step_env *env, uint64_t version, struct err *err)
                 return -1;
         if (faccessat(versions_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        if (clear_place(versions_fd, name, true, err) < 0)
+        if (drop_all(versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         forget(env, name);
+        unpoint_database(env, version);
         /* Not empty: somebody of root's put something below it, which is not ours to remove. */
         (void)unlinkat(versions_fd, name, AT_REMOVEDIR);
         return 0;

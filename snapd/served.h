@@ -18,7 +18,8 @@
 #include "snapd/sight.h"
 
 /* served_show(env, view, err): After it, versions/N shows ${view}; at no moment a part of it.
- * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing. */
+ * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing; ERR_BUSY: it
+ * is to be read-only, and a process is in what is there. */
 int served_show(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
 
 /* served_stubs(env, head, database, err): Make the directories in ${head} onto which shared ones
@@ -28,6 +29,11 @@ int served_stubs(struct step_env *env, fs_id head, const char *database,
 
 /* served_shows(env, view): Does versions/N show exactly this? */
 bool served_shows(struct step_env *env, const struct view *view);
+
+/* served_used(env, version, ret_used, err): Is a process in what versions/N shows?  Then ${err}
+ * says which one, although the call succeeds. */
+int served_used(struct step_env *env, uint64_t version, bool *ret_used,
+                struct err *err) MUST_CHECK;
 
 /* served_unlay(env, view, err): Take ${view}, which was laid over what was there, away again. */
 int served_unlay(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;

@@ -14,7 +14,7 @@ struct view {
         uint64_t version;
         fs_id tree;
         bool read_only;
-        bool live;            /* it is being served: laid over what is there, without a gap */
+        bool live;            /* laid over what is there, whoever is in it */
         const char *database; /* "" for none */
         int plain_fd;         /* -1; or this directory instead of the tree, without shared
                                * directories: it is being adopted and carries links to them */

@@ -25,7 +25,7 @@ extern const struct step_kind step_fs_capture, step_fs_branch, step_fs_remove;
 
 /* steps_mount.c: what is shown at versions/N, and which of them is current */
 extern const struct step_kind step_fs_mount, step_fs_unmount, step_fs_seal, step_fs_cover,
-        step_fs_retire, step_fs_switch;
+        step_fs_drain, step_fs_retire, step_fs_switch;
 
 /* steps_db.c: database copies */
 extern const struct step_kind step_db_hold, step_db_release, step_db_copy, step_db_verify,

@@ -14,6 +14,8 @@
 #include "snapd/steps.h"
 #include "snapd/switcher.h"
 
+#define QUIET_USEC 300000 /* nobody was in a version for so long: nobody comes any more */
+
 static struct view view_from(const json_t *args)
 {
         return (struct view){
@@ -48,6 +50,8 @@ static int mount_run(struct step_env *env, const json_t *args, struct err *err)
                 (void)close(plain_fd);
                 plain_fd = -1;
         }
+        if (plain_fd < 0)
+                return 0; /* the step that shows the tree follows */
         view.plain_fd = steal_fd(&plain_fd);
         ret = served_show(env, &view, err);
         closep(&view.plain_fd);
@@ -192,39 +196,91 @@ const struct step_kind step_fs_seal = {
         .describe = seal_describe,
 };
 
-/* fs.retire {version, show, wait, tree, database}: wait until the last request in the version has
- * ended, then show its frozen tree there, or nothing.  Somebody who stays longer than the site's
- * drain time keeps what he has, without the right to write; the next start of snapd, or the next
- * operation, tries again. */
-static int retire_once(struct step_env *env, const json_t *args, struct err *err)
+/* Wait until nobody has been in the version for a while: a request may wait for its turn with
+ * nothing open yet.  Somebody who stays longer than the site's drain time is not waited for. */
+static int drain(struct step_env *env, uint64_t version, bool *ret_used, struct err *err)
 {
-        struct view view = view_from(args);
+        int64_t deadline = clock_boot_usec() + (int64_t)env->site->drain_sec * USEC_PER_SEC;
+        int64_t quiet_since = clock_boot_usec();
+        struct timespec pause = { .tv_nsec = 20000000 };
 
-        view.read_only = true;
-        return json_get_bool(args, "show") ? served_show(env, &view, err)
-                                           : served_hide(env, view.version, err);
+        for (;;) {
+                int64_t now;
+
+                if (served_used(env, version, ret_used, err) < 0)
+                        return -1;
+                now = clock_boot_usec();
+                if (*ret_used)
+                        quiet_since = now;
+                if (now - quiet_since >= QUIET_USEC || now >= deadline)
+                        return 0;
+                (void)nanosleep(&pause, NULL);
+        }
 }
 
+static void note_stayer(struct step_env *env, uint64_t version, const struct err *who)
+{
+        env_note(env, "version %" PRIu64 " is still in use and is not waited for: %s", version,
+                 who->msg);
+}
+
+/* fs.drain {version}: after it the version is whole: nobody writes to it any more. */
+static int drain_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        uint64_t version = json_get_u64(args, "version");
+        struct err who;
+        bool used;
+
+        if (drain(env, version, &used, &who) < 0) {
+                *err = who;
+                return -1;
+        }
+        if (used)
+                note_stayer(env, version, &who);
+        if (seal(env, args, true, &who) < 0)
+                env_note(env, "version %" PRIu64 " is still written to: %s", version, who.msg);
+        return 0;
+}
+
+static void drain_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "wait for the last request in version %" PRIu64,
+                       json_get_u64(args, "version"));
+}
+
+const struct step_kind step_fs_drain = {
+        .name = "fs.drain",
+        .run = drain_run,
+        .describe = drain_describe,
+};
+
+/* fs.retire {version, show, wait, tree, database}: show the frozen tree of a version there, or
+ * nothing; with wait when its last request has ended.  Who stays keeps what he has, below. */
 static int retire_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        int64_t wait_sec = json_get_bool(args, "wait") ? env->site->drain_sec : 0;
-        int64_t deadline = clock_boot_usec() + wait_sec * USEC_PER_SEC;
-        struct timespec pause = { .tv_nsec = 2000000 };
-        struct err seal_err;
+        struct view view = view_from(args);
+        bool used = false;
+        struct err who;
 
-        while (retire_once(env, args, err) < 0) {
+        if (json_get_bool(args, "wait") && drain(env, view.version, &used, &who) < 0) {
+                *err = who;
+                return -1;
+        }
+        if (json_get_bool(args, "show")) {
+                view.read_only = true;
+                if (served_show(env, &view, err) == 0)
+                        return 0;
                 if (err->code != ERR_BUSY)
                         return -1;
-                if (clock_boot_usec() >= deadline) {
-                        (void)seal(env, args, true, &seal_err);
-                        env_note(env, "version %" PRIu64 " is still in use and stays for now: %s",
-                                 json_get_u64(args, "version"), err->msg);
-                        return 0;
-                }
-                (void)nanosleep(&pause, NULL);
-                if (pause.tv_nsec < 100000000)
-                        pause.tv_nsec *= 2;
+                view.live = true;
+                note_stayer(env, view.version, err);
+                return served_show(env, &view, err);
         }
+        if (served_hide(env, view.version, err) == 0)
+                return 0;
+        if (err->code != ERR_BUSY)
+                return -1;
+        note_stayer(env, view.version, err);
         return 0;
 }
 

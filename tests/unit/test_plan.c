@@ -89,8 +89,8 @@ static void assert_plan(size_t pivot, const char *main_part, const char *rescue_
 }
 
 #define RESCUE                                                                                     \
-        "fs.branch db.writable fs.mount fs.switch catalog.commit fs.retire db.writable " \
-        "fs.capture catalog.commit"
+        "fs.branch db.writable fs.mount fs.switch catalog.commit fs.drain db.writable " \
+        "fs.capture catalog.commit fs.retire"
 
 TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_runs)
 {
@@ -125,7 +125,7 @@ TEST(activation_has_its_point_of_no_return_at_the_flip)
 {
         world("activate", "{\"verb\": \"activate\", \"version\": 1}");
         assert_plan(3,
-                    "fs.branch db.writable fs.mount fs.switch catalog.commit fs.retire "
+                    "fs.branch db.writable fs.mount fs.switch catalog.commit fs.drain "
                     "db.writable fs.capture catalog.commit fs.retire fs.unmount",
                     "");
 }
