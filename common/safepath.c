@@ -5,10 +5,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/safepath.h"
+
+/* With O_NONBLOCK a file that somebody holds a lease on is EAGAIN, until they let go of it or
+ * /proc/sys/fs/lease-break-time (45 s) is over.  A tenant may hold one on each file. */
+#define LEASE_PAUSE_NSEC (20 * 1000 * 1000)
+#define LEASE_TRIES      50
 
 #define BENEATH (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
@@ -51,15 +57,19 @@ static int open_beneath(int root_fd, const char *path, int flags, __u64 resolve,
                 .flags = (__u64)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
                 .resolve = resolve,
         };
+        const struct timespec pause = { .tv_nsec = LEASE_PAUSE_NSEC };
+        unsigned tries = 0;
         int fd;
 
         /* O_PATH takes only O_CLOEXEC, O_DIRECTORY and O_NOFOLLOW beside it. */
         if ((flags & O_PATH) == 0)
                 how.flags |= O_NONBLOCK | O_NOCTTY;
-        do
+        do {
+                if (tries > 0)
+                        (void)nanosleep(&pause, NULL);
                 fd = (int)syscall(SYS_openat2, root_fd, path[0] == '\0' ? "." : path, &how,
                                   sizeof(how));
-        while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+        } while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++tries < LEASE_TRIES)));
 
         if (fd >= 0) {
                 *ret_fd = fd;
@@ -73,6 +83,9 @@ static int open_beneath(int root_fd, const char *path, int flags, __u64 resolve,
         case ENOTDIR: /* a link as the last component with O_DIRECTORY is this, not ELOOP */
                 return err_fail(err, ERR_REFUSED, 0,
                                 "'%s' is not a directory, or leads through a symbolic link", path);
+        case EAGAIN:
+                return err_fail(err, ERR_BUSY, 0, "a process holds a lease on '%s': stop it",
+                                path);
         case EXDEV:
                 return err_fail(err, ERR_REFUSED, 0, "'%s' leads onto another file system or mount",
                                 path);

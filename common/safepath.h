@@ -30,7 +30,8 @@ bool safepath_within(const char *path, const char *dir);
 
 /* safepath_open(root_fd, path, flags, ret_fd, err): Open ${path} beneath ${root_fd}; "" is the
  * root itself.  O_NOFOLLOW, O_CLOEXEC and O_NONBLOCK are added.  ERR_NOT_FOUND; ERR_REFUSED: a
- * component is a symlink, not a directory, or leads out of the root or onto another mount. */
+ * component is a symlink, not a directory, or leads out of the root or onto another mount;
+ * ERR_BUSY: a process holds a lease on the file and does not let go of it for a second. */
 int safepath_open(int root_fd, const char *path, int flags, int *ret_fd,
                   struct err *err) MUST_CHECK;
 

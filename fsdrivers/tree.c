@@ -17,17 +17,12 @@
 /* openat2 takes paths below PATH_MAX; longer ones are opened in pieces of whole components. */
 #define PIECE_MAX 2048
 
-/* Open one piece.  A component that turned into something else is gone as a directory. */
 static int open_piece(int dir_fd, const char *path, size_t n, int *ret_fd, struct err *err)
 {
         char piece[PIECE_MAX + 1];
 
         (void)snprintf(piece, sizeof(piece), "%.*s", (int)n, path);
-        if (safepath_open(dir_fd, piece, O_RDONLY | O_DIRECTORY, ret_fd, err) == 0)
-                return 0;
-        if (err->os == ENOTDIR)
-                return err_fail(err, ERR_NOT_FOUND, ENOTDIR, "'%s'", path);
-        return -1;
+        return safepath_open(dir_fd, piece, O_RDONLY | O_DIRECTORY, ret_fd, err);
 }
 
 /* Piece by piece, each beneath the one before: a symlink at any place refuses the whole path. */
@@ -303,13 +298,8 @@ int tree_stub(int root_fd, const char *path, struct err *err)
                        path);
         if (parent[0] == '\0' ? tree_open(root_fd, "", &parent_fd, err) < 0
                               : safepath_mkdirs(root_fd, parent, 0755, st.st_uid, st.st_gid,
-                                                &parent_fd, err) < 0) {
-                if (err->os == ENOTDIR)
-                        return err_fail(err, ERR_REFUSED, 0,
-                                        "'%s' is or leads through something else than a directory",
-                                        parent);
+                                                &parent_fd, err) < 0)
                 return err_wrap(err, "making '%s'", path);
-        }
 
         if (mkdirat(parent_fd, name, 0555) < 0) {
                 if (errno != EEXIST || fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

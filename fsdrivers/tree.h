@@ -22,8 +22,8 @@
 #define TREE_DEPTH_MAX 2000
 
 /* tree_open(root_fd, path, ret_fd, err): Open the directory ${path} beneath ${root_fd} for
- * reading; "" is the root itself, the length is not limited.  ERR_NOT_FOUND: there is no such
- * directory (any more); ERR_REFUSED: a component is a symlink or on another mount. */
+ * reading; "" is the root itself, the length is not limited.  ERR_NOT_FOUND; ERR_REFUSED: a
+ * component is not a directory (any more), or on another mount. */
 int tree_open(int root_fd, const char *path, int *ret_fd, struct err *err) MUST_CHECK;
 
 /* tree_open_parent(root_fd, path, ret_fd, ret_name, err): Open the directory that holds the last

@@ -99,8 +99,7 @@ static void file_name(char name[static 40], unsigned i)
         (void)snprintf(name, 40, "d%03u/s%02u/file-%u.php", i / 2000 % 1000, i / 100 % 20, i);
 }
 
-/* Like the code of a web application: directories of a hundred, two of three small enough for the
- * metadata. */
+/* Directories of a hundred files, nine of ten of them small enough for the metadata. */
 static void populate(int fd, unsigned files)
 {
         for (unsigned i = 0; i < files; i++) {
@@ -117,7 +116,7 @@ static void populate(int fd, unsigned files)
                         (void)mkdirat(fd, name, 0755);
                         name[8] = '/';
                 }
-                write_file(fd, name, i % 3 == 0 ? 6000 : 1200, i);
+                write_file(fd, name, i % 10 == 0 ? 6000 : 400, i);
         }
 }
 
