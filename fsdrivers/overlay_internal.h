@@ -52,6 +52,7 @@ struct overlay_tree {
         struct fs_info info;
         char **layers; /* topmost first */
         size_t n_layers;
+        uint64_t total_bytes; /* of a frozen tree once it was measured, else 0 */
 };
 
 /* overlay_tree_done(tree): Free what ${tree} holds; a zeroed one is fine. */

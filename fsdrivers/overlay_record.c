@@ -99,6 +99,7 @@ static int tree_parse(const char *text, size_t n, fs_id id, struct overlay_tree 
                 .parent = json_get_u64(json, "parent"),
                 .kind = strcmp(kind, kinds[FS_HEAD]) == 0 ? FS_HEAD : FS_FROZEN,
         };
+        tree->total_bytes = json_get_u64(json, "bytes");
         return layers_parse(json, tree, err);
 }
 
@@ -136,6 +137,9 @@ static char *tree_format(const struct overlay_tree *tree)
         bad |= json_object_set_new(json, "kind", json_string(kinds[tree->info.kind]));
         bad |= json_object_set_new(json, "parent", json_integer((json_int_t)tree->info.parent));
         bad |= json_object_set_new(json, "layers", layers);
+        if (tree->total_bytes != 0)
+                bad |= json_object_set_new(json, "bytes",
+                                           json_integer((json_int_t)tree->total_bytes));
         return bad ? NULL : json_dumps(json, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 }
 

@@ -181,14 +181,38 @@ static int freed_bytes(struct fs_pool *pool, const struct overlay_tree *tree, ui
         return 0;
 }
 
+/* A frozen tree stays as large as it is, and walking one of 100,000 files takes a quarter of a
+ * second: so the record remembers. */
+static void remember_total(struct fs_pool *pool, fs_id id, uint64_t bytes)
+{
+        CLEANUP(overlay_tree_done) struct overlay_tree tree = { 0 };
+        struct err ignored; /* on a full disk it is measured again next time */
+
+        if (overlay_lock(pool, &ignored) < 0)
+                return;
+        if (overlay_tree_read(pool, id, &tree, &ignored) == 0 && tree.info.kind == FS_FROZEN) {
+                tree.total_bytes = bytes;
+                if (overlay_tree_write(pool, &tree, &ignored) < 0)
+                        tree.total_bytes = 0;
+        }
+        overlay_unlock(pool);
+}
+
 int overlay_sizes(struct fs_pool *pool, fs_id id, struct fs_sizes *ret_sizes, struct err *err)
 {
         CLEANUP(overlay_tree_done) struct overlay_tree tree = { 0 };
         struct fs_sizes sizes;
 
-        if (overlay_tree_read(pool, id, &tree, err) < 0 ||
-            total_bytes(pool, &tree, &sizes.total_bytes, err) < 0 ||
-            freed_bytes(pool, &tree, &sizes.freed_bytes, err) < 0)
+        if (overlay_tree_read(pool, id, &tree, err) < 0)
+                return -1;
+        sizes.total_bytes = tree.total_bytes;
+        if (sizes.total_bytes == 0) {
+                if (total_bytes(pool, &tree, &sizes.total_bytes, err) < 0)
+                        return -1;
+                if (tree.info.kind == FS_FROZEN)
+                        remember_total(pool, id, sizes.total_bytes);
+        }
+        if (freed_bytes(pool, &tree, &sizes.freed_bytes, err) < 0)
                 return -1;
         *ret_sizes = sizes;
         return 0;

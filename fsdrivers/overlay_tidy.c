@@ -263,7 +263,9 @@ static int replace_layers(struct fs_pool *pool, struct overlay_trees *trees, con
 {
         for (size_t i = 0; i < trees->n; i++) {
                 struct overlay_tree *tree = &trees->all[i];
-                CLEANUP(overlay_tree_done) struct overlay_tree next = { .info = tree->info };
+                CLEANUP(overlay_tree_done) struct overlay_tree next = {
+                        .info = tree->info, .total_bytes = tree->total_bytes
+                };
                 size_t above = tree->n_layers - job->n;
 
                 if (!ends_with(tree, job))

@@ -168,6 +168,32 @@ TEST(damaged_record_stops_everything_that_could_delete)
         ASSERT(has(w.pool_fd, "layers/1"));
 }
 
+TEST(size_of_a_frozen_tree_is_measured_once)
+{
+        struct fs_sizes first, again, head;
+        struct world w;
+
+        world_make(&w);
+        world_start(&w, 1);
+        put_mbyte(w.head_fd, "large");
+        for (fs_id id = 2; id < 5; id++)
+                world_capture(&w, 1, id);
+        ASSERT_OK(w.driver->sync(w.pool, 1, &err));
+        ASSERT_OK(w.driver->sizes(w.pool, 4, &first, &err));
+        ASSERT_OK(w.driver->remove(w.pool, 3, &err));
+        closep(&w.head_fd);
+        w.head_fd = -1;
+        ASSERT_OK(w.driver->tidy(w.pool, &err));
+        world_reopen(&w);
+
+        /* What only a look at the files could tell is not looked at again. */
+        put_mbyte(w.pool_fd, "layers/1/planted");
+        ASSERT_OK(w.driver->sizes(w.pool, 4, &again, &err));
+        ASSERT_EQ(again.total_bytes, first.total_bytes);
+        ASSERT_OK(w.driver->sizes(w.pool, 1, &head, &err));
+        ASSERT(head.total_bytes >= first.total_bytes + (1 << 20));
+}
+
 TEST(number_of_another_tree_is_not_taken)
 {
         struct world w;
