@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
-#include <stdint.h>
+#include <stdbool.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/file.h"
 #include "snapd/rewrite.h"
 #include "tests/lib/test.h"
@@ -307,7 +307,7 @@ TEST(a_hostile_text_cannot_burn_time_in_a_pattern)
 {
         size_t n = 200000;
         CLEANUP(freep) char *text = malloc(n + 1);
-        int64_t before = clock_boot_usec();
+        clock_t before = clock();
         char *value;
 
         memset(text, 'a', n);
@@ -316,7 +316,10 @@ TEST(a_hostile_text_cannot_burn_time_in_a_pattern)
                    "takes too long");
         ASSERT_ERR(rewrite_read("f", text, n, "regex", "(x?)a*a*a*[bc]", &value, &err), ERR_INVALID,
                    "takes too long");
-        ASSERT(clock_boot_usec() - before < 8000000);
+        /* Another one that reads far without ever giving back. */
+        ASSERT_ERR(rewrite_read("f", text, n, "regex", "[^;]*+[;,](x?)", &value, &err), ERR_INVALID,
+                   "takes too long");
+        ASSERT((clock() - before) / CLOCKS_PER_SEC < 5);
 }
 
 /* Whatever the text is, the outcome is an error or the text with other bytes in one place only,
@@ -345,6 +348,19 @@ static void try_text(const struct setting *s, const char *text, size_t n, unsign
         ++*applied;
 }
 
+/* Positions of a file are shared out among its settings: each is tried with one of them. */
+static bool is_turn(size_t setting, size_t position)
+{
+        size_t all = 0, rank = 0;
+
+        for (size_t i = 0; i < N_SETTINGS; i++)
+                if (strcmp(settings[i].file, settings[setting].file) == 0) {
+                        rank += i < setting;
+                        all++;
+                }
+        return position % all == rank;
+}
+
 TEST(truncated_files_give_an_error_or_one_changed_value)
 {
         unsigned applied = 0;
@@ -353,15 +369,17 @@ TEST(truncated_files_give_an_error_or_one_changed_value)
                 size_t n;
                 CLEANUP(freep) char *text = fixture(settings[i].file, &n);
 
-                for (size_t cut = i % 3; cut <= n; cut += 3) {
+                for (size_t cut = 0; cut <= n; cut++) {
                         CLEANUP(freep) char *head = malloc(cut + 1);
 
+                        if (!is_turn(i, cut))
+                                continue;
                         memcpy(head, text, cut);
                         head[cut] = '\0';
                         try_text(&settings[i], head, cut, &applied);
                 }
         }
-        ASSERT(applied >= N_SETTINGS / 3);
+        ASSERT(applied >= 100);
         printf("# %u of the files were still good\n", applied);
 }
 
@@ -374,9 +392,11 @@ TEST(files_with_a_flipped_byte_give_an_error_or_one_changed_value)
                 size_t n;
                 CLEANUP(freep) char *text = fixture(settings[i].file, &n);
 
-                for (size_t at = i % 3; at < n; at += 3) {
+                for (size_t at = 0; at < n; at++) {
                         char was = text[at];
 
+                        if (!is_turn(i, at))
+                                continue;
                         text[at] = (char)((unsigned char)was ^ flips[at % sizeof(flips)]);
                         try_text(&settings[i], text, n, &applied);
                         text[at] = was;
