@@ -41,6 +41,13 @@ static void end_early(struct catalog *catalog, const struct op *op, enum op_stat
                 log_error("operation %" PRIu64 ": %s", op->id, err.msg);
 }
 
+/* Held before it had a plan, because its process ended each time: nothing was begun. */
+static bool has_no_plan(const struct op *op)
+{
+        return op->state == OP_QUEUED ||
+               (op->state == OP_HELD && op->held_state == OP_QUEUED);
+}
+
 static int plan_and_journal(struct step_env *env, const struct op *op, struct err *err)
 {
         struct plan_facts facts = { 0 };
@@ -69,10 +76,14 @@ static int plan_and_journal(struct step_env *env, const struct op *op, struct er
 
 static int run(struct step_env *env, const struct op *op, struct err *err)
 {
-        bool recover = op->state != OP_QUEUED;
+        bool recover = !has_no_plan(op);
         struct err ignored;
         int ret;
 
+        /* Its plan is written over the state it had. */
+        if (!recover && op->state == OP_HELD &&
+            journal_state(env->catalog, op->id, OP_QUEUED, NULL, err) < 0)
+                return -1;
         if (!recover && plan_and_journal(env, op, err) < 0) {
                 end_early(env->catalog, op, OP_FAILED, err);
                 return -1;
@@ -81,6 +92,20 @@ static int run(struct step_env *env, const struct op *op, struct err *err)
         if (recover && settle_site(env, &ignored) < 0)
                 log_warning("site '%s': %s", op->site, ignored.msg);
         return ret;
+}
+
+/* Was the last thing that a removal does done, but for the mark? */
+static bool is_forgotten(struct catalog *catalog, const struct op *op)
+{
+        struct catalog_site row;
+        struct err err;
+
+        if (strcmp(op->verb, "remove") != 0 || has_no_plan(op))
+                return false;
+        if (catalog_site(catalog, op->site, &row, &err) < 0)
+                return err.code == ERR_NOT_FOUND;
+        catalog_site_done(&row);
+        return false;
 }
 
 /* The site as the operation needs it: one that is being added may have no file yet, one that is
@@ -92,11 +117,10 @@ static int load_site(const struct dirs *dirs, struct catalog *catalog, const str
                 return adopt_site(dirs, op->request, ret_site, err);
         if (site_load(dirs->conf_fd, op->site, NULL, ret_site, err) == 0)
                 return 0;
-        if (strcmp(op->verb, "remove") == 0 && err->code == ERR_NOT_FOUND &&
-            op->state == OP_RUNNING)
+        if (err->code == ERR_NOT_FOUND && is_forgotten(catalog, op))
                 end_early(catalog, op, OP_DONE, NULL);
         else
-                end_early(catalog, op, op->state == OP_QUEUED ? OP_FAILED : OP_HELD, err);
+                end_early(catalog, op, has_no_plan(op) ? OP_FAILED : OP_HELD, err);
         return -1;
 }
 

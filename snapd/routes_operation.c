@@ -215,6 +215,11 @@ int route_resume(struct api *api, const struct call *call, const struct target *
                                 op_state_name(target->op.state));
         if (target->op.state != OP_HELD && spawner_runs(api->spawner, id))
                 return err_fail(err, ERR_BUSY, 0, "operation %" PRIu64 " is running", id);
+        /* From here on it is as before it was held: whoever watches it sees how it ends now, and
+         * not once more that it was held. */
+        if (target->op.state == OP_HELD &&
+            journal_state(api->catalog, id, target->op.held_state, NULL, err) < 0)
+                return -1;
         spawner_start(api->spawner, id);
         return answer_json(answer, 202, json_pack("{s:I}", "operation", (json_int_t)id), err);
 }

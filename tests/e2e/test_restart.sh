@@ -108,10 +108,23 @@ aborted_after_a_restart() {
         ended rolled-back && nothing_of_it_runs && app_expect "$PORT" three
 }
 
+# Its process ended each time before it had made a plan; the journal is as the daemon leaves it then.
+held_without_a_plan() {
+        daemon_stop
+        OP=$(sqlite3 "$WORLD/state/state.db" "INSERT INTO ops
+                (site, verb, request, state, held_state, by, reason, created)
+                VALUES ('app', 'upgrade', '{\"verb\": \"upgrade\", \"command\":
+                        [\"$WORLD/bin/upgrade-app\", \"eight\"]}', 'held', 'queued', 0, '', 1);
+                SELECT last_insert_rowid()")
+        daemon_start && exits 3 'held' ctl upgrade app -- /bin/true && ctl ops resume "$OP" &&
+                ended 'done' && app_expect "$PORT" eight
+}
+
 check 'a polite restart: the upgrade goes on and its end is seen' polite_restart
 check 'the daemon killed: the upgrade goes on' daemon_killed
 check 'the process of the upgrade killed: rolled back, nothing of it runs' operation_killed
 check 'both killed: settled before the daemon answers' both_killed
 check 'an upgrade of an earlier daemon is aborted' aborted_after_a_restart
 check 'and the next upgrade goes through' ctl upgrade app --label seven -- "$WORLD/bin/upgrade-app" three
+check 'an operation that was held before it had a plan is resumed' held_without_a_plan
 tap_done
