@@ -262,11 +262,30 @@ int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, stru
         return file_sync_dir(dir->fd, err);
 }
 
+/* Is it the tenant's, and no attempt to take it from him was interrupted?  Then he may have put
+ * anything into it, which is no reason why the site could not go on with it. */
+static bool is_untouched(int root_fd, const char *name, uid_t uid)
+{
+        CLEANUP(closep) int fd = -1;
+        struct stat st;
+        struct err ignored;
+
+        return safepath_open(root_fd, name, O_RDONLY | O_DIRECTORY, &fd, &ignored) == 0 &&
+               fstat(fd, &st) == 0 && st.st_uid == uid &&
+               faccessat(fd, SQLITE_DIR_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+               errno == ENOENT &&
+               faccessat(fd, SQLITE_DIR_RECORD ".partial", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+}
+
 /* Give back the entries, then the directory, switch, and only then forget what was written down. */
 int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
 
+        if (sqlite_dir_name_valid(name, err) < 0)
+                return -1;
+        if (is_untouched(root_fd, name, uid))
+                return 0;
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
                 return -1;
         if (!dir->read_only && sqlite_dir_find(dir, SQLITE_DIR_RECORD) == NULL)

@@ -104,7 +104,8 @@ static bool lies_in(const struct copies *copies, int dir_fd, const char *link)
 {
         struct statx stx;
 
-        if (statx(dir_fd, link, AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) < 0)
+        /* A file on a network or FUSE mount whose server does not answer is not asked about. */
+        if (statx(dir_fd, link, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &stx) < 0)
                 return false;
         for (size_t i = 0; i < copies->n; i++)
                 if (stx.stx_mnt_id == (unsigned)copies->ids[i])

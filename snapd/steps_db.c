@@ -142,13 +142,14 @@ static int set_writable(struct step_env *env, const json_t *args, bool writable,
                                                             writable, err);
 }
 
-/* db.writable {database, writable, lenient}: lenient leaves a database that somebody still uses
- * as it is; the next start of snapd tries again. */
+/* db.writable {database, writable, lenient}: lenient leaves a database as it is that somebody
+ * still uses, or that a failed upgrade or the tenant has put something into which cannot be kept:
+ * the site is served from another one by then, and must not be held for this. */
 static int writable_run(struct step_env *env, const json_t *args, struct err *err)
 {
         if (set_writable(env, args, json_get_bool(args, "writable"), err) == 0)
                 return 0;
-        if (err->code != ERR_BUSY || !json_get_bool(args, "lenient"))
+        if (!json_get_bool(args, "lenient") || err->code == ERR_NO_SPACE)
                 return -1;
         env_note(env, "database '%s' can still be written: %s", arg_text(args, "database"),
                  err->msg);

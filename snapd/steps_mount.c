@@ -270,11 +270,17 @@ static int retire_run(struct step_env *env, const json_t *args, struct err *err)
                 view.read_only = true;
                 if (served_show(env, &view, err) == 0)
                         return 0;
-                if (err->code != ERR_BUSY)
+                if (err->code == ERR_BUSY) {
+                        view.live = true;
+                        note_stayer(env, view.version, err);
+                        return served_show(env, &view, err);
+                }
+                if (err->code == ERR_NO_SPACE)
                         return -1;
-                view.live = true;
-                note_stayer(env, view.version, err);
-                return served_show(env, &view, err);
+                /* The tenant wrote to it until now and may have left a FIFO for a configuration
+                 * file; the switch has happened and is not held for a sight nobody needs. */
+                env_note(env, "version %" PRIu64 " is kept but cannot be shown: %s", view.version,
+                         err->msg);
         }
         if (served_hide(env, view.version, err) == 0)
                 return 0;

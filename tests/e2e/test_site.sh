@@ -60,6 +60,34 @@ failure_is_undone() {
                 app_expect "$PORT" two && versions app | grep ' three$' | grep -q bad
 }
 
+# What a command leaves behind that cannot be kept must not hold the site.
+mess_is_undone() {
+        exits 6 '' ctl upgrade app --label mess -- "$WORLD/bin/upgrade-mess" fail &&
+                app_expect "$PORT" two && versions app | grep ' mess$' | grep -q bad
+}
+
+mess_is_left_and_entered() {
+        ctl upgrade app --label mess -- "$WORLD/bin/upgrade-mess" && app_expect "$PORT" mess &&
+                ctl rollback app && app_expect "$PORT" two && ctl forward app &&
+                app_expect "$PORT" mess && ctl rollback app && app_expect "$PORT" two
+}
+
+# A configuration file below a directory of the site's, which can be moved while it is mounted on:
+# what the version is left with is a FIFO.  (Where the move cannot be done, nothing is wrong.)
+unshowable() {
+        local www=$SITES/www/moved command=$WORLD/bin/move-away
+
+        mkdir -p "$www/conf" && echo '<?php $x = 1;' >"$www/conf/c.php" && chown -R "$OWNER" "$www" &&
+                printf '#!/bin/sh\nmv conf old || exit 0\nmkdir conf && mkfifo conf/c.php\n' \
+                        >"$command" && chmod 755 "$command" &&
+                ctl site add moved --home "$SITES/moved" --owner "$OWNER" --driver "$DRIVER" \
+                        --pool "$SITES/pool/moved" --adopt "$www" \
+                        --set 'conf/c.php php-assign x on-{version}' &&
+                ctl upgrade moved -- "$command" && ctl rollback moved &&
+                is "$(active moved)" 1 && grep -q on-1 "$SITES/moved/current/conf/c.php" &&
+                ctl site remove moved -y && [ -f "$www/conf/c.php" ]
+}
+
 endless_is_killed() {
         exits 6 '' ctl upgrade app --label endless --timeout 2s -- \
                 "$WORLD/bin/upgrade-app" endless sleep && app_expect "$PORT" two &&
@@ -124,6 +152,9 @@ check 'what a failed command said is kept' output_is_kept
 check 'a pinned version is not pruned; marks come and go' marks
 check 'diff names what changed' differs
 check 'the active version is never pruned, bad ones can be' pruned
+check 'a failed command that left a mess is undone' mess_is_undone
+check 'a version with a mess can be left and entered' mess_is_left_and_entered
+check 'a version that cannot be shown can be left' unshowable
 check 'after a reboot the site is served again' rebooted
 check 'a removed site is a plain directory' given_back
 tap_done
