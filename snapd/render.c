@@ -143,8 +143,10 @@ int render_all(struct step_env *env, const struct view *view, int mount_fd, stru
         if (rules == NULL || values == NULL)
                 return err_oom(err);
         (void)snprintf(words.version, sizeof(words.version), "%" PRIu64, view->version);
-        (void)snprintf(words.database_dir, sizeof(words.database_dir), "%s/db/v%s", site->home,
-                       words.version);
+        /* The copy itself and no link to it: PHP remembers for two minutes where a link led
+         * (realpath_cache_ttl) and would go on with another version's database. */
+        (void)snprintf(words.database_dir, sizeof(words.database_dir), "%s/db/%s", site->home,
+                       view->database);
 
         /* All rules of a file are applied together, in the order they were written. */
         for (size_t i = 0; i < site->n_rules; i++) {

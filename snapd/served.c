@@ -245,42 +245,14 @@ int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct e
         unsigned depth;
 
         number_name(version, name);
-        if (served_versions_fd(env, &versions_fd, err) < 0 ||
-            mount_depth(versions_fd, name, &depth, err) < 0)
+        if (served_versions_fd(env, &versions_fd, err) < 0)
                 return -1;
         *ret_used = false;
-        return depth == 0 ? 0 : look_for_users(versions_fd, name, ret_used, err);
-}
-
-/* What a rendered configuration names: HOME/db/vN is the version's database, whichever copy that
- * is. The file says the same as long as the version lives, so that an interpreter that keeps it for
- * a while (opcache, 2 s by default) does not go on with another version's database. */
-static int point_database(struct step_env *env, const struct view *view, struct err *err)
-{
-        CLEANUP(closep) int db_fd = -1;
-        char name[NAME_LEN + 1];
-        int home_fd;
-
-        if (view->database[0] == '\0' || database_is_nested(env->site, view->database))
+        if (faccessat(versions_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        (void)snprintf(name, sizeof(name), "v%" PRIu64, view->version);
-        if (env_home(env, &home_fd, err) < 0 ||
-            safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &db_fd, err) < 0)
+        if (mount_depth(versions_fd, name, &depth, err) < 0)
                 return -1;
-        return file_link_replace(db_fd, name, view->database, err);
-}
-
-static void unpoint_database(struct step_env *env, uint64_t version)
-{
-        CLEANUP(closep) int db_fd = -1;
-        char name[NAME_LEN + 1];
-        struct err err;
-        int home_fd;
-
-        (void)snprintf(name, sizeof(name), "v%" PRIu64, version);
-        if (env_home(env, &home_fd, &err) == 0 &&
-            safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &db_fd, &err) == 0)
-                (void)unlinkat(db_fd, name, 0);
+        return depth == 0 ? 0 : look_for_users(versions_fd, name, ret_used, err);
 }
 
 int served_show(struct step_env *env, const struct view *view, struct err *err)
@@ -297,8 +269,7 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s/versions/%s'", env->site->home,
                                 name);
         if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0 ||
-            put_in_place(view, mount_fd, versions_fd, name, err) < 0 ||
-            point_database(env, view, err) < 0)
+            put_in_place(view, mount_fd, versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         return remember(env, view, versions_fd, err);
 }
@@ -347,7 +318,6 @@ int served_hide(struct step_env *env, uint64_t version, struct err *err)
         if (drop_all(versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         forget(env, name);
-        unpoint_database(env, version);
         /* Not empty: somebody of root's put something below it, which is not ours to remove. */
         (void)unlinkat(versions_fd, name, AT_REMOVEDIR);
         return 0;
