@@ -197,7 +197,7 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
                 return err_fail(
                         err, ERR_CORRUPT, 0,
                         "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
-                        " is active: somebody changed it; 'snapctl ops resume' puts it right",
+                        " is active: somebody changed it; a restart of snapd puts it right",
                         env->site->home, current, facts->active->number);
         return 0;
 }
