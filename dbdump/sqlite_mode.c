@@ -296,8 +296,12 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
                 if (dir->entries[i].kind != SQLITE_KIND_RECORD &&
                     give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode, err) < 0)
                         return err_wrap(err, "making '%s' writable", name);
-        if (give_self(dir, uid, uid, gid, dir->mode, err) < 0 ||
-            settle_all(dir, false, uid, gid, err) < 0)
+        if (give_self(dir, uid, uid, gid, dir->mode, err) < 0)
                 return err_wrap(err, "making '%s' writable", name);
-        return remove_record(dir, err);
+        if (settle_all(dir, false, uid, gid, err) == 0)
+                return remove_record(dir, err);
+
+        /* On a full disk it goes on with the journal mode it was kept with: a rollback must not wait
+         * for room.  The record stays, so that the next call sets the mode. */
+        return err->code == ERR_NO_SPACE ? 0 : err_wrap(err, "making '%s' writable", name);
 }
