@@ -192,6 +192,9 @@ static int measure(struct step_env *env, struct version *version, struct err *er
 
         if (env_pool(env, &pool, err) < 0 || env->fs->sizes(pool, version->tree, &sizes, err) < 0)
                 return -1;
+        if (version->database[0] != '\0' && version->state == VERSION_KEPT &&
+            env_database(env, &db, err) == 0)
+                (void)!env->database_driver->set_writable(db, version->database, false, err);
         if (version->database[0] != '\0' &&
             (env_database(env, &db, err) < 0 ||
              env->database_driver->size(db, version->database, &bytes, err) < 0))

@@ -144,13 +144,19 @@ static int set_writable(struct step_env *env, const json_t *args, bool writable,
 
 /* db.writable {database, writable, lenient}: lenient leaves a database as it is that somebody
  * still uses, or that a failed upgrade or the tenant has put something into which cannot be kept:
- * the site is served from another one by then, and must not be held for this. */
+ * the site is served from another one by then, and must not be held for this, nor for want of
+ * room.  settle_tidy() tries again. */
 static int writable_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        if (set_writable(env, args, json_get_bool(args, "writable"), err) == 0)
+        bool writable = json_get_bool(args, "writable");
+
+        if (set_writable(env, args, writable, err) == 0)
                 return 0;
-        if (!json_get_bool(args, "lenient") || err->code == ERR_NO_SPACE)
+        if (!json_get_bool(args, "lenient"))
                 return -1;
+        if (err->code == ERR_NO_SPACE && env_make_room(env) &&
+            set_writable(env, args, writable, err) == 0)
+                return 0;
         env_note(env, "database '%s' can still be written: %s", arg_text(args, "database"),
                  err->msg);
         return 0;
