@@ -272,8 +272,7 @@ static bool is_untouched(int root_fd, const char *name, uid_t uid)
 
         return safepath_open(root_fd, name, O_RDONLY | O_DIRECTORY, &fd, &ignored) == 0 &&
                fstat(fd, &st) == 0 && st.st_uid == uid &&
-               faccessat(fd, SQLITE_DIR_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-               errno == ENOENT &&
+               faccessat(fd, SQLITE_DIR_RECORD, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
                faccessat(fd, SQLITE_DIR_RECORD ".partial", F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 }
 
@@ -301,7 +300,7 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
         if (settle_all(dir, false, uid, gid, err) == 0)
                 return remove_record(dir, err);
 
-        /* On a full disk it goes on with the journal mode it was kept with: a rollback must not wait
-         * for room.  The record stays, so that the next call sets the mode. */
+        /* On a full disk it goes on with the journal mode it was kept with: a rollback must not
+         * wait for room.  The record stays, so that the next call sets the mode. */
         return err->code == ERR_NO_SPACE ? 0 : err_wrap(err, "making '%s' writable", name);
 }
