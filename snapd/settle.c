@@ -183,7 +183,30 @@ static bool somebody_waits(struct step_env *env)
         return waits;
 }
 
-static int measure(struct step_env *env, struct version *version, struct err *err)
+/* The measuring took a while: somebody may have pinned or marked the version meanwhile, so what it
+ * is now is read once more, within the transaction that writes it. */
+static int put_sizes(struct step_env *env, uint64_t number, const struct fs_sizes *sizes,
+                     uint64_t database_bytes, struct err *err)
+{
+        const char *site = env->site->name;
+        struct version version = { 0 };
+        bool own;
+        int ret;
+
+        if (catalog_enter(env->catalog, &own, err) < 0)
+                return -1;
+        ret = catalog_version(env->catalog, site, number, &version, err);
+        if (ret == 0) {
+                version.files_bytes = (int64_t)sizes->total_bytes;
+                version.freed_bytes = (int64_t)(sizes->freed_bytes + database_bytes);
+                version.database_bytes = (int64_t)database_bytes;
+                ret = catalog_put_version(env->catalog, site, &version, err);
+        }
+        version_done(&version);
+        return catalog_leave(env->catalog, own, ret, err);
+}
+
+static int measure(struct step_env *env, const struct version *version, struct err *err)
 {
         struct fs_sizes sizes;
         struct fs_pool *pool;
@@ -202,10 +225,7 @@ static int measure(struct step_env *env, struct version *version, struct err *er
         if (somebody_waits(env))
                 return 0;
         /* What a version would give back changes with its neighbours, so all are measured. */
-        version->files_bytes = (int64_t)sizes.total_bytes;
-        version->freed_bytes = (int64_t)(sizes.freed_bytes + bytes);
-        version->database_bytes = (int64_t)bytes;
-        return catalog_put_version(env->catalog, env->site->name, version, err);
+        return put_sizes(env, version->number, &sizes, bytes, err);
 }
 
 void settle_tidy(struct step_env *env)

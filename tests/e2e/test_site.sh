@@ -72,6 +72,18 @@ mess_is_left_and_entered() {
                 app_expect "$PORT" mess && ctl rollback app && app_expect "$PORT" two
 }
 
+# After an operation its process measures the versions, which takes a while; a pin that is set then
+# is not lost.
+pinned_meanwhile() {
+        for _ in 1 2 3 4; do
+                ctl activate app 1 && ctl activate app 2 || return 1
+                for _ in 1 2 3 4 5; do
+                        ctl pin app 1 && has_state app 1 pinned && ctl unpin app 1 &&
+                                lacks_state app 1 pinned || return 1
+                done
+        done
+}
+
 # A configuration file below a directory of the site's, which can be moved while it is mounted on:
 # what the version is left with is a FIFO.  (Where the move cannot be done, nothing is wrong.)
 unshowable() {
@@ -150,6 +162,7 @@ check 'a command that fails is undone' failure_is_undone
 check 'a command that does not end is killed and undone' endless_is_killed
 check 'what a failed command said is kept' output_is_kept
 check 'a pinned version is not pruned; marks come and go' marks
+check 'a pin that is set while versions are measured is kept' pinned_meanwhile
 check 'diff names what changed' differs
 check 'the active version is never pruned, bad ones can be' pruned
 check 'a failed command that left a mess is undone' mess_is_undone
