@@ -236,8 +236,9 @@ class World:
 
     def forget_mounts(self):
         """What a reboot does to the site and to run/."""
-        for where in self.mounts(self.home) + self.mounts(self.docroot):
-            run('umount', where)
+        # Mounts lie on each other: each time the topmost goes, with what is nested in it.
+        while self.mounts(self.home):
+            run('umount', '-l', self.mounts(self.home)[-1])
         shutil.rmtree(self.run_dir)
 
     def end(self):
