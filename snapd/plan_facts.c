@@ -147,10 +147,8 @@ static int check_space(struct step_env *env, struct plan_facts *facts, struct er
         uint64_t database = 0;
         struct db *db;
 
-        if (active->files_bytes >= 0)
-                sizes.total_bytes = (uint64_t)active->files_bytes;
-        else if (env_pool(env, &pool, err) < 0 ||
-                 env->fs->sizes(pool, active->tree, &sizes, err) < 0)
+        /* Asked now: what was measured after the last operation, the live site has outgrown. */
+        if (env_pool(env, &pool, err) < 0 || env->fs->sizes(pool, active->tree, &sizes, err) < 0)
                 return -1;
         if (active->database[0] != '\0' &&
             (env_database(env, &db, err) < 0 ||
@@ -194,11 +192,10 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
             served_current(env, &current, err) < 0)
                 return -1;
         if (current != facts->active->number)
-                return err_fail(
-                        err, ERR_CORRUPT, 0,
-                        "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
-                        " is active: somebody changed it; a restart of snapd puts it right",
-                        env->site->home, current, facts->active->number);
+                return err_fail(err, ERR_CORRUPT, 0,
+                                "'%s/current' leads to version %" PRIu64 ", but version %" PRIu64
+                                " is active: somebody changed it; a restart of snapd puts it right",
+                                env->site->home, current, facts->active->number);
         return 0;
 }
 

@@ -8,18 +8,16 @@ e2e_begin 512M
 need 'a site on it' app_add app
 need 'and a second version' ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two
 
-# Until not one more block fits, then half a megabyte is given back: enough for the site to be read
+# More than is left when the disk is full.
+head -c 4M /dev/urandom >"$SITES/www/app/large" || head -c 4M /dev/urandom >"$SITES/app/current/large"
+
+# Until not one more block fits, then a megabyte is given back: enough for the site to be read
 # (SQLite needs a page for its readers), too little for anything else.
 fill() {
-        local i
-
         mkdir -p "$SITES/filler"
         head -c 4G /dev/zero >"$SITES/filler/large" 2>/dev/null
         sync -f "$SITES"
-        for i in $(seq 200); do
-                head -c 64K /dev/zero >"$SITES/filler/$i" 2>/dev/null || break
-        done
-        rm -f "$SITES"/filler/[1-8]
+        truncate -s -1M "$SITES/filler/large"
         sync -f "$SITES"
 }
 
