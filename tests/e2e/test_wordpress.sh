@@ -3,7 +3,7 @@
 #
 # A second real application, whose database lies inside its docroot: WordPress on SQLite.
 . "$(dirname "$0")/common.sh"
-. "$lib/wordpress.sh"
+. "$(dirname "$0")/../lib/wordpress.sh"
 
 for version in 6.2 6.5; do
         wordpress_fetch $version >/dev/null || tap_skip "WordPress $version cannot be fetched"
