@@ -31,6 +31,15 @@
 
 struct db; /* a connection; the driver's own */
 
+/* How a copy is made.  Every way gives the same copy; they differ in time, room, what they need
+ * from the server and how long writers wait. */
+enum db_way {
+        DB_WAY_AUTO,     /* the best that the server and the schema allow */
+        DB_WAY_SNAPSHOT, /* rows, read in consistent views that were opened in the hold */
+        DB_WAY_FILES,    /* the server's own files, cloned where the file system can */
+        DB_WAY_DUMP,     /* through a dump; the slowest, and the one that needs least */
+};
+
 struct db_conf {
         int root_fd;             /* SQLite: the directory that holds the schemas; stays open as
                                   * long as the connection */
@@ -42,6 +51,14 @@ struct db_conf {
         const char *user;
         int secret_fd;           /* password is read from here, never logged; -1 for none */
         unsigned timeout_msec;   /* a statement, not a copy */
+        const char *database;    /* PostgreSQL: the database in which the schemas lie; NULL: a
+                                  * schema of ours is a database of its own */
+        const char *table_prefix; /* only tables whose names begin so are the site's; NULL: all */
+        const char *app_user;    /* the site's user on the server (MariaDB: name or name@host), who
+                                  * loses and gets writing by set_writable(); NULL: none is held
+                                  * to anything */
+        enum db_way way;
+        unsigned streams;        /* of a copy at most; 0: 2 */
 };
 
 struct db_progress {
@@ -50,6 +67,42 @@ struct db_progress {
 
 /* Return -1 to stop the copy; copy() then removes what it had made. */
 typedef int (*db_report)(const struct db_progress *progress, void *arg, struct err *err);
+
+/* What a copy by the way that would be taken costs; a guess from sizes, made in milliseconds. */
+struct db_forecast {
+        enum db_way way;       /* never DB_WAY_AUTO */
+        uint64_t copy_msec;    /* of which writers wait: */
+        uint64_t stall_msec;
+        uint64_t disk_bytes;   /* what the copy takes on the server's disk */
+        char why[160];         /* why this way and no quicker one, for a person */
+};
+
+/* A row that two schemas do not have alike. */
+enum db_change {
+        DB_ROW_INSERTED, /* only in "to" */
+        DB_ROW_CHANGED,
+        DB_ROW_DELETED,  /* only in "from" */
+};
+struct db_value {
+        const char *bytes; /* as text, or raw bytes of a binary column; NULL: SQL's NULL */
+        size_t size;
+};
+struct db_row_change {
+        const char *table;
+        enum db_change change;
+        bool whole;                  /* the table has no key that tells rows apart: a changed row
+                                      * shows as one deleted and one inserted */
+        size_t n_columns;
+        const char *const *columns;  /* names; the key's come first */
+        size_t n_key;
+        const struct db_value *from, *to; /* n_columns each; NULL where there is no such row */
+};
+/* Return -1 to stop; what is pointed to lives until the return. */
+typedef int (*db_row_report)(const struct db_row_change *row, void *arg, struct err *err);
+
+/* Bytes of a dump, out and in.  A source returns how many bytes it gave, 0 at the end, or -1. */
+typedef int (*db_sink)(const void *bytes, size_t size, void *arg, struct err *err);
+typedef ssize_t (*db_source)(void *bytes, size_t size, void *arg, struct err *err);
 
 enum db_feature {
         DB_COPY_CONSISTENT = 1 << 0, /* writes may go on during copy() */
@@ -99,6 +152,28 @@ struct db_driver {
         int (*size)(struct db *db, const char *schema, uint64_t *ret_bytes, struct err *err);
 
         int (*drop)(struct db *db, const char *copy, struct err *err); /* use db_drop() */
+
+        /* Which way copy() would go now, and what it costs.  ERR_UNSUPPORTED: the way that the
+         * configuration forces is not possible, with the reason. */
+        int (*forecast)(struct db *db, const char *schema, struct db_forecast *ret_forecast,
+                        struct err *err);
+
+        /* The schema's objects as text: one line for each table, column, index, key, view, trigger,
+         * routine, event, sequence and type, sorted.  Two schemas with the same objects give the
+         * same text, whatever their names and wherever they lie.  The caller frees. */
+        int (*fingerprint)(struct db *db, const char *schema, char **ret_text, struct err *err);
+
+        /* Report every row that differs, table by table, in memory that does not grow with the
+         * tables.  Tables and columns that only one side has are not compared row by row: the
+         * fingerprints tell them; of common tables the common columns are compared. */
+        int (*diff)(struct db *db, const char *from, const char *to, db_row_report report,
+                    void *arg, struct err *err);
+
+        /* A portable dump of one instant of the schema, and a new copy made from one.  load()
+         * leaves to whole or absent and reads what it is given as data of a stranger: nothing in
+         * it reaches another schema, another user or a file.  ERR_CORRUPT names what is wrong. */
+        int (*dump)(struct db *db, const char *schema, db_sink sink, void *arg, struct err *err);
+        int (*load)(struct db *db, const char *to, db_source source, void *arg, struct err *err);
 };
 
 extern const struct db_driver db_driver_sqlite;

@@ -22,7 +22,7 @@ FOLDERS = {
 }
 
 SNAPD_ROWS = [
-    ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox',
+    ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
      'ballast'],                    # know nothing
     ['role'],                       # what a worker may
     ['worker'],                     # how a process is started for someone
