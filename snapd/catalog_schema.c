@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
-
 #include "snapd/catalog_schema.h"
-#include "snapd/sql.h"
+#include "snapd/sql_file.h"
 
 #define APPLICATION_ID 0x53735370 /* "SsSp": what file(1) sees in the header */
 
@@ -91,73 +87,14 @@ static const char *const scripts[] = {
         ") WITHOUT ROWID;",
 };
 
-#define SCRIPTS (sizeof(scripts) / sizeof(scripts[0]))
+static const struct sql_schema schema = {
+        .application_id = APPLICATION_ID,
+        .what = "a catalog",
+        .scripts = scripts,
+        .n = sizeof(scripts) / sizeof(scripts[0]),
+};
 
-/* A new file has neither tables nor numbers; any other must be ours. */
-static int schema_read(sqlite3 *db, uint64_t *ret_version, struct err *err)
-{
-        uint64_t id = 0, version = 0, tables = 0;
-
-        if (sql_number(db, "PRAGMA application_id", NULL, &id, err) < 0 ||
-            sql_number(db, "PRAGMA user_version", NULL, &version, err) < 0 ||
-            sql_number(db, "SELECT count(*) FROM sqlite_schema", NULL, &tables, err) < 0)
-                return -1;
-        if (id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0))
-                return err_fail(err, ERR_CORRUPT, 0, "it is not a catalog of sitesnap");
-        if (version > SCRIPTS)
-                return err_fail(err, ERR_UNSUPPORTED, 0,
-                                "it was written by a newer sitesnap (schema %" PRIu64
-                                ", this one knows %zu): install that one again",
-                                version, SCRIPTS);
-        *ret_version = version;
-        return 0;
-}
-
-static int schema_run(sqlite3 *db, struct err *err)
-{
-        char done[96];
-        uint64_t version;
-
-        if (schema_read(db, &version, err) < 0)
-                return -1;
-        for (; version < SCRIPTS; version++)
-                if (sql_script(db, scripts[version], err) < 0)
-                        return -1;
-        (void)snprintf(done, sizeof(done), "PRAGMA application_id = %d; PRAGMA user_version = %zu",
-                       APPLICATION_ID, SCRIPTS);
-        return sql_script(db, done, err);
-}
-
-/* What ${work} reads is of one moment, and what it writes is there whole or not at all. */
-static int in_transaction(sqlite3 *db, const char *begin, int (*work)(sqlite3 *, struct err *),
-                          struct err *err)
-{
-        int result;
-
-        if (sql_script(db, begin, err) < 0)
-                return -1;
-        result = work(db, err);
-        if (result >= 0 && sql_script(db, "COMMIT", err) < 0)
-                result = -1;
-        if (result < 0)
-                (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* the first error counts */
-        return result;
-}
-
-/* 1 when there is something to do. */
-static int schema_is_old(sqlite3 *db, struct err *err)
-{
-        uint64_t version;
-
-        if (schema_read(db, &version, err) < 0)
-                return -1;
-        return version < SCRIPTS;
-}
-
-/* Looked at without the writer's lock first: nearly always there is nothing to do. */
 int catalog_schema_update(sqlite3 *db, struct err *err)
 {
-        int old = in_transaction(db, "BEGIN", schema_is_old, err);
-
-        return old <= 0 ? old : in_transaction(db, "BEGIN IMMEDIATE", schema_run, err);
+        return sql_schema_update(db, &schema, err);
 }

@@ -10,7 +10,7 @@ case fails: the list follows the code or says that it does not.
 import subprocess
 import sys
 
-TXN, CATALOG = 'snapd/txn.c', 'snapd/catalog.c'
+TXN, SQL_FILE = 'snapd/txn.c', 'snapd/sql_file.c'
 
 # name: (file, what it says, what it says instead)
 MUTANTS = {
@@ -46,8 +46,8 @@ MUTANTS = {
     'abort-not-heard': (
         TXN, 'i <= txn->pivot && journal_abort_asked(', 'false && journal_abort_asked('),
     'rollback-not-said': (TXN, 'rolled_back.code = ERR_ROLLED_BACK;', ''),
-    'mark-not-durable': (CATALOG, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"'),
-    'mark-durable-later': (CATALOG, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"'),
+    'mark-not-durable': (SQL_FILE, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"'),
+    'mark-durable-later': (SQL_FILE, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"'),
 }
 
 

@@ -24,6 +24,8 @@ FOLDERS = {
 SNAPD_ROWS = [
     ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
      'ballast'],                    # know nothing
+    ['outbox'],                     # notices on their way
+    ['notice'],                     # their words
     ['role'],                       # what a worker may
     ['worker'],                     # how a process is started for someone
     ['rewrite'],                    # a value in an application's configuration
