@@ -10,7 +10,8 @@ import json
 import re
 import sys
 
-CASE = re.compile(r'^(not )?ok\b\s*(\d*)\s*(?:- )?([^#]*)(?:#\s*(SKIP|TODO)\S*\s*(.*))?$', re.I)
+# A '#' is part of the name (a crash point is called fs.mount#2:after) unless a directive follows.
+CASE = re.compile(r'^(not )?ok\b\s*(\d*)\s*(?:- )?(.*?)(?:(?<=\s)#\s*(SKIP|TODO)\S*\s*(.*))?$', re.I)
 PLAN = re.compile(r'^1\.\.(\d+)(?:\s*#\s*SKIP\S*\s*(.*))?$', re.I)
 
 

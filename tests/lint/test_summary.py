@@ -10,6 +10,8 @@ import summary
 TABLE = [   # what, output, meson's verdict, exit status, results of the cases
     ('passed cases count', 'ok 1 - a\nok 2 - b\n1..2\n', 'OK', 0, 'ok ok'),
     ('a failed case counts once', 'ok 1 - a\nnot ok 2 - b\n1..2\n', 'FAIL', 1, 'ok failed'),
+    ('a name may have a number sign', 'ok 1 - a, b#1:after\nnot ok 2 - b#2:skip\nok 3 - c#3 # SKIP x\n1..3\n',
+     'FAIL', 1, 'ok failed skipped'),
     ('skipped is not passed', '# skipped: why\nok 1 - a # SKIP\n1..1\n', 'OK', 0, 'skipped'),
     ('a program may skip as a whole', '1..0 # SKIP no root\n', 'SKIP', 0, 'skipped'),
     ('a failed case marked TODO failed', 'not ok 1 - a # TODO x\n1..1\n', 'OK', 0, 'failed'),
