@@ -1,11 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# ./test.sh [--sanitize | --valgrind] [SUITE...]
+# ./test.sh [--all] [--sanitize | --valgrind] [SUITE...]
 #
 # Builds and runs the tests; no SUITE means all of them: unit conformance crash e2e lint.  The last
 # line is "N passed, N failed, N skipped", counting single cases; the reason of every skipped case
 # stands above it.  Fails when a case failed, and when none ran.
+#
+# --all: every point of the crash matrix over the real daemon, of which an ordinary run takes a
+# sample that changes with the commit, and a thousand switches under load instead of 300.
 #
 # Missing packages are installed (Debian 12, root).  Whatever a test mounts, it mounts in a mount
 # namespace that ends with this script.
@@ -14,6 +17,10 @@ set -u
 cd "$(dirname "$(readlink -f "$0")")" || exit 1
 . tests/lib/install.sh
 
+if [ "${1:-}" = --all ]; then
+        export SITESNAP_TEST_ALL=1
+        shift
+fi
 build="build-test"
 setup=(-Dwerror=true -Dfault=true)
 run=()
@@ -33,7 +40,7 @@ case ${1:-} in
         shift
         ;;
 --help | -h)
-        sed -n '4,12s/^# \{0,1\}//p' "$0"
+        sed -n '4,16s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
 esac

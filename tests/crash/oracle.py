@@ -176,12 +176,13 @@ def used_layers(pool, numbers=None):
 
 
 def partial_files(*roots):
+    """What was begun and not finished, and ways that nobody goes any more (snapd/exchange.c)."""
     found = []
     for root in roots:
         for path, dirs, files in os.walk(root):
             # Half a ballast is used as one, and made whole after the next operation.
             found += [os.path.join(path, n) for n in dirs + files
-                      if n.endswith('.partial') and n != '.ballast.partial']
+                      if n.endswith(('.partial', '.sitesnap-way')) and n != '.ballast.partial']
     return found
 
 
@@ -261,3 +262,21 @@ def fingerprint(world):
     state = (sorted(mounts_below(world.disk)), sorted(catalog.versions.items()), catalog.ops,
              catalog.sites)
     return digest.hexdigest(), state
+
+
+def story(world):
+    """How far the last operation was, what the catalog says and what is mounted: lines for whoever
+    looks for the cause of a finding."""
+    try:
+        db = sqlite3.connect('file:%s/state.db?mode=ro' % world.state, uri=True)
+        op = db.execute('SELECT id, verb, state, pivot FROM ops ORDER BY id DESC LIMIT 1').fetchone()
+        steps = db.execute('SELECT part, n, mark, kind, args FROM steps WHERE op = ? ORDER BY part, n',
+                           op[:1]).fetchall()
+        versions = db.execute('SELECT number, state, mark, tree, database FROM versions').fetchall()
+        db.close()
+    except (sqlite3.Error, TypeError) as e:
+        return ['no catalog to tell of: %s' % e]
+    return (['operation %d, %s, is %s; pivot %d' % op] +
+            ['%s step %d, %s: %s %s' % (('main', 'rescue')[s[0]], *s[1:]) for s in steps] +
+            ['version %d: %s, mark %s, tree %d, database %s' % v for v in versions] +
+            ['mounted: %s from %s, %s' % m for m in mounts_below(world.home)])

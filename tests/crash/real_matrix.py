@@ -1,20 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""real_matrix.py BUILD DRIVER [VERB...]: the daemon, its operation and all they run are killed at
-every step of every kind of operation, over a real driver and SQLite, while a visitor reads and
-writes; and killed again while they recover.
+"""The daemon, its operation and all they run are killed at every step of every kind of operation,
+over a real driver and SQLite, while a visitor reads and writes; and killed again while they recover.
 
 After each kill the daemon is started again and the oracle (oracle.py) looks: the site is exactly
 old or new, files and database together, every acknowledged write is there; a second start changes
 nothing and nothing is leaked.  The build has -Dfault=true (see snapd/fault.h).
+
+Of the points an ordinary run takes a sample (sample.py): each place of each kind of step once, and
+some of the rest.  Which ones changes with the commit, or is said with --sample; --all, or
+SITESNAP_TEST_ALL=1, takes them all.  A finding prints what was lost, how far the operation was, and
+two commands that repeat it: that point alone, and with all that its world had gone through before.
 """
+import argparse
 import os
+import shlex
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
 
 import oracle
+import sample
 from real_world import PYTHON, Broken, Daemon, World
 
 PLACES = ('before', 'after', 'marked')
@@ -341,26 +349,31 @@ def shift(fault, ran):
 
 
 class Run:
-    """All points of all verbs; after a finding the world is made anew."""
+    """The points of all verbs; after a finding the world is made anew."""
 
-    def __init__(self, build, driver):
-        self.build, self.driver = os.path.realpath(build), driver
-        self.matrix = None
+    def __init__(self, options):
+        self.build, self.driver = os.path.realpath(options.build), options.driver
+        self.options, self.matrix = options, None
         self.cases = self.bad = 0
+        self.first = 1          # the point that began this world
         self.sums = Counter()
 
-    def check(self, name, what, *args):
+    def check(self, name, what, *args, again=None):
         """One case of TAP."""
         self.cases += 1
         try:
             result = what(*args)
             print('ok %d - %s, %s' % (self.cases, self.driver, name), flush=True)
             return result
-        except (oracle.Violation, Broken, OSError) as e:
+        except (oracle.Violation, Broken, OSError, ValueError, KeyError, sqlite3.Error) as e:
             self.bad += 1
             for line in self.matrix.world.log[-12:]:
                 print('#   snapd: %s' % line)
+            for line in oracle.story(self.matrix.world):
+                print('#   %s' % line)
             print('# %s: %s' % (type(e).__name__, e))
+            for line in again or []:
+                print('# again: %s' % line)
             print('not ok %d - %s, %s' % (self.cases, self.driver, name), flush=True)
             self.close()
             return None
@@ -379,33 +392,88 @@ class Run:
         self.matrix.ensure(name)
         self.sums[self.matrix.point(name, faults)] += 1
 
-    def verb(self, name):
-        self.open()
-        points = self.check('%s: without a crash' % name, points_of, self.matrix, name)
-        enough = self.bad + BAD_MAX
-        for faults in points or []:
+    def commands(self, spelt, number):
+        """The point alone, and with its world's past."""
+        command = [os.path.relpath(__file__), os.path.relpath(self.build), self.driver]
+        wide = ['--all'] if self.options.all else ['--sample', self.options.sample]
+        return [shlex.join(command + ['--point', spelt]),
+                shlex.join(command + wide + ['--only', '%d-%d' % (self.first, number)] +
+                           self.options.verbs)]
+
+    def points(self):
+        """[(verb, faults)] of this run, after each operation was done once without a crash."""
+        every = []
+        for name in self.options.verbs:
+            self.open()
+            every += [(name, faults) for faults in
+                      self.check('%s: without a crash' % name, points_of, self.matrix, name) or []]
+        print('# sample: %s' % ('all' if self.options.all else self.options.sample))
+        return every if self.options.all else sample.take(every, self.options.sample)
+
+    def numbered(self):
+        """(number, verb, faults) of the points to run."""
+        if self.options.point:
+            return [(n, *read_point(text)) for n, text in enumerate(self.options.point, 1)]
+        first, last = (int(n) for n in (self.options.only or '1-1000000').split('-'))
+        chosen = [(n, *point) for n, point in enumerate(self.points(), 1) if first <= n <= last]
+        if first > 1:
+            self.close()
+        self.first = first
+        return chosen
+
+    def all(self):
+        verb, enough = None, 0
+        for number, name, faults in self.numbered():
+            if name != verb:
+                self.reboot(verb)
+                verb, enough = name, self.bad + BAD_MAX
             if self.bad >= enough:
-                return
+                continue
+            if self.matrix is None:
+                self.first = number
             self.open()
-            self.check('%s: %s' % (name, ', then '.join(faults)), self.point, name, faults)
-        if points:
-            self.open()
-            self.check('%s: after a reboot' % name, self.matrix.reboot)
+            spelt = '%s: %s' % (name, ', then '.join(faults))
+            self.check(spelt, self.point, name, faults, again=self.commands(spelt, number))
+        self.reboot(verb)
+
+    def reboot(self, verb):
+        if self.matrix and verb:
+            self.check('%s: after a reboot' % verb, self.matrix.reboot)
 
 
-def main(build, driver, *names):
-    everything = Run(build, driver)
+def read_point(text):
+    verb, faults = text.split(': ')
+    return verb, faults.split(', then ')
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('build')
+    parser.add_argument('driver', choices=('btrfs', 'overlayfs'))
+    parser.add_argument('verbs', nargs='*', metavar='VERB', help=', '.join(CASES))
+    parser.add_argument('--all', action='store_true', default=bool(os.environ.get('SITESNAP_TEST_ALL')),
+                        help='every point')
+    parser.add_argument('--sample', default=sample.of_the_commit(), help='which sample: any word')
+    parser.add_argument('--only', metavar='FROM-TO', help='of all points or the sample only these')
+    parser.add_argument('--point', action='append', help="one point, as a case calls it")
+    options = parser.parse_args()
+    options.verbs = options.verbs or list(CASES)
+    return options
+
+
+def main(options):
+    everything = Run(options)
     began = time.monotonic()
     try:
-        for name in names or CASES:
-            everything.verb(name)
+        everything.all()
     finally:
         everything.close()
     points = sum(everything.sums.values())
-    print('# measured: crash matrix on %s: %d points, %d torn or lost (%s), %.2f s a point' % (
-        driver, points, everything.bad,
+    seconds = time.monotonic() - began
+    print('# measured: crash matrix on %s: %d points, %d torn or lost (%s), %.2f s a point, %d s' % (
+        options.driver, points, everything.bad,
         ', '.join('%d %s' % (n, state) for state, n in sorted(everything.sums.items())),
-        (time.monotonic() - began) / max(points, 1)))
+        seconds / max(points, 1), seconds))
     print('1..%d' % everything.cases)
     return 1 if everything.bad else 0
 
@@ -420,4 +488,4 @@ if __name__ == '__main__':
                   sys.argv)
     # The first process of its namespace hears only what it asked for; leaving cleans up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended from outside'))
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(read_options()))
