@@ -54,6 +54,18 @@ static int sweep_half_captures(struct fs_pool *pool, struct err *err)
         return ret;
 }
 
+/* Records are written under the pool's lock, so that one which is not finished never will be. */
+static int sweep_record(const char *name, void *arg, struct err *err)
+{
+        const struct fs_pool *pool = arg;
+        const char *dot = strrchr(name, '.');
+
+        if (dot == NULL || strcmp(dot, ".partial") != 0 || unlinkat(pool->trees_fd, name, 0) == 0 ||
+            errno == ENOENT)
+                return 0;
+        return err_fail(err, ERR_IO, errno, "cannot remove the record '%s'", name);
+}
+
 /* tidy() of another process merges for a while without the pool's lock; it holds a lock on
  * layers/ meanwhile, and its unfinished layers are not debris. */
 static int sweep(struct fs_pool *pool, struct err *err)
@@ -64,6 +76,8 @@ static int sweep(struct fs_pool *pool, struct err *err)
         ret = overlay_lock(pool, err);
         if (ret == 0) {
                 ret = sweep_half_captures(pool, err);
+                if (ret == 0)
+                        ret = tree_each(pool->trees_fd, sweep_record, pool, err);
                 if (ret == 0)
                         ret = overlay_layers_sweep(pool, alone, err);
                 overlay_unlock(pool);
@@ -202,7 +216,8 @@ static int slot(struct fs_pool *pool, fs_id head, int *ret_dir_fd, char name[sta
 static int capture_new(struct fs_pool *pool, const struct overlay_tree *head, fs_id frozen_id,
                        const char *upper, struct err *err)
 {
-        CLEANUP(overlay_tree_done) struct overlay_tree frozen = {
+        CLEANUP(overlay_tree_done)
+        struct overlay_tree frozen = {
                 .info = { .id = frozen_id, .parent = head->info.id, .kind = FS_FROZEN },
         };
         CLEANUP(overlay_tree_done) struct overlay_tree next = { .info = head->info };

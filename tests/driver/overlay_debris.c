@@ -12,8 +12,9 @@ void overlay_plant(struct world *world)
 {
         int fd = world->pool_fd;
 
-        put(fd, "trees/3", "{\"format\":1,\"kind\":\"frozen\",\"parent\":1,"
-                           "\"layers\":[\"1-2\",\"1\"]}");
+        put(fd, "trees/3",
+            "{\"format\":1,\"kind\":\"frozen\",\"parent\":1,"
+            "\"layers\":[\"1-2\",\"1\"]}");
         put(fd, "trees/1.partial", "{\"format\":1,\"ki");
         put_dir(fd, "layers/1-3", 0755);
         put_dir(fd, "work/1-3", 0700);
@@ -31,9 +32,11 @@ void overlay_plant(struct world *world)
 
 void overlay_expect_clean(struct world *world)
 {
-        static const char *const gone[] = { "trees/3", "layers/1-3", "work/1-3", "layers/4",
-                                            "layers/1-2_1.partial", "layers/.dead-1-9",
-                                            "layers/1-2.flat", "work/9" };
+        static const char *const gone[] = {
+                "trees/3",          "trees/1.partial", "layers/1-3",
+                "work/1-3",         "layers/4",        "layers/1-2_1.partial",
+                "layers/.dead-1-9", "layers/1-2.flat", "work/9"
+        };
 
         for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
                 if (has(world->pool_fd, gone[i]))
