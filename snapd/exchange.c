@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -109,6 +110,53 @@ static int swap(struct place a, struct place b, struct err *err)
         return err_fail(err, ERR_IO, errno, "cannot exchange '%s'", a.name);
 }
 
+/*
+ * A link that leads to the place it changes places with would lead to itself afterwards, and who
+ * has read it before meets a loop.  So for that moment it is a relative one, WAY, which leads to
+ * the directory from either place:
+ *
+ *   FROM -> WAY                  WAY beside FROM -> TO (the directory)
+ *   TO   -> WAY  (afterwards)    WAY beside TO   -> FROM (the directory by then)
+ */
+#define WAY      ".sitesnap-way"
+#define WAY_TEMP ".sitesnap-way.partial"
+
+#define READERS_MSEC 50 /* whoever has read the link has gone where it leads by then */
+
+static int put_link(struct place place, const char *target, struct err *err)
+{
+        if (exchange_is_link(place, target))
+                return 0;
+        (void)unlinkat(place.dir_fd, WAY_TEMP, 0);
+        if (symlinkat(target, place.dir_fd, WAY_TEMP) < 0 ||
+            renameat(place.dir_fd, WAY_TEMP, place.dir_fd, place.name) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make a link at '%s'", place.name);
+        return 0;
+}
+
+static int swap_with_way(struct place from, struct place to, const char *link, const char *back,
+                         struct err *err)
+{
+        if (put_link((struct place){ from.dir_fd, WAY }, link, err) < 0 ||
+            put_link((struct place){ to.dir_fd, WAY }, back, err) < 0 ||
+            put_link(from, WAY, err) < 0)
+                return -1;
+        return swap(from, to, err);
+}
+
+/* Also what a try that was interrupted has left. */
+static void drop_way(struct place from, struct place to)
+{
+        const struct timespec readers = { .tv_nsec = READERS_MSEC * 1000000L };
+        const struct place left[] = { { from.dir_fd, WAY }, { to.dir_fd, WAY }, to };
+
+        if (!exchange_is_link(to, WAY))
+                return;
+        (void)nanosleep(&readers, NULL);
+        for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+                (void)unlinkat(left[i].dir_fd, left[i].name, 0);
+}
+
 int exchange_out(struct place from, struct place to, const char *link, struct err *err)
 {
         if (is_stand_in(from, link) && is_original(to, link))
@@ -124,26 +172,35 @@ int exchange_out(struct place from, struct place to, const char *link, struct er
         return -1;
 }
 
-int exchange_in(struct place from, struct place to, const char *link, struct err *err)
+/* The directory is at ${to}, and ${from} has what stands for it, if anything. */
+static int bring_back(struct place from, struct place to, const char *link, const char *back,
+                      struct err *err)
 {
-        if (!is_original(to, link)) {
-                /* Not begun, or taken back already but for what stood for it. */
-                drop_stand_in(to, link);
-                return is_original(from, link) ? sync_both(from, to, err)
-                                               : err_fail(err, ERR_NOT_FOUND, 0,
-                                                          "neither '%s' nor '%s' is a directory",
-                                                          from.name, to.name);
-        }
-        if (is_original(from, link))
-                return sync_both(from, to, err);
-        if (is_stand_in(from, link)) {
-                if (swap(from, to, err) < 0)
+        if (is_stand_in(from, link) || (back != NULL && exchange_is_link(from, WAY))) {
+                if ((back == NULL ? swap(from, to, err)
+                                  : swap_with_way(from, to, link, back, err)) < 0)
                         return -1;
                 drop_stand_in(to, link);
+                drop_way(from, to);
                 return file_sync_dir(to.dir_fd, err);
         }
         if (renameat2(to.dir_fd, to.name, from.dir_fd, from.name, RENAME_NOREPLACE) < 0)
                 return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
                                 "cannot give '%s' back", from.name);
+        return sync_both(from, to, err);
+}
+
+int exchange_in(struct place from, struct place to, const char *link, const char *back,
+                struct err *err)
+{
+        if (is_original(to, link))
+                return is_original(from, link) ? sync_both(from, to, err)
+                                               : bring_back(from, to, link, back, err);
+        /* Not begun, or taken back already but for what stood for it. */
+        drop_stand_in(to, link);
+        drop_way(from, to);
+        if (!is_original(from, link))
+                return err_fail(err, ERR_NOT_FOUND, 0, "neither '%s' nor '%s' is a directory",
+                                from.name, to.name);
         return sync_both(from, to, err);
 }

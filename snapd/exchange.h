@@ -32,10 +32,12 @@ int exchange_open(const char *path, int *ret_dir_fd, const char **ret_name,
  * systems or subvolumes. */
 int exchange_out(struct place from, struct place to, const char *link, struct err *err) MUST_CHECK;
 
-/* exchange_in(from, to, link, err): The directory at ${to} goes back to ${from}, where there is
- * our symbolic link to ${link} or nothing; durably.  When ${from} is a directory already and
- * ${to} is none, it has happened before. */
-int exchange_in(struct place from, struct place to, const char *link, struct err *err) MUST_CHECK;
+/* exchange_in(from, to, link, back, err): The directory at ${to} goes back to ${from}, where there
+ * is our symbolic link to ${link} or nothing; durably.  When ${from} is a directory already and
+ * ${to} is none, it has happened before.  ${back} is the absolute path of ${from} when ${link}
+ * leads to ${to}, so that who is on his way through the link arrives too; else NULL. */
+int exchange_in(struct place from, struct place to, const char *link, const char *back,
+                struct err *err) MUST_CHECK;
 
 /* exchange_is_stub(place): With NULL for ${link} an empty directory, root's and 0555, takes the
  * name instead of a link: a docroot that cannot be a link is a mount point.  Is it that one? */

@@ -73,7 +73,7 @@ static int pair_move(struct step_env *env, const char *from, const char *to, boo
         if (pair_open(env, from, to, &pair, err) < 0)
                 return err_wrap(err, "'%s'", from);
         ret = out ? exchange_out(pair.from, pair.to, pair.link, err)
-                  : exchange_in(pair.from, pair.to, pair.link, err);
+                  : exchange_in(pair.from, pair.to, pair.link, from, err);
         pair_done(&pair);
         return ret < 0 ? err_wrap(err, "'%s'", from) : 0;
 }
@@ -251,7 +251,8 @@ static int docroot_move(struct step_env *env, const json_t *args, bool out, stru
         to = (struct place){ taken_fd, taken };
         (void)snprintf(link, sizeof(link), "%s/current", env->site->home);
         if (!switcher_mounts(env->site))
-                return out ? exchange_out(from, to, link, err) : exchange_in(from, to, link, err);
+                return out ? exchange_out(from, to, link, err)
+                           : exchange_in(from, to, link, NULL, err);
 
         /* Mounted on already, it was taken before; and only what is not mounted on can be moved. */
         if (mount_depth(parent_fd, from.name, &depth, err) < 0)
@@ -261,7 +262,7 @@ static int docroot_move(struct step_env *env, const json_t *args, bool out, stru
         for (; depth > 0; depth--)
                 if (mount_drop(parent_fd, from.name, err) < 0)
                         return -1;
-        return exchange_in(from, to, NULL, err);
+        return exchange_in(from, to, NULL, NULL, err);
 }
 
 /* docroot.take {docroot, head} */
