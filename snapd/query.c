@@ -132,6 +132,7 @@ static int query_check(const struct dirs *dirs, const char *name, json_t **ret_a
                        struct err *err)
 {
         struct site_problems problems = { 0 };
+        struct probe_list probes = { 0 };
         struct site *site = NULL;
         json_t *list = json_array();
 
@@ -139,6 +140,9 @@ static int query_check(const struct dirs *dirs, const char *name, json_t **ret_a
                 json_decref(list);
                 return -1;
         }
+        /* What is wrong with its presets is in ${problems} then. */
+        if (site != NULL && site_probes(dirs->conf_fd, site, &problems, &probes, err) == 0)
+                probe_list_done(&probes);
         site_free(site);
         for (size_t i = 0; i < problems.n; i++)
                 (void)json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "file",

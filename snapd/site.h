@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "snapd/probe.h"
 
 #define SITE_NAME_MAX 33 /* bytes with the NUL */
 
@@ -69,6 +70,12 @@ struct site {
         unsigned hold_msec;
         unsigned owner_may; /* enum site_may */
         struct site_keep keep;
+        struct probe_list probes; /* its own; site_probes() has those of presets too */
+        struct {
+                char *url;      /* of the front page; what "/path" of a probe's url belongs to */
+                char *address;  /* where probes connect to when they do not say it themselves */
+                char **presets; /* names in probes.d; NULL-terminated, or NULL */
+        } guard;
 };
 
 /* One mistake in a file. */
@@ -100,6 +107,20 @@ int site_parse(const char *name, const char *file, const char *text,
  * ${problems} when it is not NULL.  Give the result to site_free(). */
 int site_load(int conf_fd, const char *name, struct site_problems *problems,
               struct site **ret_site, struct err *err) MUST_CHECK;
+
+/* site_probes(conf_fd, site, problems, ret_list, err): Every probe of the site: its own, then those
+ * of its presets, of which probes.d in the configuration directory comes before the ones that are
+ * shipped, and a probe of the site's own before a preset's of the same name.  URLs are whole.
+ * ERR_INVALID names file, line and key, as site_load(); ERR_NOT_FOUND: no such preset.  Give
+ * ${ret_list} to probe_list_done(). */
+int site_probes(int conf_fd, const struct site *site, struct site_problems *problems,
+                struct probe_list *ret_list, struct err *err) MUST_CHECK;
+
+/* site_parse_preset(name, file, text, problems, ret_list, err): A file of probes.d, which has
+ * [probe NAME] sections and nothing else. */
+int site_parse_preset(const char *name, const char *file, const char *text,
+                      struct site_problems *problems, struct probe_list *ret_list,
+                      struct err *err) MUST_CHECK;
 
 /* site_free(site), site_problems_done(problems): NULL and an empty list are fine. */
 void site_free(struct site *site);

@@ -64,6 +64,13 @@ const struct site_key site_keys[] = {
         { "keep", "free", &site_kind_size, MEMBER(keep.free_bytes), .unit = 1, .min = 0,
           .max = UINT64_C(1) << 60, .preset = "0",
           .help = "what stays free on the file system; 0: no limit" },
+
+        { "guard", "url", &site_kind_url, MEMBER(guard.url),
+          .help = "the address of the front page; a probe's '/PATH' belongs to it" },
+        { "guard", "address", &site_kind_address, MEMBER(guard.address),
+          .help = "HOST:PORT or unix:/PATH where probes connect, past DNS and front door" },
+        { "guard", "presets", &site_kind_names, MEMBER(guard.presets),
+          .help = "probes of probes.d: wordpress, mediawiki, moodle, drupal, ..." },
         { NULL },
 };
 

@@ -65,6 +65,9 @@ extern const struct site_kind site_kind_owner;       /* a user, with site->uid a
 extern const struct site_kind site_kind_may;         /* enum site_may */
 extern const struct site_kind site_kind_argv;        /* a program and its arguments */
 extern const struct site_kind site_kind_rule;        /* FILE KIND KEY VALUE, a line each */
+extern const struct site_kind site_kind_url;         /* http or https */
+extern const struct site_kind site_kind_address;     /* probe_address_valid() */
+extern const struct site_kind site_kind_names;       /* names with blanks between them */
 extern const struct site_kind site_kind_duration;    /* site_numbers.c */
 extern const struct site_kind site_kind_size;
 extern const struct site_kind site_kind_count;
@@ -81,6 +84,11 @@ const struct site_key *site_key_nearest(const char *section, const char *key);
 
 /* site_section_nearest(section): As above for the name of a section; itself when it exists. */
 const char *site_section_nearest(const char *section);
+
+/* site_read_trusted(conf_fd, dir, name, path, ret_text, err): The text of NAME.conf in ${dir},
+ * which nobody but root can have written; ${path} is how a person knows it. */
+int site_read_trusted(int conf_fd, const char *dir, const char *name, const char *path,
+                      char **ret_text, struct err *err) MUST_CHECK;
 
 /* Called with the key at fault and what is wrong. */
 typedef int (*site_problem_visit)(const struct site_key *key, const struct err *problem, void *arg,

@@ -275,6 +275,27 @@ static int may_write(const struct site *site, const struct site_key *key, site_v
 
 const struct site_kind site_kind_may = { may_read, may_write, NULL };
 
+/* Where the site is reached. */
+
+static int url_read(struct site *site, const struct site_key *key, const char *text,
+                    struct err *err)
+{
+        if (probe_url_valid(text, false, err) < 0)
+                return -1;
+        return string_set(SITE_FIELD(site, key, char *), text, err);
+}
+
+static int address_read(struct site *site, const struct site_key *key, const char *text,
+                        struct err *err)
+{
+        if (probe_address_valid(text, err) < 0)
+                return -1;
+        return string_set(SITE_FIELD(site, key, char *), text, err);
+}
+
+const struct site_kind site_kind_url = { url_read, string_write, string_done };
+const struct site_kind site_kind_address = { address_read, string_write, string_done };
+
 /* Programs: an argv without a shell. */
 
 static int argv_read(struct site *site, const struct site_key *key, const char *text,
@@ -313,6 +334,24 @@ static void argv_done(struct site *site, const struct site_key *key)
 }
 
 const struct site_kind site_kind_argv = { argv_read, argv_write, argv_done };
+
+static int names_read(struct site *site, const struct site_key *key, const char *text,
+                      struct err *err)
+{
+        CLEANUP(words_freep) char **words = NULL;
+        size_t n = 0;
+
+        if (words_split(text, &words, &n, err) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++)
+                if (probe_name_valid(words[i], err) < 0)
+                        return -1;
+        words_free(*SITE_FIELD(site, key, char **));
+        *SITE_FIELD(site, key, char **) = n == 0 ? NULL : STEAL(words);
+        return 0;
+}
+
+const struct site_kind site_kind_names = { names_read, argv_write, argv_done };
 
 /* Rules: FILE KIND KEY VALUE. */
 

@@ -27,6 +27,12 @@ struct loader {
         const char *next;               /* where the next line begins */
         int line;
         bool known_section;
+        bool preset;              /* a file of probes.d: there are only probes */
+        char probe_section[48];   /* "probe NAME" as inih gives it, while we are in one */
+        struct site_probe *probe; /* the one it is about, or NULL */
+        int probe_line;
+        int probe_lines[PROBE_KEYS_MAX];
+        size_t probe_mistakes;    /* before it */
         int lines[SITE_KEYS_MAX]; /* where each key was first given; 0: not yet */
         size_t mistakes;
         struct err first; /* the first mistake, as the caller gets it */
@@ -60,6 +66,45 @@ static void mistake(struct loader *l, const char *key, const char *fmt, ...)
         mistake_put(l, l->line, key, &problem);
 }
 
+static int probe_problem_take(const struct probe_key *key, const struct err *problem, void *arg,
+                              struct err *err)
+{
+        struct loader *l = arg;
+        int line = key == NULL ? 0 : l->probe_lines[key - probe_keys];
+
+        (void)err;
+        mistake_put(l, line == 0 ? l->probe_line : line, key == NULL ? l->probe_section : key->key,
+                    problem);
+        return 0;
+}
+
+/* What a section says together is looked at when it is over, and each line of it was right. */
+static void probe_end(struct loader *l)
+{
+        if (l->probe != NULL && l->mistakes == l->probe_mistakes)
+                (void)!probe_check(l->probe, probe_problem_take, l, &l->fatal);
+        l->probe = NULL;
+        l->probe_section[0] = '\0';
+}
+
+/* Is "[probe NAME]" begun by this? */
+static bool probe_begin(struct loader *l, const char *name)
+{
+        struct err problem;
+
+        if (strncmp(name, "probe ", 6) != 0)
+                return false;
+        (void)snprintf(l->probe_section, sizeof(l->probe_section), "%.40s", name);
+        l->probe_line = l->line;
+        l->probe_mistakes = l->mistakes;
+        memset(l->probe_lines, 0, sizeof(l->probe_lines));
+        if (probe_list_add(&l->site->probes, name + 6, &l->probe, &problem) < 0) {
+                l->probe = NULL;
+                mistake_put(l, l->line, l->probe_section, &problem);
+        }
+        return true;
+}
+
 /* "[name]" and nothing but a comment behind it. */
 static bool section_check(struct loader *l, const char *line)
 {
@@ -72,6 +117,15 @@ static bool section_check(struct loader *l, const char *line)
                 return false;
         }
         (void)snprintf(name, sizeof(name), "%.*s", (int)(end - line - 1), line + 1);
+        probe_end(l);
+        if (probe_begin(l, name)) {
+                l->known_section = true;
+                return true;
+        }
+        if (l->preset) {
+                mistake(l, "[", "a preset has only sections [probe NAME]");
+                return true;
+        }
         nearest = site_section_nearest(name);
         l->known_section = nearest != NULL && strcmp(nearest, name) == 0;
         if (l->known_section)
@@ -82,7 +136,7 @@ static bool section_check(struct loader *l, const char *line)
         else
                 mistake(l, name,
                         "unknown section; there are [site], [database], [config], "
-                        "[upgrade], [switch] and [keep]");
+                        "[upgrade], [switch], [keep], [guard] and [probe NAME]");
         return true;
 }
 
@@ -138,6 +192,31 @@ static void unknown_key(struct loader *l, const char *section, const char *name)
                         near->section);
 }
 
+static void probe_key_take(struct loader *l, const char *name, const char *text)
+{
+        const struct probe_key *key = probe_key_find(name);
+        struct err problem;
+        int *first;
+
+        if (l->probe == NULL)
+                return;
+        if (key == NULL) {
+                mistake(l, name, "a probe has no such key; sitesnap-site.conf(5) lists all keys");
+                return;
+        }
+        first = &l->probe_lines[key - probe_keys];
+        if (*first != 0 && !key->repeatable) {
+                mistake(l, name, "given twice, first in line %d", *first);
+                return;
+        }
+        if (*first == 0)
+                *first = l->line;
+        if (text[0] == '\0')
+                mistake(l, name, "has no value; leave the line out");
+        else if (key->kind->read(l->probe, key, text, &problem) < 0)
+                mistake_put(l, l->line, name, &problem);
+}
+
 /* The handler of inih; returns 1 to go on. */
 static int key_take(void *arg, const char *section, const char *name, const char *text)
 {
@@ -152,6 +231,10 @@ static int key_take(void *arg, const char *section, const char *name, const char
         }
         if (!l->known_section)
                 return 1;
+        if (l->probe_section[0] != '\0') {
+                probe_key_take(l, name, text);
+                return 1;
+        }
         if (key == NULL) {
                 unknown_key(l, section, name);
                 return 1;
@@ -210,8 +293,8 @@ static int conf_path(int conf_fd, const char *name, char **ret_path, struct err 
         return 0;
 }
 
-static int text_read(int conf_fd, const char *name, const char *path, char **ret_text,
-                     struct err *err)
+int site_read_trusted(int conf_fd, const char *dir, const char *name, const char *path,
+                      char **ret_text, struct err *err)
 {
         CLEANUP(closep) int dir_fd = -1;
         CLEANUP(closep) int fd = -1;
@@ -221,12 +304,11 @@ static int text_read(int conf_fd, const char *name, const char *path, char **ret
         size_t n;
 
         (void)snprintf(file, sizeof(file), "%s.conf", name);
-        if (safepath_open(conf_fd, SITE_CONF_DIR, O_RDONLY | O_DIRECTORY, &dir_fd, err) < 0 ||
-            check_trusted(dir_fd, SITE_CONF_DIR, err) < 0 ||
+        if (safepath_open(conf_fd, dir, O_RDONLY | O_DIRECTORY, &dir_fd, err) < 0 ||
+            check_trusted(dir_fd, dir, err) < 0 ||
             safepath_open(dir_fd, file, O_RDONLY, &fd, err) < 0)
                 return err->code == ERR_NOT_FOUND
-                               ? err_fail(err, ERR_NOT_FOUND, 0, "no site '%s': there is no '%s'",
-                                          name, path)
+                               ? err_fail(err, ERR_NOT_FOUND, 0, "there is no '%s'", path)
                                : -1;
         if (check_trusted(fd, path, err) < 0)
                 return -1;
@@ -267,7 +349,10 @@ static void text_take(struct loader *l, const char *text)
         l->next = text + (strncmp(text, bom, 3) == 0 ? 3 : 0);
         (void)ini_parse_stream((ini_reader)line_next, l, key_take, l); /* line_next() saw it all */
 
+        probe_end(l);
         l->line = 0;
+        if (l->preset)
+                return;
         for (const struct site_key *key = site_keys; key->key != NULL; key++)
                 if (key->required && l->lines[key - site_keys] == 0)
                         mistake(l, key->key, "missing in [%s]: %s", key->section, key->help);
@@ -282,8 +367,25 @@ void site_free(struct site *site)
         for (const struct site_key *key = site_keys; key->key != NULL; key++)
                 if (key->kind->done != NULL)
                         key->kind->done(site, key);
+        probe_list_done(&site->probes);
         free(site->name);
         free(site);
+}
+
+static int loader_result(const struct loader *l, struct err *err)
+{
+        if (l->fatal.code != 0) {
+                *err = l->fatal;
+                return -1;
+        }
+        if (l->mistakes > 1)
+                return err_fail(err, ERR_INVALID, 0, "%.400s (and %zu more)", l->first.msg,
+                                l->mistakes - 1);
+        if (l->mistakes > 0) {
+                *err = l->first;
+                return -1;
+        }
+        return 0;
 }
 
 int site_parse(const char *name, const char *file, const char *text, struct site_problems *problems,
@@ -296,18 +398,26 @@ int site_parse(const char *name, const char *file, const char *text, struct site
                 return -1;
         l.site = site;
         text_take(&l, text);
-        if (l.fatal.code != 0) {
-                *err = l.fatal;
+        if (loader_result(&l, err) < 0)
                 return -1;
-        }
-        if (l.mistakes > 1)
-                return err_fail(err, ERR_INVALID, 0, "%.400s (and %zu more)", l.first.msg,
-                                l.mistakes - 1);
-        if (l.mistakes > 0) {
-                *err = l.first;
-                return -1;
-        }
         *ret_site = STEAL(site);
+        return 0;
+}
+
+int site_parse_preset(const char *name, const char *file, const char *text,
+                      struct site_problems *problems, struct probe_list *ret_list, struct err *err)
+{
+        CLEANUP(site_freep) struct site *site = NULL;
+        struct loader l = { .problems = problems, .file = file, .preset = true };
+
+        if (site_new(name, &site, err) < 0)
+                return -1;
+        l.site = site;
+        text_take(&l, text);
+        if (loader_result(&l, err) < 0)
+                return -1;
+        *ret_list = site->probes;
+        site->probes = (struct probe_list){ 0 };
         return 0;
 }
 
@@ -318,7 +428,10 @@ int site_load(int conf_fd, const char *name, struct site_problems *problems, str
         CLEANUP(freep) char *text = NULL;
 
         if (site_name_valid(name, err) < 0 || conf_path(conf_fd, name, &path, err) < 0 ||
-            text_read(conf_fd, name, path, &text, err) < 0)
-                return -1;
+            site_read_trusted(conf_fd, SITE_CONF_DIR, name, path, &text, err) < 0)
+                return err->code == ERR_NOT_FOUND
+                               ? err_fail(err, ERR_NOT_FOUND, 0, "no site '%s': there is no '%s'",
+                                          name, path)
+                               : -1;
         return site_parse(name, path, text, problems, ret_site, err);
 }

@@ -71,6 +71,42 @@ static int write_keys(const struct site *site, FILE *out, struct err *err)
         return 0;
 }
 
+/* A probe is written with what differs from the presets of its keys. */
+struct probe_writer {
+        FILE *out;
+        const struct probe_key *key;
+};
+
+static int write_probe_line(const char *text, void *arg, struct err *err)
+{
+        const struct probe_writer *w = arg;
+
+        if (strlen(text) > SITE_LINE_MAX - 64)
+                return err_fail(err, ERR_INVALID, 0, "longer than a line can be");
+        for (const char *c = text; *c != '\0'; c++)
+                if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                        return err_fail(err, ERR_INVALID, 0, "has a control character in it");
+        (void)fprintf(w->out, "%s = %s\n", w->key->key, text);
+        return 0;
+}
+
+static int write_probes(const struct site *site, FILE *out, struct err *err)
+{
+        for (size_t i = 0; i < site->probes.n; i++) {
+                const struct site_probe *probe = &site->probes.items[i];
+
+                (void)fprintf(out, "\n[probe %s]\n", probe->name);
+                for (const struct probe_key *key = probe_keys; key->key != NULL; key++) {
+                        struct probe_writer w = { out, key };
+
+                        if ((key == probe_keys || probe_key_set(probe, key)) &&
+                            key->kind->write(probe, key, write_probe_line, &w, err) < 0)
+                                return err_wrap(err, "[probe %s] %s", probe->name, key->key);
+                }
+        }
+        return 0;
+}
+
 static int site_text(const struct site *site, char **ret_text, size_t *ret_n, struct err *err)
 {
         CLEANUP(freep) char *text = NULL;
@@ -80,6 +116,8 @@ static int site_text(const struct site *site, char **ret_text, size_t *ret_n, st
         if (out == NULL)
                 return err_oom(err);
         status = write_keys(site, out, err);
+        if (status == 0)
+                status = write_probes(site, out, err);
         if (fclose(out) != 0)
                 return err_oom(err);
         if (status == 0)

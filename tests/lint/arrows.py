@@ -27,9 +27,11 @@ SNAPD_ROWS = [
     ['outbox'],                     # notices on their way
     ['notice'],                     # their words
     ['role'],                       # what a worker may
-    ['worker'],                     # how a process is started for someone
+    ['worker', 'process'],          # how a process is started
     ['rewrite'],                    # a value in an application's configuration
+    ['probe'],                      # what is to be measured
     ['site'],
+    ['prober'],                     # measuring it
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
     ['step_kinds', 'journal'],
@@ -45,10 +47,10 @@ SNAPD_ROWS = [
     ['lock', 'sweep', 'neighbours'], # trees that no version has, what other sites have
     ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
     ['plan_facts'],
-    ['probe', 'guard'],
+    ['guard'],
     ['request'],
     ['operation', 'query', 'boot'],
-    ['auth', 'sitecache', 'view', 'process'],
+    ['auth', 'sitecache', 'view'],
     ['spawner', 'question'],        # processes that the daemon starts
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP
