@@ -104,6 +104,9 @@ typedef int (*db_row_report)(const struct db_row_change *row, void *arg, struct 
 typedef int (*db_sink)(const void *bytes, size_t size, void *arg, struct err *err);
 typedef ssize_t (*db_source)(void *bytes, size_t size, void *arg, struct err *err);
 
+/* Called with one name; -1 stops. */
+typedef int (*db_visit)(const char *schema, void *arg, struct err *err);
+
 enum db_feature {
         DB_COPY_CONSISTENT = 1 << 0, /* writes may go on during copy() */
         DB_COPY_IN_HOLD = 1 << 1,    /* copy() must be called between hold() and release(): it is
@@ -174,9 +177,14 @@ struct db_driver {
          * it reaches another schema, another user or a file.  ERR_CORRUPT names what is wrong. */
         int (*dump)(struct db *db, const char *schema, db_sink sink, void *arg, struct err *err);
         int (*load)(struct db *db, const char *to, db_source source, void *arg, struct err *err);
+
+        /* Visit every schema where ours lie whose name db_is_copy_name() takes for a copy, whoever
+         * made it; what is unfinished is not visited.  Only told of, never dropped for it.  NULL:
+         * the engine cannot tell. */
+        int (*list)(struct db *db, db_visit visit, void *arg, struct err *err);
 };
 
-extern const struct db_driver db_driver_sqlite;
+extern const struct db_driver db_driver_sqlite, db_driver_mariadb, db_driver_postgres;
 
 /* db_driver_by_name(table, name): The entry of a NULL-terminated table, or NULL. */
 const struct db_driver *db_driver_by_name(const struct db_driver *const *table, const char *name);

@@ -106,17 +106,39 @@ static int set_lists(const struct ctl *ctl, json_t *body, struct err *err)
         return ctl_set_words(body, "command", ctl->args->argv, err);
 }
 
+/* Of SQLite it is a directory, of a server's a name there; whatever else a server needs to be found
+ * and asked goes by the keys of the site's file.  A password is never among it: only the file that
+ * holds it is named. */
 static int set_database(const struct ctl *ctl, json_t *body, struct err *err)
 {
-        const char *value = args_option(ctl->args, OPT_DATABASE), *path;
-        json_t *database;
+        const char *value = args_option(ctl->args, OPT_DATABASE), *where, *pair;
+        json_t *database = json_object();
 
-        if (value == NULL)
+        if (value == NULL && args_value(ctl->args, OPT_DATABASE_OPTION, 0) != NULL) {
+                json_decref(database);
+                return err_fail(err, ERR_INVALID, 0,
+                                "--database-option is about a --database, which is not given");
+        }
+        if (value == NULL) {
+                json_decref(database);
                 return 0;
-        path = strchr(value, ':');
-        database =
-                json_pack("{s:s%, s:s}", "engine", value, (size_t)(path - value), "path", path + 1);
-        return ctl_set(body, "database", database, err);
+        }
+        if (ctl_set(body, "database", database, err) < 0)
+                return -1;
+        where = strchr(value, ':');
+        if (ctl_set(database, "engine", json_stringn(value, (size_t)(where - value)), err) < 0 ||
+            ctl_set(database, strncmp(value, "sqlite:", 7) == 0 ? "path" : "name",
+                    json_string(where + 1), err) < 0)
+                return -1;
+        for (size_t i = 0; (pair = args_value(ctl->args, OPT_DATABASE_OPTION, i)) != NULL; i++) {
+                CLEANUP(freep) char *key = strndup(pair, strcspn(pair, "="));
+
+                if (key == NULL)
+                        return err_oom(err);
+                if (ctl_set(database, key, json_string(strchr(pair, '=') + 1), err) < 0)
+                        return -1;
+        }
+        return 0;
 }
 
 int cmd_site_add(struct ctl *ctl, struct err *err)
@@ -157,7 +179,7 @@ static int confirm_removal(struct ctl *ctl, const char *name, struct err *err)
 
         if (version_list(ctl, name, "", &answer, err) < 0)
                 return -1;
-        json_array_foreach(json_object_get(answer, "versions"), i, version) {
+        json_array_foreach (json_object_get(answer, "versions"), i, version) {
                 const char *label = json_get_string(version, "label");
                 const char *created = json_get_string(version, "created");
 
@@ -202,7 +224,7 @@ int cmd_site_list(struct ctl *ctl, struct err *err)
                 return -1;
         if (!ctl->plain)
                 return table_print(&site_table, answer, &ctl->look, err);
-        json_array_foreach((json_t *)sites, i, site) {
+        json_array_foreach ((json_t *)sites, i, site) {
                 const char *name = json_get_string(site, "name");
 
                 (void)text_put(stdout, name != NULL ? name : "?", 1000);

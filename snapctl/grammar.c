@@ -40,7 +40,19 @@ static bool valid_duration(const char *word)
 
 static bool valid_database(const char *word)
 {
-        return strncmp(word, "sqlite:", 7) == 0 && word[7] != '\0';
+        size_t n = strcspn(word, ":");
+
+        return word[n] == ':' && word[n + 1] != '\0' &&
+               ((n == 6 && strncmp(word, "sqlite", n) == 0) ||
+                (n == 7 && strncmp(word, "mariadb", n) == 0) ||
+                (n == 8 && strncmp(word, "postgres", n) == 0));
+}
+
+static bool valid_pair(const char *word)
+{
+        size_t n = strcspn(word, "=");
+
+        return n > 0 && word[n] == '=' && word[n + 1] != '\0';
 }
 
 #define SITE_NAME "a site's name (small letters, digits and '-', a letter first, at most 32)"
@@ -63,7 +75,9 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_DIRECTORY] = { "DIR", NULL, NULL, "a directory" },
         [WORD_FILE] = { "PATH", NULL, NULL, "a path" },
         [WORD_SHARED] = { "PATH", NULL, NULL, "a path below the docroot" },
-        [WORD_DATABASE] = { "sqlite:PATH", NULL, valid_database, "sqlite:PATH" },
+        [WORD_DATABASE] = { "ENGINE:WHERE", NULL, valid_database,
+                            "sqlite:PATH, mariadb:NAME or postgres:NAME" },
+        [WORD_PAIR] = { "KEY=VALUE", NULL, valid_pair, "KEY=VALUE" },
         [WORD_RULE] = { "'FILE KIND KEY VALUE'", NULL, NULL, "'FILE KIND KEY VALUE'" },
         [WORD_USER] = { "USER", NULL, NULL, "a user's name" },
         [WORD_TEXT] = { "TEXT", NULL, NULL, "a text" },
@@ -102,6 +116,8 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_SWITCHER] = { "switcher", '\0', WORD_SWITCHER, false,
                            "how the served version is switched" },
         [OPT_DATABASE] = { "database", '\0', WORD_DATABASE, false, "the site's database" },
+        [OPT_DATABASE_OPTION] = { "database-option", '\0', WORD_PAIR, true,
+                                  "a key of [database] in the site's file; can be repeated" },
         [OPT_SET] = { "set", '\0', WORD_RULE, true,
                       "a value of a configuration file, per version; can be repeated" },
 };
@@ -185,7 +201,8 @@ const struct command commands[] = {
           .args = { { WORD_NEW_SITE } },
           .options = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER) | OPT_BIT(OPT_ADOPT) |
                      OPT_BIT(OPT_SHARED) | OPT_BIT(OPT_DRIVER) | OPT_BIT(OPT_POOL) |
-                     OPT_BIT(OPT_SWITCHER) | OPT_BIT(OPT_DATABASE) | OPT_BIT(OPT_SET),
+                     OPT_BIT(OPT_SWITCHER) | OPT_BIT(OPT_DATABASE) | OPT_BIT(OPT_DATABASE_OPTION) |
+                     OPT_BIT(OPT_SET),
           .required = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER),
           .flags = COMMAND_TAKES_ARGV | COMMAND_PLANS,
           .run = cmd_site_add,

@@ -35,6 +35,7 @@ enum word_kind {
         WORD_FILE,
         WORD_SHARED,
         WORD_DATABASE,
+        WORD_PAIR,
         WORD_RULE,
         WORD_USER,
         WORD_TEXT,
@@ -78,6 +79,7 @@ enum option_id {
         OPT_POOL,
         OPT_SWITCHER,
         OPT_DATABASE,
+        OPT_DATABASE_OPTION,
         OPT_SET,
         OPTIONS
 };

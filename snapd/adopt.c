@@ -83,6 +83,18 @@ static int set_rules(struct site *site, const json_t *list, struct err *err)
         return 0;
 }
 
+/* Its members are the keys of [database], each a text as it would stand there. */
+static int set_database(struct site *site, json_t *database, struct err *err)
+{
+        const char *key;
+        json_t *value;
+
+        json_object_foreach (database, key, value)
+                if (site_set(site, "database", key, json_string_value(value), err) < 0)
+                        return -1;
+        return 0;
+}
+
 int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret_site,
                struct err *err)
 {
@@ -90,7 +102,7 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
                                              "driver", "pool",  "switcher" };
         CLEANUP(site_freep) struct site *site = NULL;
         const char *name = json_get_string(request, "name");
-        const json_t *database = json_object_get(request, "database");
+        json_t *database = json_object_get(request, "database");
 
         if (name == NULL)
                 return err_fail(err, ERR_INVALID, 0, "a site has a name");
@@ -104,8 +116,7 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 if (set_text(fields[i], request, texts[i], err) < 0)
                         return -1;
-        if (set_text(&site->database.engine, database, "engine", err) < 0 ||
-            set_text(&site->database.path, database, "path", err) < 0 ||
+        if (set_database(site, database, err) < 0 ||
             set_texts(&site->shared, &site->n_shared, json_object_get(request, "shared"), err) <
                     0 ||
             set_texts(&site->command, NULL, json_object_get(request, "command"), err) < 0 ||

@@ -21,8 +21,6 @@ const struct fs_driver *const env_drivers[] = {
         NULL,
 };
 
-const struct db_driver *const env_databases[] = { &db_driver_sqlite, NULL };
-
 void env_init(struct step_env *env, const struct dirs *dirs, struct catalog *catalog,
               struct site *site)
 {
@@ -85,38 +83,6 @@ int env_pool(struct step_env *env, struct fs_pool **ret_pool, struct err *err)
                 *ret_pool = env->pool;
         catalog_site_done(&row);
         return ret;
-}
-
-int env_database(struct step_env *env, struct db **ret_db, struct err *err)
-{
-        const struct site *site = env->site;
-        struct db_conf conf = {
-                .owner_uid = site->uid,
-                .owner_gid = site->gid,
-                .secret_fd = -1,
-                .timeout_msec = 10000,
-        };
-        int home_fd;
-
-        if (site->database.engine == NULL)
-                return err_fail(err, ERR_INVALID, 0, "'%s' has no database", site->name);
-        if (env->database == NULL) {
-                env->database_driver = db_driver_by_name(env_databases, site->database.engine);
-                if (env->database_driver == NULL)
-                        return err_fail(err, ERR_UNSUPPORTED, 0,
-                                        "this build has no driver for '%s' databases",
-                                        site->database.engine);
-                if (env_home(env, &home_fd, err) < 0)
-                        return -1;
-                if (env->db_fd < 0 &&
-                    safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &env->db_fd, err) < 0)
-                        return err_wrap(err, "'%s'", site->home);
-                conf.root_fd = env->db_fd;
-                if (env->database_driver->open(&conf, &env->database, err) < 0)
-                        return err_wrap(err, "the database of '%s'", site->name);
-        }
-        *ret_db = env->database;
-        return 0;
 }
 
 int env_output(struct step_env *env, int *ret_fd, struct err *err)

@@ -45,7 +45,8 @@ int env_home(struct step_env *env, int *ret_fd, struct err *err) MUST_CHECK;
 int env_pool(struct step_env *env, struct fs_pool **ret_pool, struct err *err) MUST_CHECK;
 
 /* env_database(env, ret_db, err): The connection to the site's database; env->database_driver is
- * set with it.  ERR_INVALID: the site has none. */
+ * set with it.  A server's is opened in a process without root's rights (snapd/remote.h), anew when
+ * that has ended.  ERR_INVALID: the site has none. */
 int env_database(struct step_env *env, struct db **ret_db, struct err *err) MUST_CHECK;
 
 /* env_output(env, ret_fd, err): state/ops/ID/output, for appending. */

@@ -19,26 +19,75 @@
 
 /* What a {word} in a rule's value stands for. */
 struct words {
-        char database_dir[1200], version[24];
-        const char *database, *home, *site;
+        const char *database, *database_dir, *database_name, *database_schema, *database_user,
+                *database_host, *database_port, *database_socket, *home, *site, *version;
 };
 
-static int word_value(const struct words *words, const char *word, size_t n, const char **ret)
+/* Their text, where it has to be made. */
+struct word_texts {
+        char dir[1200], user[256], port[16], version[24];
+};
+
+static const char *text_of(const char *text)
+{
+        return text == NULL ? "" : text;
+}
+
+static void words_fill(const struct site *site, const struct view *view, struct word_texts *texts,
+                       struct words *words)
+{
+        const struct site_database *database = &site->database;
+        const char *user = text_of(database->app_user);
+
+        (void)snprintf(texts->version, sizeof(texts->version), "%" PRIu64, view->version);
+        (void)snprintf(texts->port, sizeof(texts->port), "%u",
+                       database->port != 0 ? database->port
+                       : database->engine != NULL && strcmp(database->engine, "postgres") == 0
+                               ? 5432
+                               : 3306);
+        /* MariaDB's users have a host behind them, which no configuration file names. */
+        (void)snprintf(texts->user, sizeof(texts->user), "%.*s", (int)strcspn(user, "@"), user);
+        /* The copy itself and no link to it: PHP remembers for two minutes where a link led
+         * (realpath_cache_ttl) and would go on with another version's database. */
+        (void)snprintf(texts->dir, sizeof(texts->dir), "%s/db/%s", site->home, view->database);
+        *words = (struct words){
+                .database = view->database,
+                .database_dir = texts->dir,
+                /* Where schemas lie in one database, that is what a client connects to. */
+                .database_name = database->database != NULL ? database->database : view->database,
+                .database_schema = view->database,
+                .database_user = texts->user,
+                .database_host = database->host == NULL ? "localhost" : database->host,
+                .database_port = texts->port,
+                .database_socket = text_of(database->socket),
+                .home = site->home,
+                .site = site->name,
+                .version = texts->version,
+        };
+}
+
+static const char *word_value(const struct words *words, const char *word, size_t n)
 {
         const struct {
                 const char *name, *value;
         } table[] = {
-                { "database", words->database }, { "database_dir", words->database_dir },
-                { "home", words->home },         { "site", words->site },
+                { "database", words->database },
+                { "database_dir", words->database_dir },
+                { "database_name", words->database_name },
+                { "database_schema", words->database_schema },
+                { "database_user", words->database_user },
+                { "database_host", words->database_host },
+                { "database_port", words->database_port },
+                { "database_socket", words->database_socket },
+                { "home", words->home },
+                { "site", words->site },
                 { "version", words->version },
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-                if (strlen(table[i].name) == n && memcmp(table[i].name, word, n) == 0) {
-                        *ret = table[i].value;
-                        return 0;
-                }
-        return -1;
+                if (strlen(table[i].name) == n && memcmp(table[i].name, word, n) == 0)
+                        return table[i].value;
+        return NULL;
 }
 
 static int expand(const struct words *words, const char *value, char *out, size_t size,
@@ -52,11 +101,9 @@ static int expand(const struct words *words, const char *value, char *out, size_
                 size_t len = 1;
 
                 if (n > 1 && value[n] == '}') {
-                        if (word_value(words, value + 1, n - 1, &text) < 0)
-                                return err_fail(err, ERR_INVALID, 0,
-                                                "'%.*s' stands for nothing: there are {database}, "
-                                                "{database_dir}, {home}, {site} and {version}",
-                                                (int)n + 1, value);
+                        text = word_value(words, value + 1, n - 1);
+                        if (text == NULL)
+                                return site_word_known(value + 1, n - 1, err);
                         len = strlen(text);
                         value += n + 1;
                 } else {
@@ -112,43 +159,44 @@ static int store(struct step_env *env, const struct view *view, size_t index, co
         return 0;
 }
 
-static int render_file(struct step_env *env, const struct view *view, int mount_fd,
-                       const struct job *job, size_t index, struct err *err)
+/* What becomes of a rendered file. */
+typedef int (*render_put)(struct step_env *env, const struct view *view, int tree_fd,
+                          const struct job *job, size_t index, const char *data, size_t n,
+                          const struct stat *like, struct err *err);
+
+static int render_file(struct step_env *env, const struct view *view, int tree_fd,
+                       const struct job *job, size_t index, render_put put, struct err *err)
 {
-        CLEANUP(closep) int in_fd = -1, out_fd = -1;
+        CLEANUP(closep) int in_fd = -1;
         CLEANUP(freep) char *data = NULL;
         struct stat st;
         size_t n;
 
-        if (safepath_open(mount_fd, job->file, O_RDONLY, &in_fd, err) < 0)
+        if (safepath_open(tree_fd, job->file, O_RDONLY, &in_fd, err) < 0)
                 return -1;
         if (fstat(in_fd, &st) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat it");
         if (!S_ISREG(st.st_mode))
                 return err_fail(err, ERR_REFUSED, 0, "it is not a regular file");
         if (worker_call(WORKER_RENDER, env->site->uid, env->site->gid, rewrite_worker, job, in_fd,
-                        CONFIG_MAX, &data, &n, err) < 0 ||
-            store(env, view, index, data, n, &st, &out_fd, err) < 0)
+                        CONFIG_MAX, &data, &n, err) < 0)
                 return -1;
-        return mount_nest(mount_fd, job->file, out_fd, MOUNT_READ_ONLY | MOUNT_NOEXEC, err);
+        return put(env, view, tree_fd, job, index, data, n, &st, err);
 }
 
-int render_all(struct step_env *env, const struct view *view, int mount_fd, struct err *err)
+/* All rules of a file are applied together, in the order they were written. */
+static int render_each(struct step_env *env, const struct view *view, int tree_fd, render_put put,
+                       struct err *err)
 {
         const struct site *site = env->site;
         CLEANUP(freep) struct rewrite_rule *rules = calloc(site->n_rules + 1, sizeof(*rules));
         CLEANUP(freep) char *values = malloc((site->n_rules + 1) * VALUE_MAX_LEN);
-        struct words words = { .database = view->database, .home = site->home, .site = site->name };
+        struct word_texts texts;
+        struct words words;
 
         if (rules == NULL || values == NULL)
                 return err_oom(err);
-        (void)snprintf(words.version, sizeof(words.version), "%" PRIu64, view->version);
-        /* The copy itself and no link to it: PHP remembers for two minutes where a link led
-         * (realpath_cache_ttl) and would go on with another version's database. */
-        (void)snprintf(words.database_dir, sizeof(words.database_dir), "%s/db/%s", site->home,
-                       view->database);
-
-        /* All rules of a file are applied together, in the order they were written. */
+        words_fill(site, view, &texts, &words);
         for (size_t i = 0; i < site->n_rules; i++) {
                 struct job job = { .file = site->rules[i].file, .rules = rules };
                 bool seen = false;
@@ -166,8 +214,49 @@ int render_all(struct step_env *env, const struct view *view, int mount_fd, stru
                                                                 .key = site->rules[j].key,
                                                                 .value = value };
                 }
-                if (!seen && render_file(env, view, mount_fd, &job, i, err) < 0)
+                if (!seen && render_file(env, view, tree_fd, &job, i, put, err) < 0)
                         return err_wrap(err, "the configuration file '%s'", job.file);
         }
         return 0;
+}
+
+static int put_bound(struct step_env *env, const struct view *view, int tree_fd,
+                     const struct job *job, size_t index, const char *data, size_t n,
+                     const struct stat *like, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+
+        return store(env, view, index, data, n, like, &fd, err) < 0
+                       ? -1
+                       : mount_nest(tree_fd, job->file, fd, MOUNT_READ_ONLY | MOUNT_NOEXEC, err);
+}
+
+/* Nobody but root is in the tree: it gets its own file, under the name it has. */
+static int put_inside(struct step_env *env, const struct view *view, int tree_fd,
+                      const struct job *job, size_t index, const char *data, size_t n,
+                      const struct stat *like, struct err *err)
+{
+        CLEANUP(closep) int parent_fd = -1, fd = -1;
+        const char *name = NULL;
+
+        (void)env;
+        (void)view;
+        (void)index;
+        if (safepath_open_parent(tree_fd, job->file, &parent_fd, &name, err) < 0 ||
+            file_replace(parent_fd, name, data, n, 0600, err) < 0 ||
+            safepath_open(parent_fd, name, O_RDONLY, &fd, err) < 0)
+                return -1;
+        if (fchown(fd, like->st_uid, like->st_gid) < 0 || fchmod(fd, like->st_mode & 0777) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", name);
+        return 0;
+}
+
+int render_all(struct step_env *env, const struct view *view, int mount_fd, struct err *err)
+{
+        return render_each(env, view, mount_fd, put_bound, err);
+}
+
+int render_into(struct step_env *env, const struct view *view, int tree_fd, struct err *err)
+{
+        return render_each(env, view, tree_fd, put_inside, err);
 }

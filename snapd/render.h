@@ -17,4 +17,10 @@
 int render_all(struct step_env *env, const struct view *view, int mount_fd,
                struct err *err) MUST_CHECK;
 
+/* render_into(env, view, tree_fd, err): Write the rendered files into the tree itself, a directory
+ * that only root can reach: one that is about to be given back, whose database is not the one that
+ * its own files name. */
+int render_into(struct step_env *env, const struct view *view, int tree_fd,
+                struct err *err) MUST_CHECK;
+
 #endif

@@ -51,6 +51,19 @@ const struct role roles[WORKER_ROLES] = {
                         },
                 },
         },
+        /* NPROC is not limited: it counts the threads of a server that has the same user. */
+        [WORKER_DATABASE] = {
+                .sandbox = {
+                        .as_user = true,
+                        .umask = 077,
+                        .calls = SANDBOX_CALLS_PROGRAM,
+                        .limits = {
+                                { true, RLIMIT_DATA, PROGRAM_MEMORY },
+                                { true, RLIMIT_NOFILE, 4096 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
         [WORKER_AFTER] = {
                 .program = true,
                 .sandbox = {

@@ -10,6 +10,9 @@
  *           that nothing it starts outlives it), no new privileges, deadline
  *   render  reads a tenant's configuration file and writes the rendered one; as the site's user,
  *           no network, no new files; runs a function of ours, not a program
+ *   database  a driver that speaks with a database server: as the user of this machine that the
+ *           site's file names, with the network; what the server sends is parsed here and never by
+ *           root
  *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root, in
  *           its own session; a service it started in another session stays
  */
@@ -18,7 +21,7 @@
 
 #include "snapd/sandbox.h"
 
-enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_AFTER, WORKER_ROLES };
+enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_DATABASE, WORKER_AFTER, WORKER_ROLES };
 
 struct role {
         bool program;        /* worker_run() may use it; else worker_call() */

@@ -31,12 +31,12 @@ struct site_rule { /* one value in a configuration file that is rendered per ver
 };
 
 enum site_may { /* what the owner may ask for, beside an administrator */
-        MAY_READ = 1,
-        MAY_MARK = 2,
-        MAY_MOUNT = 4,
-        MAY_ACTIVATE = 8, /* also rollback and forward */
-        MAY_UPGRADE = 16,
-        MAY_PRUNE = 32,
+                MAY_READ = 1,
+                MAY_MARK = 2,
+                MAY_MOUNT = 4,
+                MAY_ACTIVATE = 8, /* also rollback and forward */
+                MAY_UPGRADE = 16,
+                MAY_PRUNE = 32,
 };
 
 struct site_keep { /* what prune by policy keeps; 0: no such limit */
@@ -45,26 +45,40 @@ struct site_keep { /* what prune by policy keeps; 0: no such limit */
         uint64_t space_bytes, free_bytes;
 };
 
+struct site_database {
+        char *engine; /* NULL: no database */
+        char *path;   /* SQLite: where it was before adoption; absolute, or relative to the tree:
+                       * then the copy is mounted there */
+        /* The rest is about a server's. */
+        char *name; /* the schema that was adopted; it stays where it is */
+        char *socket, *host;
+        unsigned port;     /* 0: the engine's own */
+        char *user;        /* ours on the server; NULL: named as run_as */
+        char *run_as;      /* the user of this machine whose process connects */
+        char *secret_file; /* the password, on its first line; or a credential of systemd's: */
+        char *secret_credential;
+        char *database; /* PostgreSQL: in which the schemas lie; NULL: each is a database */
+        char *table_prefix, *app_user;
+        char *way;
+        unsigned streams; /* 0: the driver's choice */
+};
+
 struct site {
         char *name, *home;
         char *owner;
         uid_t uid;
         gid_t gid;
-        char *docroot;     /* the path that was adopted and is a symlink to current; or NULL */
-        char *driver;      /* "auto" or a driver's name */
-        char *pool;        /* or NULL: the default */
-        char **shared;     /* relative to the tree; NULL-terminated */
+        char *docroot; /* the path that was adopted and is a symlink to current; or NULL */
+        char *driver;  /* "auto" or a driver's name */
+        char *pool;    /* or NULL: the default */
+        char **shared; /* relative to the tree; NULL-terminated */
         size_t n_shared;
-        char *switcher;    /* "symlink" or "mount" */
+        char *switcher;      /* "symlink" or "mount" */
         char **after_switch; /* argv, NULL-terminated, or NULL */
-        struct {
-                char *engine; /* NULL: no database */
-                char *path;   /* where it was before adoption; absolute, or relative to the tree:
-                               * then the copy is mounted there */
-        } database;
+        struct site_database database;
         struct site_rule *rules;
         size_t n_rules;
-        char **command;    /* the site's upgrade command, argv, or NULL */
+        char **command; /* the site's upgrade command, argv, or NULL */
         unsigned timeout_sec;
         unsigned drain_sec;
         unsigned hold_msec;
@@ -99,14 +113,27 @@ int site_new(const char *name, struct site **ret_site, struct err *err) MUST_CHE
 
 /* site_parse(name, file, text, problems, ret_site, err): As site_load(), from ${text} as it would
  * stand in ${file}. */
-int site_parse(const char *name, const char *file, const char *text,
-               struct site_problems *problems, struct site **ret_site, struct err *err) MUST_CHECK;
+int site_parse(const char *name, const char *file, const char *text, struct site_problems *problems,
+               struct site **ret_site, struct err *err) MUST_CHECK;
 
 /* site_load(conf_fd, name, problems, ret_site, err): Read sites.d/NAME.conf.  ERR_NOT_FOUND;
  * ERR_INVALID names file, line and key of the first mistake, and all of them are added to
  * ${problems} when it is not NULL.  Give the result to site_free(). */
-int site_load(int conf_fd, const char *name, struct site_problems *problems,
-              struct site **ret_site, struct err *err) MUST_CHECK;
+int site_load(int conf_fd, const char *name, struct site_problems *problems, struct site **ret_site,
+              struct err *err) MUST_CHECK;
+
+/* site_set(site, section, key, text, err): As a line "${key} = ${text}" in [${section}] of its file
+ * would; site_resolve() finds what does not fit together.  ERR_INVALID. */
+int site_set(struct site *site, const char *section, const char *key, const char *text,
+             struct err *err) MUST_CHECK;
+
+/* What may stand in braces in a rule's value, NULL-terminated; site_word_known(word, n, err): is
+ * this one of them?  ERR_INVALID lists them. */
+extern const char *const site_words[];
+int site_word_known(const char *word, size_t n, struct err *err) MUST_CHECK;
+
+/* site_database_serves(site): Does a server have its database, rather than files below HOME? */
+bool site_database_serves(const struct site *site);
 
 /* site_probes(conf_fd, site, problems, ret_list, err): Every probe of the site: its own, then those
  * of its presets, of which probes.d in the configuration directory comes before the ones that are
@@ -133,8 +160,7 @@ int site_problem_add(struct site_problems *problems, const char *file, int line,
 
 /* site_check(site, problems, err): Would a file that says this be without mistakes?  Nothing is
  * written.  uid and gid are not looked at: they follow from the owner. */
-int site_check(const struct site *site, struct site_problems *problems,
-               struct err *err) MUST_CHECK;
+int site_check(const struct site *site, struct site_problems *problems, struct err *err) MUST_CHECK;
 
 /* site_resolve(site, ret_site, err): The site as it would be loaded from a file that says this,
  * its owner looked up.  ERR_INVALID names the first mistake. */

@@ -95,33 +95,12 @@ static int check_shared(const struct check *check)
 
 static int check_database(const struct check *check)
 {
-        const struct site *site = check->site;
-        const char *engine = site->database.engine, *path = site->database.path;
+        const struct site_key *key;
         struct err problem;
 
-        if (engine == NULL && path == NULL)
-                return 0;
-        if (engine == NULL || path == NULL) {
-                (void)err_fail(&problem, ERR_INVALID, 0,
-                               "engine and path go together: %s is missing",
-                               engine == NULL ? "engine" : "path");
-                return report(check, "database", engine == NULL ? "path" : "engine", &problem);
-        }
-        for (size_t i = 0; path[0] != '/' && i < site->n_shared; i++) {
-                if (!paths_nest(path, site->shared[i]))
-                        continue;
-                (void)err_fail(&problem, ERR_INVALID, 0,
-                               "'%s' and the shared '%s' lie in one another; a database belongs "
-                               "to its version and is not shared",
-                               path, site->shared[i]);
-                return report(check, "database", "path", &problem);
-        }
-        if (path[0] == '/' && site->docroot != NULL && safepath_within(path, site->docroot)) {
-                (void)err_fail(&problem, ERR_INVALID, 0,
-                               "'%s' lies in the docroot: say it relative to the docroot", path);
-                return report(check, "database", "path", &problem);
-        }
-        return 0;
+        return site_check_database(check->site, &key, &problem) == 0
+                       ? 0
+                       : check->visit(key, &problem, check->arg, check->err);
 }
 
 static int check_rule(const struct check *check, const struct site_rule *rule)

@@ -10,7 +10,8 @@
 #define MEMBER(m) .offset = offsetof(struct site, m), .size = sizeof(((struct site *)0)->m)
 
 static const char *const drivers[] = { "auto", "btrfs", "overlayfs", NULL };
-static const char *const engines[] = { "sqlite", NULL };
+static const char *const engines[] = { "sqlite", "mariadb", "postgres", NULL };
+static const char *const ways[] = { "auto", "snapshot", "files", "dump", NULL };
 static const char *const switchers[] = { "symlink", "mount", NULL };
 
 const struct site_key site_keys[] = {
@@ -30,9 +31,35 @@ const struct site_key site_keys[] = {
           .help = "what the owner may ask for: read mark mount activate upgrade prune, or none" },
 
         { "database", "engine", &site_kind_word, MEMBER(database.engine), .words = engines,
-          .help = "sqlite" },
+          .help = "sqlite, mariadb (MySQL too) or postgres" },
         { "database", "path", &site_kind_path_either, MEMBER(database.path),
-          .help = "the directory of the database files; relative: inside the tree" },
+          .help = "sqlite: the directory of the database files; relative: inside the tree" },
+        { "database", "name", &site_kind_text, MEMBER(database.name),
+          .help = "the database on the server that the site used when it was added" },
+        { "database", "socket", &site_kind_path, MEMBER(database.socket),
+          .help = "the server's socket (postgres: its directory), or host and port" },
+        { "database", "host", &site_kind_text, MEMBER(database.host),
+          .help = "the server, when it is not reached by a socket" },
+        { "database", "port", &site_kind_count, MEMBER(database.port), .unit = 1, .min = 1,
+          .max = 65535, .help = "the server's port" },
+        { "database", "user", &site_kind_text, MEMBER(database.user),
+          .help = "whom sitesnap is on the server; run_as when not given" },
+        { "database", "run_as", &site_kind_text, MEMBER(database.run_as),
+          .help = "the user of this machine who connects, and whom the socket may know by that" },
+        { "database", "secret_file", &site_kind_path, MEMBER(database.secret_file),
+          .help = "a file of root's, mode 0600, with the password in its first line" },
+        { "database", "secret_credential", &site_kind_text, MEMBER(database.secret_credential),
+          .help = "the password as a credential of the unit (LoadCredential=)" },
+        { "database", "database", &site_kind_text, MEMBER(database.database),
+          .help = "postgres: the database in which the site's schema and its copies lie" },
+        { "database", "table_prefix", &site_kind_text, MEMBER(database.table_prefix),
+          .help = "only tables whose names begin so are the site's" },
+        { "database", "app_user", &site_kind_text, MEMBER(database.app_user),
+          .help = "the site's user on the server, who may not write to kept versions" },
+        { "database", "way", &site_kind_word, MEMBER(database.way), .words = ways,
+          .help = "how copies are made: auto, snapshot, files or dump" },
+        { "database", "streams", &site_kind_count, MEMBER(database.streams), .unit = 1, .min = 1,
+          .max = 16, .help = "how many connections copy at once" },
 
         { "config", "set", &site_kind_rule, MEMBER(rules), .repeatable = true,
           .help = "FILE KIND KEY VALUE: one value rendered for each version" },

@@ -21,7 +21,7 @@
 #define SITE_CONF_DIR "sites.d" /* in the configuration directory */
 #define SITE_FILE_MAX 65536     /* bytes of a file */
 #define SITE_LINE_MAX 8192      /* bytes of a line */
-#define SITE_KEYS_MAX 32        /* rows of the table */
+#define SITE_KEYS_MAX 64        /* rows of the table */
 
 struct site_key;
 
@@ -58,6 +58,7 @@ struct site_key {
         (*(type const *)(const void *)((const char *)(site) + (key)->offset))
 
 extern const struct site_kind site_kind_word;        /* one of key->words */
+extern const struct site_kind site_kind_text;        /* any, of at most 255 bytes */
 extern const struct site_kind site_kind_path;        /* an absolute path */
 extern const struct site_kind site_kind_path_either; /* absolute, or relative to the tree */
 extern const struct site_kind site_kind_shared;      /* relative paths, a line each */
@@ -98,5 +99,10 @@ typedef int (*site_problem_visit)(const struct site_key *key, const struct err *
  * paths inside one another, a rule without its database.  -1 only when visit() fails. */
 int site_check_all(const struct site *site, site_problem_visit visit, void *arg,
                    struct err *err) MUST_CHECK;
+
+/* site_check_database(site, ret_key, err): -1 with what is wrong in [database], the first of it,
+ * and with the key at fault. */
+int site_check_database(const struct site *site, const struct site_key **ret_key,
+                        struct err *err) MUST_CHECK;
 
 #endif

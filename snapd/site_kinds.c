@@ -62,6 +62,17 @@ static void string_done(struct site *site, const struct site_key *key)
 
 const struct site_kind site_kind_word = { string_read, string_write, string_done };
 
+/* A name on a server can be anything but long; quoting it is its driver's work. */
+static int text_read(struct site *site, const struct site_key *key, const char *text,
+                     struct err *err)
+{
+        if (strlen(text) > 255)
+                return err_fail(err, ERR_INVALID, 0, "longer than 255 bytes");
+        return string_set(SITE_FIELD(site, key, char *), text, err);
+}
+
+const struct site_kind site_kind_text = { text_read, string_write, string_done };
+
 /* Paths: the rest of the line as it is, or one quoted word for what a line would lose. */
 
 /* Does the text read back as this path without quotes?  " ;" and " #" would look like a comment. */
@@ -355,26 +366,39 @@ const struct site_kind site_kind_names = { names_read, argv_write, argv_done };
 
 /* Rules: FILE KIND KEY VALUE. */
 
+const char *const site_words[] = {
+        "database",      "database_dir",  "database_name", "database_schema",
+        "database_user", "database_host", "database_port", "database_socket",
+        "home",          "site",          "version",       NULL,
+};
+
+int site_word_known(const char *word, size_t n, struct err *err)
+{
+        char list[300] = "";
+        size_t used = 0;
+
+        for (const char *const *known = site_words; *known != NULL; known++) {
+                if (strlen(*known) == n && memcmp(*known, word, n) == 0)
+                        return 0;
+                used += (size_t)snprintf(list + used, sizeof(list) - used, "%s{%s}",
+                                         used == 0          ? ""
+                                         : known[1] == NULL ? " and "
+                                                            : ", ",
+                                         *known);
+        }
+        return err_fail(err, ERR_INVALID, 0, "'{%.*s}' stands for nothing: there are %s",
+                        n > 60 ? 60 : (int)n, word, list);
+}
+
 /* What stands in braces is a word that a version has a value for: a misspelt one is found here and
  * not when an upgrade is under way. */
 static int value_check(const char *value, struct err *err)
 {
-        static const char *const words[] = { "{database}", "{database_dir}", "{home}", "{site}",
-                                             "{version}" };
-
         for (const char *at = strchr(value, '{'); at != NULL; at = strchr(at + 1, '{')) {
-                size_t n = strcspn(at, "}") + 1, i = 0;
+                size_t n = strcspn(at, "}");
 
-                if (at[n - 1] != '}' || n == 2)
-                        continue;
-                while (i < sizeof(words) / sizeof(words[0]) &&
-                       (strlen(words[i]) != n || strncmp(words[i], at, n) != 0))
-                        i++;
-                if (i == sizeof(words) / sizeof(words[0]))
-                        return err_fail(err, ERR_INVALID, 0,
-                                        "'%.*s' stands for nothing: there are {database}, "
-                                        "{database_dir}, {home}, {site} and {version}",
-                                        (int)n, at);
+                if (at[n] == '}' && n > 1 && site_word_known(at + 1, n - 1, err) < 0)
+                        return -1;
         }
         return 0;
 }

@@ -360,6 +360,18 @@ static void text_take(struct loader *l, const char *text)
                 return;
 }
 
+int site_set(struct site *site, const char *section, const char *name, const char *text,
+             struct err *err)
+{
+        const struct site_key *key = site_key_find(section, name);
+
+        if (key == NULL)
+                return err_fail(err, ERR_INVALID, 0, "[%s] has no '%.40s'", section, name);
+        if (text == NULL || text[0] == '\0')
+                return err_fail(err, ERR_INVALID, 0, "'%s' of [%s] has no value", name, section);
+        return key->kind->read(site, key, text, err) < 0 ? err_wrap(err, "'%s'", name) : 0;
+}
+
 void site_free(struct site *site)
 {
         if (site == NULL)

@@ -51,6 +51,8 @@ static int number_write(const struct site *site, const struct site_key *key, num
 {
         char text[UNITS_MAX];
 
+        if (number_get(site, key) == 0 && key->preset == NULL)
+                return 0; /* not set */
         print(number_get(site, key) * key->unit, text);
         return visit(text, arg, err);
 }

@@ -184,8 +184,46 @@ TEST(values_that_contradict_each_other_are_named)
         wrong_line("shared = a\nshared = a", "shared", "once");
         wrong_line("[switch]\nmethod = mount", "method", "set [site] docroot");
         wrong_line("[keep]\nmax = 1", "max", "max 1 is less than min 2");
-        wrong_line("[database]\nengine = sqlite", "engine", "path is missing");
+        wrong_line("[database]\nengine = sqlite", "engine", "needs a path, which is missing");
         wrong_line("[database]\npath = /var/db", "path", "engine is missing");
+}
+
+TEST(keys_of_a_database_fit_its_engine)
+{
+        wrong_line("[database]\nengine = mariadb", "engine", "needs a name, which is missing");
+        wrong(GOOD "[database]\nengine = mariadb\nname = a\npath = /x\n", 7, "path",
+              "does not go with engine mariadb");
+        wrong(GOOD "[database]\nengine = mariadb\nname = a\ndatabase = b\n", 7, "database",
+              "does not go with engine mariadb");
+        wrong(GOOD "[database]\nengine = sqlite\npath = /x\nuser = b\n", 7, "user",
+              "does not go with engine sqlite");
+        wrong(GOOD "[database]\nengine = postgres\nname = a\nsocket = /s\nhost = h\n", 7, "socket",
+              "host is given too");
+        wrong(GOOD "[database]\nengine = postgres\nname = a\nport = 70\n", 7, "port",
+              "is of no use without host");
+        wrong(GOOD "[database]\nengine = postgres\nname = a\nrun_as = root\n", 7, "run_as",
+              "is not read as root");
+        wrong(GOOD "[database]\nengine = mariadb\nname = a\nway = clone\n", 7, "way",
+              "'clone' is none of 'auto', 'snapshot', 'files', 'dump'");
+        wrong(GOOD "[database]\nengine = mariadb\nname = a\nstreams = 0\n", 7, "streams",
+              "from 1 to 16");
+}
+
+TEST(a_database_on_a_server_is_read)
+{
+        struct site *site = load(
+                GOOD "[database]\nengine = postgres\nname = my db\nsocket = /run/postgresql\n"
+                     "user = us\nrun_as = daemon\nsecret_file = /etc/x\ndatabase = apps\n"
+                     "table_prefix = wp_\napp_user = wiki\nway = snapshot\nstreams = 4\n"
+                     "[config]\nset = a.ini ini x {database_name}{database_schema}{database_user}\n"
+                     "set = a.ini ini y {database_host}{database_port}{database_socket}\n");
+
+        ASSERT(site_database_serves(site));
+        ASSERT_STR(site->database.name, "my db");
+        ASSERT_STR(site->database.database, "apps");
+        ASSERT_STR(site->database.run_as, "daemon");
+        ASSERT_EQ(site->database.streams, 4);
+        site_free(site);
 }
 
 TEST(neighbours_in_name_only_are_no_contradiction)
@@ -371,7 +409,16 @@ static struct site *odd_site(void)
         site->shared = calloc(5, sizeof(char *));
         for (size_t i = 0; i < site->n_shared; i++)
                 site->shared[i] = odd_text((const char *const[]){ " a", "b", "\"", "d" }[i]);
-        if (pick(2) == 0) {
+        if (pick(4) == 0) {
+                site->database.engine = strdup(pick(2) == 0 ? "mariadb" : "postgres");
+                site->database.name = strdup("a ; b");
+                site->database.host = strdup("db.example.org");
+                site->database.port = (unsigned)pick(65536);
+                site->database.streams = (unsigned)pick(17);
+                site->database.secret_file = odd_text("/s");
+                site->database.app_user = strdup("wiki@'10.0.%'");
+                site->database.way = strdup("files");
+        } else if (pick(2) == 0) {
                 site->database.engine = strdup("sqlite");
                 site->database.path = odd_text(pick(2) == 0 ? "/x" : "x");
         }
@@ -417,6 +464,13 @@ static void same_site(const struct site *a, const struct site *b)
         same_text(a->switcher, b->switcher);
         same_text(a->database.engine, b->database.engine);
         same_text(a->database.path, b->database.path);
+        same_text(a->database.name, b->database.name);
+        same_text(a->database.host, b->database.host);
+        same_text(a->database.secret_file, b->database.secret_file);
+        same_text(a->database.app_user, b->database.app_user);
+        same_text(a->database.way, b->database.way);
+        ASSERT_EQ(a->database.port, b->database.port);
+        ASSERT_EQ(a->database.streams, b->database.streams);
         ASSERT_EQ(a->uid, b->uid);
         ASSERT_EQ(a->n_shared, b->n_shared);
         for (size_t i = 0; i < a->n_shared; i++)

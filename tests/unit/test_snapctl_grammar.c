@@ -96,7 +96,7 @@ TEST(usage_errors_say_what_is_wrong)
                 { { "site", "add", "wiki", "--owner", "x" }, "'site add' needs --home" },
                 { { "site", "add", "wiki", "--home", "/x", "--owner", "x", "--database",
                     "mysql:x" },
-                  "--database is 'mysql:x', not sqlite:PATH" },
+                  "--database is 'mysql:x', not sqlite:PATH, mariadb:NAME or postgres:NAME" },
                 { { "prune", "wiki", "--keep", "0" }, "--keep is '0', not a number from 1" },
         };
 
