@@ -63,6 +63,19 @@ struct site_database {
         unsigned streams; /* 0: the driver's choice */
 };
 
+struct site_guard { /* the rules are snapd/guard.h's */
+        char *url;      /* of the front page; what "/path" of a probe's url belongs to */
+        char *address;  /* where probes connect to when they do not say it themselves */
+        char **presets; /* names in probes.d; NULL-terminated, or NULL */
+        char *policy; /* on a breach: "rollback", "freeze" or "alert" */
+        char *after;  /* on one after probation: "alert", "rollback" or "off" */
+        unsigned probation_sec, interval_msec;
+        unsigned min_samples, confirm;
+        unsigned error_rate_ppm;                           /* parts of a million */
+        unsigned error_factor_milli, latency_factor_milli; /* thousandths */
+        unsigned latency_floor_msec;
+};
+
 struct site {
         char *name, *home;
         char *owner;
@@ -85,11 +98,7 @@ struct site {
         unsigned owner_may; /* enum site_may */
         struct site_keep keep;
         struct probe_list probes; /* its own; site_probes() has those of presets too */
-        struct {
-                char *url;      /* of the front page; what "/path" of a probe's url belongs to */
-                char *address;  /* where probes connect to when they do not say it themselves */
-                char **presets; /* names in probes.d; NULL-terminated, or NULL */
-        } guard;
+        struct site_guard guard;
 };
 
 /* One mistake in a file. */

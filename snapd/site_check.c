@@ -158,11 +158,27 @@ static int check_keep(const struct check *check)
         return report(check, "keep", "max", &problem);
 }
 
+/* Half of the probation has to be measured, and a rule needs `confirm` intervals. */
+static int check_guard(const struct check *check)
+{
+        const struct site_guard *guard = &check->site->guard;
+        struct err problem;
+
+        if ((uint64_t)guard->probation_sec * 1000 >=
+            UINT64_C(4) * guard->confirm * guard->interval_msec)
+                return 0;
+        (void)err_fail(&problem, ERR_INVALID, 0,
+                       "%us has no room for %u times %u ms: a probation is at least four times "
+                       "confirm times interval",
+                       guard->probation_sec, guard->confirm, guard->interval_msec);
+        return report(check, "guard", "probation", &problem);
+}
+
 int site_check_all(const struct site *site, site_problem_visit visit, void *arg, struct err *err)
 {
         static int (*const checks[])(const struct check *) = {
                 check_docroot, check_pool,   check_shared, check_database,
-                check_rules,   check_switch, check_keep,
+                check_rules,   check_switch, check_keep,   check_guard,
         };
         const struct check check = { site, visit, arg, err };
 

@@ -12,6 +12,8 @@
 static const char *const drivers[] = { "auto", "btrfs", "overlayfs", NULL };
 static const char *const engines[] = { "sqlite", "mariadb", "postgres", NULL };
 static const char *const ways[] = { "auto", "snapshot", "files", "dump", NULL };
+static const char *const policies[] = { "rollback", "freeze", "alert", NULL };
+static const char *const policies_after[] = { "alert", "rollback", "off", NULL };
 static const char *const switchers[] = { "symlink", "mount", NULL };
 
 const struct site_key site_keys[] = {
@@ -98,6 +100,34 @@ const struct site_key site_keys[] = {
           .help = "HOST:PORT or unix:/PATH where probes connect, past DNS and front door" },
         { "guard", "presets", &site_kind_names, MEMBER(guard.presets),
           .help = "probes of probes.d: wordpress, mediawiki, moodle, drupal, ..." },
+        { "guard", "policy", &site_kind_word, MEMBER(guard.policy), .words = policies,
+          .preset = "rollback",
+          .help = "when a required probe fails after an upgrade: rollback, freeze or alert" },
+        { "guard", "probation", &site_kind_duration, MEMBER(guard.probation_sec), .unit = 1000,
+          .min = 10, .max = 30 * 86400, .preset = "30m",
+          .help = "how long a new version is watched before it is marked good" },
+        { "guard", "interval", &site_kind_duration, MEMBER(guard.interval_msec), .unit = 1,
+          .min = 200, .max = 3600000, .preset = "1s",
+          .help = "how often it is probed during probation" },
+        { "guard", "min_samples", &site_kind_count, MEMBER(guard.min_samples), .unit = 1, .min = 10,
+          .max = 1000000, .preset = "100",
+          .help = "answers to visitors that are needed to judge by them" },
+        { "guard", "confirm", &site_kind_count, MEMBER(guard.confirm), .unit = 1, .min = 2,
+          .max = 60, .preset = "3", .help = "pieces of time that each have to be bad" },
+        { "guard", "error_rate", &site_kind_share, MEMBER(guard.error_rate_ppm), .unit = 1,
+          .min = 100, .max = 900000, .preset = "1%",
+          .help = "the share of failures that is always allowed" },
+        { "guard", "error_factor", &site_kind_factor, MEMBER(guard.error_factor_milli), .unit = 1,
+          .min = 1000, .max = 1000000, .preset = "3",
+          .help = "and as a multiple of what it was before the upgrade" },
+        { "guard", "latency_factor", &site_kind_factor, MEMBER(guard.latency_factor_milli),
+          .unit = 1, .min = 1000, .max = 1000000, .preset = "3",
+          .help = "an answer that takes so many times as long as 19 of 20 before is slow" },
+        { "guard", "latency_floor", &site_kind_duration, MEMBER(guard.latency_floor_msec),
+          .unit = 1, .min = 1, .max = 30000, .preset = "250ms",
+          .help = "but not one that takes less than this" },
+        { "guard", "after", &site_kind_word, MEMBER(guard.after), .words = policies_after,
+          .preset = "alert", .help = "when it fails after probation: alert, rollback or off" },
         { NULL },
 };
 

@@ -72,6 +72,8 @@ extern const struct site_kind site_kind_names;       /* names with blanks betwee
 extern const struct site_kind site_kind_duration;    /* site_numbers.c */
 extern const struct site_kind site_kind_size;
 extern const struct site_kind site_kind_count;
+extern const struct site_kind site_kind_share;  /* "0.5%", kept as parts of a million */
+extern const struct site_kind site_kind_factor; /* "2.5", kept as thousandths */
 
 /* In the order of a written file; ends with a row whose key is NULL. */
 extern const struct site_key site_keys[];

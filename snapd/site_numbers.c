@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/units.h"
 #include "snapd/site_keys.h"
@@ -73,6 +75,75 @@ static void count_print(uint64_t count, char buf[static UNITS_MAX])
         (void)snprintf(buf, UNITS_MAX, "%" PRIu64, count);
 }
 
+/* A decimal fraction in units of 10^-places: "2.5" with three places is 2500. */
+static int fraction_parse(const char *text, size_t n, unsigned places, uint64_t *ret_number)
+{
+        uint64_t number = 0;
+        unsigned decimals = 0;
+        bool point = false;
+
+        if (n == 0 || n > 12 || text[0] == '.' || text[n - 1] == '.')
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                if (text[i] == '.' && !point) {
+                        point = true;
+                        continue;
+                }
+                if (text[i] < '0' || text[i] > '9' || (point && ++decimals > places))
+                        return -1;
+                number = number * 10 + (uint64_t)(text[i] - '0');
+        }
+        for (; decimals < places; decimals++)
+                number *= 10;
+        *ret_number = number;
+        return 0;
+}
+
+static void fraction_print(uint64_t number, unsigned places, const char *suffix,
+                           char buf[static UNITS_MAX])
+{
+        uint64_t one = 1;
+
+        for (unsigned i = 0; i < places; i++)
+                one *= 10;
+        while (places > 0 && number % 10 == 0) {
+                number /= 10;
+                one /= 10;
+                places--;
+        }
+        if (places == 0)
+                (void)snprintf(buf, UNITS_MAX, "%" PRIu64 "%s", number, suffix);
+        else
+                (void)snprintf(buf, UNITS_MAX, "%" PRIu64 ".%0*" PRIu64 "%s", number / one,
+                               (int)places, number % one, suffix);
+}
+
+static int share_parse(const char *text, uint64_t *ret_ppm, struct err *err)
+{
+        size_t n = strlen(text);
+
+        if (n == 0 || text[n - 1] != '%' || fraction_parse(text, n - 1, 4, ret_ppm) < 0)
+                return err_fail(err, ERR_INVALID, 0, "'%s' is not a share such as 0.5%%", text);
+        return 0;
+}
+
+static void share_print(uint64_t ppm, char buf[static UNITS_MAX])
+{
+        fraction_print(ppm, 4, "%", buf);
+}
+
+static int factor_parse(const char *text, uint64_t *ret_milli, struct err *err)
+{
+        if (fraction_parse(text, strlen(text), 3, ret_milli) < 0)
+                return err_fail(err, ERR_INVALID, 0, "'%s' is not a factor such as 2.5", text);
+        return 0;
+}
+
+static void factor_print(uint64_t milli, char buf[static UNITS_MAX])
+{
+        fraction_print(milli, 3, "", buf);
+}
+
 static int duration_read(struct site *site, const struct site_key *key, const char *text,
                          struct err *err)
 {
@@ -109,6 +180,32 @@ static int count_write(const struct site *site, const struct site_key *key, site
         return number_write(site, key, count_print, visit, arg, err);
 }
 
+static int share_read(struct site *site, const struct site_key *key, const char *text,
+                      struct err *err)
+{
+        return number_read(site, key, text, share_parse, share_print, err);
+}
+
+static int share_write(const struct site *site, const struct site_key *key, site_value_visit visit,
+                       void *arg, struct err *err)
+{
+        return number_write(site, key, share_print, visit, arg, err);
+}
+
+static int factor_read(struct site *site, const struct site_key *key, const char *text,
+                       struct err *err)
+{
+        return number_read(site, key, text, factor_parse, factor_print, err);
+}
+
+static int factor_write(const struct site *site, const struct site_key *key, site_value_visit visit,
+                        void *arg, struct err *err)
+{
+        return number_write(site, key, factor_print, visit, arg, err);
+}
+
 const struct site_kind site_kind_duration = { duration_read, duration_write, NULL };
 const struct site_kind site_kind_size = { size_read, size_write, NULL };
 const struct site_kind site_kind_count = { count_read, count_write, NULL };
+const struct site_kind site_kind_share = { share_read, share_write, NULL };
+const struct site_kind site_kind_factor = { factor_read, factor_write, NULL };

@@ -86,6 +86,16 @@ TEST(a_short_file_has_every_other_value)
         ASSERT_EQ(site->owner_may, MAY_READ);
         ASSERT_EQ(site->keep.min, 2);
         ASSERT_EQ(site->keep.max, 10);
+        ASSERT_STR(site->guard.policy, "rollback");
+        ASSERT_STR(site->guard.after, "alert");
+        ASSERT_EQ(site->guard.probation_sec, 1800);
+        ASSERT_EQ(site->guard.interval_msec, 1000);
+        ASSERT_EQ(site->guard.min_samples, 100);
+        ASSERT_EQ(site->guard.confirm, 3);
+        ASSERT_EQ(site->guard.error_rate_ppm, 10000);
+        ASSERT_EQ(site->guard.error_factor_milli, 3000);
+        ASSERT_EQ(site->guard.latency_factor_milli, 3000);
+        ASSERT_EQ(site->guard.latency_floor_msec, 250);
         site_free(site);
 }
 
@@ -101,7 +111,10 @@ TEST(a_full_file_is_read)
                      "[upgrade]\ncommand = /usr/bin/php -d \"a b\" maintenance/update.php\n"
                      "timeout = 1h\nhold = 500ms\ndrain = 0\n"
                      "[switch]\nmethod = mount\nafter = /bin/systemctl reload php8.2-fpm\n"
-                     "[keep]\nmin = 3\nmax = 0\nage = 30d\nspace = 20G\nfree = 1G\n");
+                     "[keep]\nmin = 3\nmax = 0\nage = 30d\nspace = 20G\nfree = 1G\n"
+                     "[guard]\npolicy = freeze\nprobation = 2h\ninterval = 500ms\n"
+                     "min_samples = 50\nconfirm = 4\nerror_rate = 0.25%\nerror_factor = 2.5\n"
+                     "latency_factor = 10\nlatency_floor = 1s\nafter = rollback\n");
 
         ASSERT_STR(site->home, "/srv/my wiki");
         ASSERT_STR(site->docroot, "/var/www/wiki");
@@ -124,6 +137,14 @@ TEST(a_full_file_is_read)
         ASSERT_EQ(site->keep.age_sec, 30 * 86400);
         ASSERT_EQ(site->keep.space_bytes, 20LL << 30);
         ASSERT_EQ(site->keep.free_bytes, 1LL << 30);
+        ASSERT_STR(site->guard.policy, "freeze");
+        ASSERT_EQ(site->guard.probation_sec, 7200);
+        ASSERT_EQ(site->guard.interval_msec, 500);
+        ASSERT_EQ(site->guard.error_rate_ppm, 2500);
+        ASSERT_EQ(site->guard.error_factor_milli, 2500);
+        ASSERT_EQ(site->guard.latency_factor_milli, 10000);
+        ASSERT_EQ(site->guard.latency_floor_msec, 1000);
+        ASSERT_STR(site->guard.after, "rollback");
         site_free(site);
 }
 
@@ -149,6 +170,13 @@ TEST(each_mistake_names_line_key_and_what_is_expected)
         wrong_line("[keep]\nspace = 20", "space", "'20' is not a size such as 20G");
         wrong_line("[keep]\nmin = 0", "min", "from 1 to 10000 are possible");
         wrong_line("[keep]\nmin = 2x", "min", "'2x' is not a number");
+        wrong_line("[guard]\npolicy = pray", "policy", "'pray' is none of");
+        wrong_line("[guard]\nerror_rate = 1", "error_rate", "'1' is not a share such as 0.5%");
+        wrong_line("[guard]\nerror_rate = 0%", "error_rate", "from 0.01% to 90% are possible");
+        wrong_line("[guard]\nerror_rate = 1.23456%", "error_rate", "is not a share");
+        wrong_line("[guard]\nerror_factor = .5", "error_factor", "is not a factor such as 2.5");
+        wrong_line("[guard]\nerror_factor = 0.5", "error_factor", "from 1 to 1000 are possible");
+        wrong_line("[guard]\nconfirm = 1", "confirm", "from 2 to 60 are possible");
         wrong_line("[upgrade]\ntimeout = 1500ms", "timeout",
                    "from 1s to 1w are possible, in whole");
         wrong_line("[upgrade]\nhold = 2h", "hold", "from 10ms to 1m are possible");
@@ -184,6 +212,7 @@ TEST(values_that_contradict_each_other_are_named)
         wrong_line("shared = a\nshared = a", "shared", "once");
         wrong_line("[switch]\nmethod = mount", "method", "set [site] docroot");
         wrong_line("[keep]\nmax = 1", "max", "max 1 is less than min 2");
+        wrong_line("[guard]\nprobation = 11s", "probation", "no room for 3 times 1000 ms");
         wrong_line("[database]\nengine = sqlite", "engine", "needs a path, which is missing");
         wrong_line("[database]\npath = /var/db", "path", "engine is missing");
 }
@@ -443,6 +472,11 @@ static struct site *odd_site(void)
         site->keep.age_sec = (int64_t)pick(1 << 30);
         site->keep.space_bytes = (uint64_t)pick(1 << 30) << pick(30);
         site->keep.free_bytes = (uint64_t)pick(1 << 30) << pick(30);
+        site->guard.error_rate_ppm = 100 + (unsigned)pick(899901);
+        site->guard.error_factor_milli = 1000 + (unsigned)pick(999001);
+        site->guard.latency_factor_milli = 1000 + (unsigned)pick(999001);
+        site->guard.interval_msec = 200 + (unsigned)pick(60000);
+        site->guard.probation_sec = 30000 + (unsigned)pick(86400);
         return site;
 }
 
@@ -489,6 +523,13 @@ static void same_site(const struct site *a, const struct site *b)
         ASSERT_EQ(a->hold_msec, b->hold_msec);
         ASSERT_EQ(a->owner_may, b->owner_may);
         ASSERT_EQ(memcmp(&a->keep, &b->keep, sizeof(a->keep)), 0);
+        same_text(a->guard.policy, b->guard.policy);
+        same_text(a->guard.after, b->guard.after);
+        ASSERT_EQ(a->guard.probation_sec, b->guard.probation_sec);
+        ASSERT_EQ(a->guard.interval_msec, b->guard.interval_msec);
+        ASSERT_EQ(a->guard.error_rate_ppm, b->guard.error_rate_ppm);
+        ASSERT_EQ(a->guard.error_factor_milli, b->guard.error_factor_milli);
+        ASSERT_EQ(a->guard.latency_factor_milli, b->guard.latency_factor_milli);
 }
 
 TEST(what_is_written_is_read_again)
