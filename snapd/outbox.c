@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -423,16 +424,52 @@ static int list_query(struct outbox *outbox, const char *text, const struct sql_
         return 0;
 }
 
-int outbox_due(struct outbox *outbox, int64_t now_usec, unsigned limit,
+#define IS_DUE "state = 'waiting' AND (next <= ?1 OR next > ?2)"
+
+int outbox_due(struct outbox *outbox, const char *target, int64_t now_usec, unsigned limit,
                struct delivery_list *ret_list, struct err *err)
 {
-        return list_query(
-                outbox,
-                COLUMNS "n.body" TABLES "WHERE d.state = 'waiting'"
-                        "  AND (d.next <= ?1 OR d.next > ?2)"
-                        "  ORDER BY d.target, d.id LIMIT ?3",
-                SQL_ARGS(sql_int(now_usec), sql_int(now_usec + FARTHEST_USEC), sql_uint(limit)),
-                ret_list, err);
+        return list_query(outbox,
+                          COLUMNS "n.body" TABLES "WHERE d." IS_DUE " AND d.target = ?4"
+                                  "  ORDER BY d.id LIMIT ?3",
+                          SQL_ARGS(sql_int(now_usec), sql_int(now_usec + FARTHEST_USEC),
+                                   sql_uint(limit), sql_text(target)),
+                          ret_list, err);
+}
+
+int outbox_targets(struct outbox *outbox, int64_t now_usec, outbox_target_visit visit, void *arg,
+                   struct err *err)
+{
+        CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
+        int row;
+
+        if (sql_prepare(outbox->db, "SELECT DISTINCT target FROM deliveries WHERE " IS_DUE,
+                        SQL_ARGS(sql_int(now_usec), sql_int(now_usec + FARTHEST_USEC)), &stmt,
+                        err) < 0)
+                return err_wrap(err, "the outbox");
+        while ((row = sql_step(stmt, err)) > 0) {
+                CLEANUP(freep) char *target = NULL;
+
+                if (sql_column_copy(stmt, 0, &target, err) < 0 || visit(target, arg, err) < 0)
+                        return -1;
+        }
+        return row < 0 ? err_wrap(err, "the outbox") : 0;
+}
+
+int outbox_switch(struct outbox *outbox, const char *name, bool on, bool *ret_changed,
+                  struct err *err)
+{
+        char key[64];
+
+        (void)snprintf(key, sizeof(key), "switch:%s", name);
+        if (sql_run(outbox->db,
+                    "INSERT INTO counters (name, value) SELECT ?1, ?2"
+                    "  WHERE coalesce((SELECT value FROM counters WHERE name = ?1), 0) != ?2"
+                    "  ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    SQL_ARGS(sql_text(key), sql_int(on)), err) < 0)
+                return err_wrap(err, "the outbox");
+        *ret_changed = sqlite3_changes(outbox->db) > 0;
+        return 0;
 }
 
 int outbox_deliveries(struct outbox *outbox, uint64_t notice, unsigned limit,

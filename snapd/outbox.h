@@ -110,10 +110,16 @@ int outbox_unrouted(struct outbox *outbox, outbox_visit visit, void *arg,
 int outbox_route(struct outbox *outbox, uint64_t notice, const struct outbox_wish *wishes, size_t n,
                  int64_t now_usec, struct err *err) MUST_CHECK;
 
-/* outbox_due(outbox, now_usec, limit, ret_list, err): What is to be tried now, by target and then
- * by age.  After the clock was set back nothing waits longer than it would have. */
-int outbox_due(struct outbox *outbox, int64_t now_usec, unsigned limit,
+/* outbox_due(outbox, target, now_usec, limit, ret_list, err): What ${target} is to be told now,
+ * oldest first.  After the clock was set back nothing waits longer than it would have. */
+int outbox_due(struct outbox *outbox, const char *target, int64_t now_usec, unsigned limit,
                struct delivery_list *ret_list, struct err *err) MUST_CHECK;
+
+/* outbox_targets(outbox, now_usec, visit, arg, err): Visit each target that something is due for.
+ */
+typedef int (*outbox_target_visit)(const char *target, void *arg, struct err *err);
+int outbox_targets(struct outbox *outbox, int64_t now_usec, outbox_target_visit visit, void *arg,
+                   struct err *err) MUST_CHECK;
 
 /* outbox_next(outbox, now_usec, ret_usec, err): When the next one is due, 0: nothing waits. */
 int outbox_next(struct outbox *outbox, int64_t now_usec, int64_t *ret_usec,
@@ -146,6 +152,11 @@ int outbox_deliveries(struct outbox *outbox, uint64_t notice, unsigned limit,
 /* outbox_dropped(outbox): How many notices went before they were sent, because they were too many.
  */
 uint64_t outbox_dropped(struct outbox *outbox);
+
+/* outbox_switch(outbox, name, on, ret_changed, err): Remember that ${name} is on or off;
+ * ${ret_changed}: it was not before.  What is told once and not again until it was off. */
+int outbox_switch(struct outbox *outbox, const char *name, bool on, bool *ret_changed,
+                  struct err *err) MUST_CHECK;
 
 /* outbox_tidy(outbox, now_usec, err): Forget what ended long ago. */
 int outbox_tidy(struct outbox *outbox, int64_t now_usec, struct err *err) MUST_CHECK;

@@ -33,6 +33,7 @@ SNAPD_ROWS = [
     ['probe'],                      # what is to be measured
     ['site'],
     ['prober'],                     # measuring it
+    ['target'],                     # who is told
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
     ['step_kinds', 'journal'],

@@ -55,14 +55,40 @@ static int route(const struct outbox_notice *notice, void *arg, struct err *e)
         return outbox_route(wishes->outbox, notice->id, wishes->items, wishes->n, wishes->now, e);
 }
 
-static size_t due(struct outbox *outbox, int64_t now, struct delivery_list *ret_list)
+struct collected {
+        struct outbox *outbox;
+        int64_t now;
+        struct delivery_list list;
+};
+
+static int collect(const char *target, void *arg, struct err *e)
 {
+        struct collected *all = arg;
         struct delivery_list list;
 
-        ASSERT_OK(outbox_due(outbox, now, 10000, &list, &err));
+        if (outbox_due(all->outbox, target, all->now, 10000, &list, e) < 0)
+                return -1;
+        all->list.items = reallocarray(all->list.items, all->list.n + list.n, sizeof(*list.items));
+        ASSERT(all->list.items != NULL);
+        for (size_t i = 0; i < list.n; i++)
+                all->list.items[all->list.n++] = list.items[i];
+        free(list.items);
+        return 0;
+}
+
+/* Of all targets, by target and then by age. */
+static size_t due(struct outbox *outbox, int64_t now, struct delivery_list *ret_list)
+{
+        struct collected all = { .outbox = outbox, .now = now };
+        size_t n;
+
+        ASSERT_OK(outbox_targets(outbox, now, collect, &all, &err));
+        n = all.list.n;
         if (ret_list != NULL)
-                *ret_list = list;
-        return list.n;
+                *ret_list = all.list;
+        else
+                delivery_list_done(&all.list);
+        return n;
 }
 
 static struct delivery only(struct outbox *outbox)
@@ -253,6 +279,23 @@ TEST(what_is_sent_makes_room_before_what_waits)
                 (void)put(outbox, "wiki", "mail", NULL);
         ASSERT_EQ(due(outbox, now + HOUR, NULL), OUTBOX_SITE_MAX);
         ASSERT_EQ(outbox_dropped(outbox), 0);
+        outbox_close(outbox);
+}
+
+TEST(a_switch_tells_only_when_it_changes)
+{
+        static const struct {
+                const char *name;
+                bool on, changed;
+        } rows[] = { { "low:a", false, false }, { "low:a", true, true },  { "low:a", true, false },
+                     { "low:b", true, true },   { "low:a", false, true }, { "low:a", true, true } };
+        struct outbox *outbox = opened();
+        bool changed;
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                ASSERT_OK(outbox_switch(outbox, rows[i].name, rows[i].on, &changed, &err));
+                ASSERT_EQ(changed, rows[i].changed);
+        }
         outbox_close(outbox);
 }
 

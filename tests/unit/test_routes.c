@@ -34,8 +34,8 @@ static void conf_put(const char *name, const char *owner, const char *may)
         char file[64], lines[300];
 
         (void)snprintf(file, sizeof(file), "sites.d/%s.conf", name);
-        (void)snprintf(lines, sizeof(lines),
-                       "[site]\nhome = /srv/%s\nowner = %s\nowner_may = %s\n", name, owner, may);
+        (void)snprintf(lines, sizeof(lines), "[site]\nhome = /srv/%s\nowner = %s\nowner_may = %s\n",
+                       name, owner, may);
         ASSERT_OK(file_replace(dirs.conf_fd, file, lines, strlen(lines), 0644, &err));
 }
 
@@ -72,8 +72,8 @@ static void begin(void)
         site_put("shop");
         site_put("blog");
         for (int i = 0; i < 2; i++) {
-                ASSERT_OK(journal_queue(api.catalog, i == 0 ? "shop" : "blog", "activate",
-                                        empty, 0, &id, &err));
+                ASSERT_OK(journal_queue(api.catalog, i == 0 ? "shop" : "blog", "activate", empty, 0,
+                                        &id, &err));
                 ASSERT_EQ(id, i + 1);
                 ASSERT_OK(journal_state(api.catalog, id, OP_FAILED, NULL, &err));
         }
@@ -81,7 +81,8 @@ static void begin(void)
 
 static struct call call_of(const char *method, const char *path, uid_t uid)
 {
-        return (struct call){ .method = method, .path = path,
+        return (struct call){ .method = method,
+                              .path = path,
                               .peer = { .uid = uid, .gid = uid, .admin = uid == 0 },
                               .arrived_usec = clock_boot_usec() };
 }
@@ -271,8 +272,7 @@ TEST(operations_of_one_site_are_its_owners)
         begin();
         call = call_of("GET", "/v1/operations", READ_UID);
         arg_add(&call, "site", "shop");
-        ASSERT_ERR(route(&call), ERR_NOT_FOUND,
-                   "there is no site 'shop'");
+        ASSERT_ERR(route(&call), ERR_NOT_FOUND, "there is no site 'shop'");
         call.peer.uid = SHOP_UID;
         ASSERT_OK(route(&call));
         ASSERT(strstr(answer_text(), "\"id\":1") != NULL);
@@ -353,10 +353,11 @@ TEST(a_change_of_a_version_is_exact)
                    ERR_INVALID, "'mark'");
         ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0, "{\"pinned\": 1}"), ERR_INVALID,
                    "'pinned'");
+        ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0, "{\"pinned\": true, \"tree\": 7}"),
+                   ERR_INVALID, "'tree'");
         ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0,
-                       "{\"pinned\": true, \"tree\": 7}"), ERR_INVALID, "'tree'");
-        ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0,
-                       "{\"pinned\": true, \"reason\": \"x\"}"), ERR_INVALID, "'reason'");
+                       "{\"pinned\": true, \"reason\": \"x\"}"),
+                   ERR_INVALID, "'reason'");
         ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/7", 0, "{\"pinned\": true}"),
                    ERR_NOT_FOUND, "7");
 
@@ -374,7 +375,8 @@ TEST(a_dry_run_asks_and_begins_nothing)
         ASSERT_STR(answer_text(), "{\"query\":\"plan\",\"site\":\"shop\",\"request\":{\"verb\":"
                                   "\"upgrade\",\"dry_run\":true}}");
         ASSERT_ERR(ask("POST", "/v1/sites/shop/operations", SHOP_UID,
-                       "{\"verb\": \"upgrade\", \"dry_run\": \"true\"}"), ERR_INVALID, "dry_run");
+                       "{\"verb\": \"upgrade\", \"dry_run\": \"true\"}"),
+                   ERR_INVALID, "dry_run");
         ASSERT_OK(ask("POST", "/v1/sites", 0, "{\"name\": \"new\", \"dry_run\": true}"));
         ASSERT_STR(answer_text(), "{\"query\":\"plan\",\"site\":\"new\",\"request\":{\"name\":"
                                   "\"new\",\"dry_run\":true,\"verb\":\"add\"}}");
