@@ -4,6 +4,7 @@
  *
  *   snapd                  serve the API, in the foreground
  *   snapd --operation ID   run or settle one operation (snapd/operation.h)
+ *   snapd --deliver NAME   deliver what is due for a target of notices (snapd/deliver.h)
  *   snapd --query          answer one question on stdin (snapd/request.h)
  */
 #include <errno.h>
@@ -28,6 +29,8 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "snapd/boot.h"
+#include "snapd/courier.h"
+#include "snapd/deliver.h"
 #include "snapd/operation.h"
 #include "snapd/request.h"
 #include "snapd/server.h"
@@ -36,19 +39,22 @@
 #define SETTLE_MSEC    30000
 #define QUESTION_BYTES (1 << 20)
 
-enum mode { MODE_DAEMON, MODE_OPERATION, MODE_QUERY };
+enum mode { MODE_DAEMON, MODE_OPERATION, MODE_QUERY, MODE_DELIVER };
 
 struct options {
         struct dirs dirs;
         enum mode mode;
         op_id operation;
+        const char *target;
 };
 
 static int usage(FILE *to, int status)
 {
-        (void)fprintf(to, "usage: snapd [--state DIR] [--run DIR] [--conf DIR] [--socket PATH]\n"
-                          "             [--operation ID | --query | --version | --help]\n"
-                          "without a mode it serves the API in the foreground; see sitesnap(8)\n");
+        (void)fprintf(
+                to,
+                "usage: snapd [--state DIR] [--run DIR] [--conf DIR] [--socket PATH]\n"
+                "             [--operation ID | --deliver NAME | --query | --version | --help]\n"
+                "without a mode it serves the API in the foreground; see sitesnap(8)\n");
         return status;
 }
 
@@ -61,6 +67,7 @@ static int options_read(int argc, char **argv, struct options *options)
                 { "conf", required_argument, NULL, 'c' },
                 { "socket", required_argument, NULL, 'S' },
                 { "operation", required_argument, NULL, 'o' },
+                { "deliver", required_argument, NULL, 'd' },
                 { "query", no_argument, NULL, 'q' },
                 { "version", no_argument, NULL, 'V' },
                 { "help", no_argument, NULL, 'h' },
@@ -87,6 +94,10 @@ static int options_read(int argc, char **argv, struct options *options)
                         options->mode = MODE_OPERATION;
                         if (call_number(optarg, "an operation", &options->operation, &err) < 0)
                                 return usage(stderr, 2);
+                        break;
+                case 'd':
+                        options->mode = MODE_DELIVER;
+                        options->target = optarg;
                         break;
                 case 'q':
                         options->mode = MODE_QUERY;
@@ -148,6 +159,8 @@ struct daemon {
         struct sitecache *sites;
         struct spawner *spawner;
         struct questions *questions;
+        struct outbox *outbox;
+        struct courier *courier;
         struct api api;
         struct server *server;
 };
@@ -156,6 +169,8 @@ static void daemon_close(struct daemon *d)
 {
         server_close(d->server);
         questions_close(d->questions);
+        courier_close(d->courier);
+        outbox_close(d->outbox);
         spawner_close(d->spawner);
         sitecache_close(d->sites);
         catalog_close(d->catalog);
@@ -222,7 +237,8 @@ static int daemon_open(struct daemon *d, struct err *err)
             catalog_open(d->dirs->state_fd, &d->catalog, err) < 0 || loop_open(d, err) < 0 ||
             sitecache_open(d->dirs, &d->sites, err) < 0 ||
             spawner_open(d->event, d->dirs, d->catalog, &d->spawner, err) < 0 ||
-            questions_open(d->event, d->dirs, &d->questions, err) < 0)
+            questions_open(d->event, d->dirs, &d->questions, err) < 0 ||
+            outbox_open(d->dirs->state_fd, &d->outbox, err) < 0)
                 return -1;
         (void)sd_notify(0, "STATUS=mounting sites and settling operations");
         if (boot_settle(d->dirs, d->catalog, err) < 0 ||
@@ -232,9 +248,11 @@ static int daemon_open(struct daemon *d, struct err *err)
                                .catalog = d->catalog,
                                .sites = d->sites,
                                .spawner = d->spawner,
+                               .outbox = d->outbox,
                                .started_usec = clock_boot_usec() };
         env.questions = d->questions;
-        if (socket_open(d, err) < 0 ||
+        if (courier_open(d->event, d->dirs, d->catalog, d->outbox, &d->courier, err) < 0 ||
+            socket_open(d, err) < 0 ||
             server_open(d->event, d->listen_fd, &env, &d->server, err) < 0)
                 return -1;
         return 0;
@@ -282,6 +300,8 @@ int main(int argc, char **argv)
         switch (options.mode) {
         case MODE_OPERATION:
                 return operation_main(&options.dirs, options.operation);
+        case MODE_DELIVER:
+                return deliver_main(&options.dirs, options.target);
         case MODE_QUERY:
                 return answer_query(&options.dirs);
         case MODE_DAEMON:

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "snapd/adopt.h"
 #include "snapd/lock.h"
+#include "snapd/notice_op.h"
 #include "snapd/operation.h"
 #include "snapd/plan.h"
 #include "snapd/settle.h"
@@ -44,8 +45,7 @@ static void end_early(struct catalog *catalog, const struct op *op, enum op_stat
 /* Held before it had a plan, because its process ended each time: nothing was begun. */
 static bool has_no_plan(const struct op *op)
 {
-        return op->state == OP_QUEUED ||
-               (op->state == OP_HELD && op->held_state == OP_QUEUED);
+        return op->state == OP_QUEUED || (op->state == OP_HELD && op->held_state == OP_QUEUED);
 }
 
 static int plan_and_journal(struct step_env *env, const struct op *op, struct err *err)
@@ -124,6 +124,16 @@ static int load_site(const struct dirs *dirs, struct catalog *catalog, const str
         return -1;
 }
 
+/* A notice that cannot be put is told later by the daemon (snapd/courier.h). */
+static void tell(const struct dirs *dirs, struct catalog *catalog, op_id id,
+                 int (*say)(const struct dirs *, struct catalog *, op_id, struct err *))
+{
+        struct err err;
+
+        if (say(dirs, catalog, id, &err) < 0)
+                log_warning("operation %" PRIu64 ": no notice: %s", id, err.msg);
+}
+
 static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
                       struct err *err)
 {
@@ -137,7 +147,9 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
                 return -1;
         env_init(&env, dirs, catalog, site);
         env.operation = op->id;
+        tell(dirs, catalog, op->id, notice_op_started);
         ret = run(&env, op, err);
+        tell(dirs, catalog, op->id, notice_op_ended);
         if (ret == 0 ? strcmp(op->verb, "remove") != 0 : err->code == ERR_ROLLED_BACK)
                 settle_tidy(&env);
         env_done(&env);

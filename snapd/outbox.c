@@ -443,7 +443,8 @@ int outbox_targets(struct outbox *outbox, int64_t now_usec, outbox_target_visit 
         CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
         int row;
 
-        if (sql_prepare(outbox->db, "SELECT DISTINCT target FROM deliveries WHERE " IS_DUE,
+        if (sql_prepare(outbox->db,
+                        "SELECT DISTINCT target FROM deliveries WHERE " IS_DUE "  ORDER BY target",
                         SQL_ARGS(sql_int(now_usec), sql_int(now_usec + FARTHEST_USEC)), &stmt,
                         err) < 0)
                 return err_wrap(err, "the outbox");

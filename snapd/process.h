@@ -12,7 +12,7 @@
 #include "snapd/dirs.h"
 
 struct process_start {
-        const char *mode;     /* "--operation" or "--query" */
+        const char *mode;     /* "--operation", "--query" or "--deliver" */
         const char *argument; /* or NULL */
         int input_fd;         /* its stdin; -1: nothing to read */
         int output_fd;        /* its stdout; -1: our stderr */

@@ -72,4 +72,19 @@ const struct role roles[WORKER_ROLES] = {
                         .limits = { { true, RLIMIT_CORE, 0 } },
                 },
         },
+        [WORKER_DELIVER] = {
+                .call_msec = 180000,
+                .sandbox = {
+                        .as_user = true,
+                        .umask = 077,
+                        .calls = SANDBOX_CALLS_NETWORK,
+                        .limits = {
+                                { true, RLIMIT_AS, COMPUTE_MEMORY },
+                                { true, RLIMIT_CPU, 60 },
+                                { true, RLIMIT_FSIZE, 4 * MIB },
+                                { true, RLIMIT_NOFILE, 64 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
 };

@@ -15,13 +15,22 @@
  *           root
  *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root, in
  *           its own session; a service it started in another session stays
+ *   deliver takes notices to mail servers and webhooks; as a user of nobody's, network and what
+ *           everybody may read; runs a function of ours
  */
 
 #include <stdint.h>
 
 #include "snapd/sandbox.h"
 
-enum worker_role { WORKER_HOOK, WORKER_RENDER, WORKER_DATABASE, WORKER_AFTER, WORKER_ROLES };
+enum worker_role {
+        WORKER_HOOK,
+        WORKER_RENDER,
+        WORKER_DATABASE,
+        WORKER_AFTER,
+        WORKER_DELIVER,
+        WORKER_ROLES
+};
 
 struct role {
         bool program;        /* worker_run() may use it; else worker_call() */

@@ -18,6 +18,7 @@
 #include "snapd/catalog.h"
 #include "snapd/dirs.h"
 #include "snapd/journal.h"
+#include "snapd/outbox.h"
 #include "snapd/sitecache.h"
 #include "snapd/spawner.h"
 
@@ -26,6 +27,7 @@ struct api {
         struct catalog *catalog;
         struct sitecache *sites;
         struct spawner *spawner;
+        struct outbox *outbox;
         int64_t started_usec; /* on the boot clock */
 };
 

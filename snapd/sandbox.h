@@ -19,6 +19,7 @@
 enum sandbox_calls {
         SANDBOX_CALLS_ALL,     /* no filter */
         SANDBOX_CALLS_PROGRAM, /* for a site's own tools: a list of what is denied */
+        SANDBOX_CALLS_NETWORK, /* our own client of servers: a list of what is allowed */
         SANDBOX_CALLS_COMPUTE, /* read, write, memory, end: a list of what is allowed */
 };
 

@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "fsdrivers/mount.h"
 #include "snapd/ballast.h"
+#include "snapd/notice_op.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
 #include "snapd/settle.h"
@@ -228,6 +230,21 @@ static int measure(struct step_env *env, const struct version *version, struct e
         return put_sizes(env, version->number, &sizes, bytes, err);
 }
 
+/* Too little room is told once; what cannot be asked or told is left for the next time. */
+static void tell_space(struct step_env *env)
+{
+        struct notice_space space = { .wanted_bytes = env->site->keep.free_bytes };
+        struct statvfs fs;
+        struct err err;
+
+        if (env->pool_fd < 0 || fstatvfs(env->pool_fd, &fs) < 0)
+                return;
+        space.free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+        space.all_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+        if (notice_space(env->dirs, env->site->name, &space, &err) < 0)
+                env_note(env, "warning: no notice: %s", err.msg);
+}
+
 void settle_tidy(struct step_env *env)
 {
         struct version_list versions = { 0 };
@@ -243,6 +260,7 @@ void settle_tidy(struct step_env *env)
                 env_note(env, "warning: no room is kept for a rollback: %s", err.msg);
         if (env_pool(env, &pool, &err) < 0)
                 return;
+        tell_space(env);
         if (!somebody_waits(env))
                 (void)!sweep_trees(env, &err);
         if (!somebody_waits(env) && step_docroot_clear.run(env, NULL, &err) < 0)

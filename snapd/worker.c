@@ -31,12 +31,13 @@ static int program_exec(const struct job *job, int output_fd, struct err *err)
 {
         const struct worker_command *command = job->command;
         CLEANUP(closep) int cwd_fd = -1;
-        int null_fd = openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
+        int input_fd = command->input_fd > 0 ? fcntl(command->input_fd, F_DUPFD_CLOEXEC, 3)
+                                             : openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
 
         /* Away from 0 to 2 first, whatever numbers the caller's descriptors have. */
         cwd_fd = fcntl(command->cwd_fd, F_DUPFD_CLOEXEC, 3);
         output_fd = fcntl(output_fd, F_DUPFD_CLOEXEC, 3);
-        if (null_fd < 0 || cwd_fd < 0 || output_fd < 0 || dup2(null_fd, 0) < 0 ||
+        if (input_fd < 0 || cwd_fd < 0 || output_fd < 0 || dup2(input_fd, 0) < 0 ||
             dup2(output_fd, 1) < 0 || dup2(output_fd, 2) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot set up descriptors");
 

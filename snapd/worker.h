@@ -18,6 +18,7 @@ struct worker_command {
         uid_t uid; /* ignored by roles that run as root */
         gid_t gid;
         int cwd_fd;               /* the program starts there */
+        int input_fd;             /* its stdin; 0: nothing to read */
         const char *const *argv;  /* argv[0] is an absolute path */
         const char *const *env;   /* "NAME=value", NULL-terminated; the whole environment */
         int output_fd;            /* stdout and stderr are copied there, bounded by output_max */

@@ -37,6 +37,7 @@ SNAPD_ROWS = [
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
     ['step_kinds', 'journal'],
+    ['notice_op'],                  # what operations tell
     ['env'],                        # what a step may use
     ['sight'],                      # what is to be seen there
     ['served'],                     # the paths that are served
@@ -47,13 +48,14 @@ SNAPD_ROWS = [
     ['steps_*'],
     ['plan'],
     ['lock', 'sweep', 'neighbours'], # trees that no version has, what other sites have
+    ['deliver'],                    # to those who are told
     ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
     ['plan_facts'],
     ['guard'],
     ['request'],
     ['operation', 'query', 'boot'],
     ['auth', 'sitecache', 'view'],
-    ['spawner', 'question'],        # processes that the daemon starts
+    ['spawner', 'question', 'courier'], # processes that the daemon starts
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP
     ['http'],
