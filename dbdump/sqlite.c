@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -237,6 +238,21 @@ static int sqlite_drop(struct db *db, const char *copy, struct err *err)
         return sqlite_dir_remove(db->root_fd, partial, err);
 }
 
+static int sqlite_list(struct db *db, db_visit visit, void *arg, struct err *err)
+{
+        CLEANUP(closep) int fd = openat(db->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        if (dir == NULL)
+                return err_fail(err, ERR_IO, errno, "the directory of the SQLite schemas");
+        (void)steal_fd(&fd);
+        while ((entry = readdir(dir)) != NULL)
+                if (db_is_copy_name(entry->d_name) && visit(entry->d_name, arg, err) < 0)
+                        return -1;
+        return 0;
+}
+
 const struct db_driver db_driver_sqlite = {
         .name = "sqlite",
         .open = sqlite_open,
@@ -251,4 +267,5 @@ const struct db_driver db_driver_sqlite = {
         .set_writable = sqlite_set_writable,
         .size = sqlite_size,
         .drop = sqlite_drop,
+        .list = sqlite_list,
 };

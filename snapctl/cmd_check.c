@@ -39,7 +39,7 @@ int cmd_pending(struct ctl *ctl, struct err *err)
 
         if (operation_list(ctl, name, 0, &answer, err) < 0)
                 return -1;
-        json_array_foreach(json_object_get(answer, "operations"), i, op) {
+        json_array_foreach (json_object_get(answer, "operations"), i, op) {
                 const char *state = json_get_string(op, "state");
                 const char *verb = json_get_string(op, "verb");
 
@@ -79,20 +79,27 @@ static int check_site(struct ctl *ctl, const char *name, json_t *ret_all, struct
                 return err_oom(err);
         if (ctl->look.format == FORMAT_CSV && table_print(&table, answer, &ctl->look, err) < 0)
                 return -1;
-        json_array_foreach((json_t *)problems, i, problem) {
+        json_array_foreach ((json_t *)problems, i, problem) {
                 const char *file = json_get_string(problem, "file");
                 const char *key = json_get_string(problem, "key");
                 const char *message = json_get_string(problem, "message");
 
-                ctl_say(ctl, "%s:%" PRIu64 ": %s%s%s", file != NULL ? file : name,
-                        json_get_u64(problem, "line"), key != NULL ? key : "",
-                        key != NULL ? ": " : "", message != NULL ? message : "?");
+                if (json_get_u64(problem, "line") == 0) /* of no line, but of a server */
+                        ctl_say(ctl, "%s: %s: %s", name, key != NULL ? key : "?",
+                                message != NULL ? message : "?");
+                else
+                        ctl_say(ctl, "%s:%" PRIu64 ": %s%s%s", file != NULL ? file : name,
+                                json_get_u64(problem, "line"), key != NULL ? key : "",
+                                key != NULL ? ": " : "", message != NULL ? message : "?");
         }
         if (json_array_size(problems) == 0 && !json_get_bool(answer, "ok"))
                 return err_fail(err, ERR_CORRUPT, 0,
                                 "the daemon's answer for '%s' says neither "
                                 "that it is well nor why not",
                                 name);
+        json_array_foreach (json_object_get(answer, "notes"), i, problem)
+                ctl_say(ctl, "%s: note: %s", name,
+                        json_is_string(problem) ? json_string_value(problem) : "?");
         if (json_array_size(problems) == 0)
                 ctl_say(ctl, "%s: no mistakes", name);
         return (int)json_array_size(problems);
@@ -118,7 +125,7 @@ int cmd_site_check(struct ctl *ctl, struct err *err)
                 if (client_get(ctl->client, &answer, err, "/v1/sites") < 0 ||
                     answer_array(answer, "sites", &sites, err) < 0)
                         return -1;
-                json_array_foreach((json_t *)sites, i, site) {
+                json_array_foreach ((json_t *)sites, i, site) {
                         name = json_get_string(site, "name");
                         if (name == NULL || !word_specs[WORD_SITE].valid(name))
                                 return err_fail(err, ERR_CORRUPT, 0,

@@ -281,6 +281,24 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
         return -1;
 }
 
+/* How the database's copy would be made, and what that costs. */
+static void say_database(const struct ctl *ctl, const json_t *database)
+{
+        const char *way = json_get_string(database, "way"), *why = json_get_string(database, "why");
+        char copy[TEXT_TIME_MAX], stall[TEXT_TIME_MAX], disk[TEXT_SIZE_MAX];
+
+        if (!json_is_object(database))
+                return;
+        text_duration((int64_t)json_get_u64(database, "copy_msec") * 1000, copy);
+        text_duration((int64_t)json_get_u64(database, "stall_msec") * 1000, stall);
+        text_size(json_get_u64(database, "disk_bytes"), disk);
+        ctl_say(ctl,
+                "\nThe database is copied by way of '%s' in about %s, of which writers wait %s; "
+                "the copy takes %s%s%s.",
+                way == NULL ? "?" : way, copy, stall, disk, why != NULL && *why != '\0' ? ": " : "",
+                why == NULL ? "" : why);
+}
+
 /* The steps that a dry run would make: each part of the plan is counted from 1. */
 static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
 {
@@ -294,7 +312,7 @@ static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
         if (ctl->look.format == FORMAT_JSON)
                 return json_print(plan, &ctl->look.term, err);
         first_rescue = json_array_size(steps);
-        json_array_foreach((json_t *)steps, i, step) {
+        json_array_foreach ((json_t *)steps, i, step) {
                 const char *part = json_get_string(step, "part");
                 const char *text = json_get_string(step, "text");
                 bool rescue = part != NULL && strcmp(part, "rescue") == 0;
@@ -307,6 +325,7 @@ static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
                 (void)text_put(out, text != NULL ? text : "?", UINT_MAX - 1);
                 (void)fputc('\n', out);
         }
+        say_database(ctl, json_object_get(plan, "database"));
         if (json_is_object(space)) {
                 text_size(json_get_u64(space, "needed_bytes"), needed);
                 text_size(json_get_u64(space, "free_bytes"), left);

@@ -177,12 +177,26 @@ static int check_origins(const struct site *site, dev_t device, struct err *err)
                 if (check_directory(path, device, "shared directory", err) < 0)
                         return -1;
         }
-        if (site->database.engine == NULL)
+        if (site->database.path == NULL)
                 return 0;
         (void)snprintf(path, sizeof(path), "%s%s%s",
                        site->database.path[0] == '/' ? "" : site->docroot,
                        site->database.path[0] == '/' ? "" : "/", site->database.path);
         return check_directory(path, device, "database directory", err);
+}
+
+/* The server lets us in, has the database, and grants what an upgrade will need: said now, when
+ * nothing has been done yet. */
+static int check_server(struct step_env *env, struct err *err)
+{
+        struct db *db;
+
+        if (!site_database_serves(env->site))
+                return 0;
+        if (env_database(env, &db, err) < 0 ||
+            env->database_driver->check(db, env->site->database.name, err) < 0)
+                return err_wrap(err, "'%s' cannot be added; nothing was changed", env->site->name);
+        return 0;
 }
 
 static int find_entry(const char *name, void *arg, struct err *err)
@@ -269,10 +283,9 @@ int adopt_prepare(struct step_env *env, struct plan_facts *facts, struct err *er
                                 "the pool '%s' is not on the file system of '%s'; nothing was "
                                 "changed",
                                 facts->pool, site->home);
-        if (neighbours_check(env, facts->pool, err) < 0 ||
-            check_pool_empty(facts->pool, err) < 0 || check_home_free(site->home, err) < 0 ||
-            mount_shared_parent(home_fd, err) < 0 ||
-            check_origins(site, home_st.st_dev, err) < 0)
+        if (neighbours_check(env, facts->pool, err) < 0 || check_pool_empty(facts->pool, err) < 0 ||
+            check_home_free(site->home, err) < 0 || mount_shared_parent(home_fd, err) < 0 ||
+            check_origins(site, home_st.st_dev, err) < 0 || check_server(env, err) < 0)
                 return -1;
         if (choose_driver(site, home_fd, &facts->driver, err) < 0)
                 return err_wrap(err, "no driver for '%s'; nothing was changed", site->home);

@@ -59,6 +59,50 @@ static const char *intruder(const struct site *site, const char *pool, const str
         return NULL;
 }
 
+static bool text_same(const char *a, const char *b)
+{
+        return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Two sites with one database would roll one another back; tables with prefixes are apart. */
+static bool shares_database(const struct site *ours, const struct site *theirs,
+                            const struct version_list *versions)
+{
+        const struct site_database *a = &ours->database, *b = &theirs->database;
+
+        if (!site_database_serves(ours) || !site_database_serves(theirs) ||
+            strcmp(a->engine, b->engine) != 0 || !text_same(a->host, b->host) ||
+            a->port != b->port || !text_same(a->database, b->database) ||
+            (a->table_prefix != NULL && b->table_prefix != NULL &&
+             strcmp(a->table_prefix, b->table_prefix) != 0))
+                return false;
+        for (size_t i = 0; i < versions->n; i++)
+                if (strcmp(versions->items[i].database, a->name) == 0)
+                        return true;
+        return false;
+}
+
+static int check_shared_database(const struct looking *looking, const struct site *theirs,
+                                 struct err *err)
+{
+        const struct site *ours = looking->env->site;
+        struct version_list versions = { 0 };
+        bool shares;
+
+        if (theirs == NULL)
+                return 0;
+        if (catalog_versions(looking->env->catalog, theirs->name, &versions, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        shares = shares_database(ours, theirs, &versions);
+        version_list_done(&versions);
+        return !shares ? 0
+                       : err_fail(
+                                 err, ERR_REFUSED, 0,
+                                 "the database '%s' belongs to the site '%s' already; sites in one "
+                                 "database need a table_prefix each; nothing was changed",
+                                 ours->database.name, theirs->name);
+}
+
 static int look_at(const char *name, void *arg, struct err *err)
 {
         struct looking *looking = arg;
@@ -85,7 +129,7 @@ static int look_at(const char *name, void *arg, struct err *err)
                 path = intruder(site, row.pool, &looking->ours);
         (void)snprintf(found, sizeof(found), "%s", path == NULL ? "" : path);
         catalog_site_done(&row);
-        return path == NULL ? 0
+        return path == NULL ? check_shared_database(looking, site, err)
                             : err_fail(err, ERR_REFUSED, 0,
                                        "'%s' would belong to '%s' and to the site '%s' at once: "
                                        "choose another; nothing was changed",

@@ -26,6 +26,8 @@ struct plan_facts {
         const struct fs_driver *driver;  /* of a site that is being added */
         char *pool;                      /* the same */
         uint64_t needed_bytes, free_bytes; /* 0 when it was not asked */
+        bool has_forecast;
+        struct db_forecast forecast;     /* what the database's copy costs */
 };
 
 /* plan_facts_load(...): The part of plan_prepare() that only the catalog is asked for. */
@@ -68,6 +70,15 @@ int plan_remove_site(struct step_env *env, const struct plan_facts *facts, struc
  * umount means.  ERR_NOT_FOUND, ERR_NOTHING, ERR_REFUSED. */
 int plan_target(const struct plan_facts *facts, const struct version **ret_version,
                 struct err *err) MUST_CHECK;
+
+/* plan_copy_name(env, name, err): A name for a copy that was never given out, and that nothing on
+ * the site's server has: another machine's sitesnap may use the same server. */
+int plan_copy_name(struct step_env *env, char name[static DB_NAME_MAX],
+                   struct err *err) MUST_CHECK;
+
+/* plan_add_drop(env, plan, database, err): A database goes with its version, in the main part; one
+ * that is not a copy, but was the site's before it was added, is left. */
+int plan_add_drop(struct plan *plan, const char *database, struct err *err) MUST_CHECK;
 
 /* plan_free_space(env, ret_bytes, err): What is free on the file system of HOME. */
 int plan_free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err) MUST_CHECK;

@@ -138,10 +138,11 @@ int plan_free_space(struct step_env *env, uint64_t *ret_bytes, struct err *err)
 }
 
 /* Space to clone the whole site, although copy-on-write will take less: an upgrade may rewrite
- * every file, and its rollback must still find room. */
+ * every file, and its rollback must still find room.  A server's disk is asked by its driver. */
 static int check_space(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
         const struct version *active = facts->active;
+        bool files = active->database[0] != '\0' && !site_database_serves(env->site);
         struct fs_sizes sizes = { 0 };
         struct fs_pool *pool;
         uint64_t database = 0;
@@ -150,9 +151,8 @@ static int check_space(struct step_env *env, struct plan_facts *facts, struct er
         /* Asked now: what was measured after the last operation, the live site has outgrown. */
         if (env_pool(env, &pool, err) < 0 || env->fs->sizes(pool, active->tree, &sizes, err) < 0)
                 return -1;
-        if (active->database[0] != '\0' &&
-            (env_database(env, &db, err) < 0 ||
-             env->database_driver->size(db, active->database, &database, err) < 0))
+        if (files && (env_database(env, &db, err) < 0 ||
+                      env->database_driver->size(db, active->database, &database, err) < 0))
                 return -1;
         if (plan_free_space(env, &facts->free_bytes, err) < 0)
                 return -1;
@@ -167,6 +167,27 @@ static int check_space(struct step_env *env, struct plan_facts *facts, struct er
         return 0;
 }
 
+/* For as long as the hold may last writers wait, and no longer: a copy that needs more is not
+ * begun. */
+static int check_forecast(struct step_env *env, struct plan_facts *facts, struct db *db,
+                          struct err *err)
+{
+        struct db_forecast *forecast = &facts->forecast;
+
+        if (env->database_driver->forecast == NULL)
+                return 0;
+        if (env->database_driver->forecast(db, facts->active->database, forecast, err) < 0)
+                return -1;
+        facts->has_forecast = true;
+        if (forecast->stall_msec <= env->site->hold_msec)
+                return 0;
+        return err_fail(err, ERR_REFUSED, 0,
+                        "writers of '%s' would wait for about %" PRIu64
+                        " ms while its database is copied (%s), and may wait for %u: set a longer "
+                        "[upgrade] hold, or another [database] way; nothing was changed",
+                        env->site->name, forecast->stall_msec, forecast->why, env->site->hold_msec);
+}
+
 static int check_database(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
         const char *name = facts->active->database;
@@ -179,7 +200,7 @@ static int check_database(struct step_env *env, struct plan_facts *facts, struct
             env->database_driver->features(db, name, &features, err) < 0)
                 return -1;
         facts->copy_in_hold = (features & DB_COPY_IN_HOLD) != 0;
-        return 0;
+        return check_forecast(env, facts, db, err);
 }
 
 /* What serves has to be what we think: somebody may have changed it by hand. */

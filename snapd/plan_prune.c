@@ -146,8 +146,8 @@ static int add_removals(const struct plan_facts *facts, const uint64_t *numbers,
                 const struct version *version = find(facts, numbers[i]);
 
                 ADD(step_fs_remove, "{s:I}", "tree", (json_int_t)version->tree);
-                if (version->database[0] != '\0')
-                        ADD(step_db_drop, "{s:s}", "database", version->database);
+                if (plan_add_drop(plan, version->database, err) < 0)
+                        return -1;
         }
         ADD(step_catalog_commit, "{s:o}", "forget", forget);
         return 0;

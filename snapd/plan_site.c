@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "snapd/args.h"
@@ -18,6 +19,12 @@ static void database_origin(const struct site *site, char *path, size_t size)
                 (void)snprintf(path, size, "%s/%s", site->docroot, site->database.path);
 }
 
+/* Files outside the docroot are reached by a link of ours. */
+static bool database_is_outside(const struct site *site)
+{
+        return site->database.path != NULL && site->database.path[0] == '/';
+}
+
 /* add_shares(env, database, plan, kind, err): One step of ${kind} for each thing that versions
  * share, and for the database. */
 static int add_shares(const struct step_env *env, const char *database, struct plan *plan,
@@ -32,7 +39,7 @@ static int add_shares(const struct step_env *env, const char *database, struct p
                 (void)snprintf(to, sizeof(to), "shared/%s", site->shared[i]);
                 ADD(*kind, "{s:s, s:s}", "from", from, "to", to);
         }
-        if (database[0] == '\0')
+        if (database[0] == '\0' || site_database_serves(site))
                 return 0;
         database_origin(site, from, sizeof(from));
         (void)snprintf(to, sizeof(to), "db/%s", database);
@@ -118,19 +125,20 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
                   uint64_t *ret_version, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
-        char database[DB_NAME_MAX] = "", counter[64], from[PATH_MAX], to[PATH_MAX];
+        char copy[DB_NAME_MAX] = "", counter[64], from[PATH_MAX], to[PATH_MAX];
+        const char *database = copy;
         json_int_t now = clock_wall_usec();
-        uint64_t tree, serial, number;
+        uint64_t tree, number;
 
         (void)snprintf(counter, sizeof(counter), "version:%s", env->site->name);
         if (catalog_take(env->catalog, "tree", 1, &tree, err) < 0 ||
             catalog_take(env->catalog, counter, 1, &number, err) < 0)
                 return -1;
-        if (env->site->database.engine != NULL) {
-                if (catalog_take(env->catalog, "copy", 1, &serial, err) < 0)
-                        return -1;
-                db_copy_name(env->site->name, serial, database);
-        }
+        /* Files move to HOME and get a name of ours; what a server has stays where it is. */
+        if (site_database_serves(env->site))
+                database = env->site->database.name;
+        else if (env->site->database.engine != NULL && plan_copy_name(env, copy, err) < 0)
+                return -1;
         ADD(step_fs_survey, "{s:s}", "docroot", env->site->docroot);
         ADD(step_site_dirs, "{s:s}", "pool", facts->pool);
         ADD(step_site_register, "{s:s, s:s, s:b}", "driver", facts->driver->name, "pool",
@@ -148,7 +156,7 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
                 return -1;
 
         /* Nobody shall use the live database behind the back of its version. */
-        if (database[0] != '\0' && env->site->database.path[0] == '/') {
+        if (database_is_outside(env->site)) {
                 database_origin(env->site, from, sizeof(from));
                 (void)snprintf(to, sizeof(to), "db/%s", database);
                 ADD(step_share_unlink, "{s:s, s:s}", "from", from, "to", to);
@@ -168,7 +176,7 @@ static json_t *links(const struct site *site, const char *database)
                 (void)json_array_append_new(
                         list, json_pack("{s:s, s:s}", "path", site->shared[i], "to", to));
         }
-        if (database[0] != '\0' && site->database.path[0] != '/') {
+        if (database[0] != '\0' && site->database.path != NULL && site->database.path[0] != '/') {
                 (void)snprintf(to, sizeof(to), "db/%s", database);
                 (void)json_array_append_new(
                         list, json_pack("{s:s, s:s}", "path", site->database.path, "to", to));
@@ -186,9 +194,14 @@ static int add_give(const struct step_env *env, const struct plan_facts *facts, 
         ADD(step_fs_seal, "{s:I}", "version", (json_int_t)active->number);
         ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)active->tree, "frozen", tree);
         ADD(step_fs_branch, "{s:I, s:I}", "frozen", tree, "head", tree + 1);
-        ADD(step_fs_flatten, "{s:I, s:o}", "head", tree + 1, "links",
-            links(env->site, active->database));
-        if (active->database[0] != '\0' && env->site->database.path[0] == '/') {
+        /* The tree's own files name the database that was there first. */
+        ADD(step_fs_flatten, "{s:I, s:o, s:I, s:s}", "head", tree + 1, "links",
+            links(env->site, active->database), "version", (json_int_t)active->number, "database",
+            site_database_serves(env->site) &&
+                            strcmp(active->database, env->site->database.name) != 0
+                    ? active->database
+                    : "");
+        if (active->database[0] != '\0' && database_is_outside(env->site)) {
                 database_origin(env->site, from, sizeof(from));
                 (void)snprintf(to, sizeof(to), "db/%s", active->database);
                 ADD(step_share_link, "{s:s, s:s}", "from", from, "to", to);
@@ -211,8 +224,8 @@ static int add_clear(const struct plan_facts *facts, json_int_t tree, struct pla
                 const struct version *version = &facts->versions.items[i];
 
                 ADD(step_fs_remove, "{s:I}", "tree", (json_int_t)version->tree);
-                if (version != facts->active && version->database[0] != '\0')
-                        ADD(step_db_drop, "{s:s}", "database", version->database);
+                if (version != facts->active && plan_add_drop(plan, version->database, err) < 0)
+                        return -1;
         }
         ADD(step_fs_remove, "{s:I}", "tree", tree);
         ADD(step_fs_remove, "{s:I}", "tree", tree + 1);

@@ -22,7 +22,7 @@ static int give_names(struct step_env *env, const struct plan_facts *facts, stru
                       struct err *err)
 {
         char counter[64];
-        uint64_t tree, serial;
+        uint64_t tree;
 
         *names = (struct names){
                 .head = facts->active->tree,
@@ -38,10 +38,7 @@ static int give_names(struct step_env *env, const struct plan_facts *facts, stru
         names->bad = tree + 2;
         if (!names->has_db)
                 return 0;
-        if (catalog_take(env->catalog, "copy", 1, &serial, err) < 0)
-                return -1;
-        db_copy_name(env->site->name, serial, names->copy);
-        return 0;
+        return plan_copy_name(env, names->copy, err);
 }
 
 static int add_copy(struct plan *plan, const struct names *names, struct err *err)

@@ -10,6 +10,8 @@
 #include "snapd/lock.h"
 #include "snapd/plan_verb.h"
 #include "snapd/request.h"
+#include "snapd/strays.h"
+#include "snapd/view.h"
 #include "snapd/webconf.h"
 
 #define LOCK_WAIT_MSEC 5000
@@ -36,6 +38,26 @@ static json_t *describe(const struct plan *plan)
         return list;
 }
 
+/* What the database's copy will cost; NULL when nobody could say. */
+static json_t *describe_forecast(const struct plan_facts *facts)
+{
+        static const char *const ways[] = {
+                [DB_WAY_SNAPSHOT] = "snapshot",
+                [DB_WAY_FILES] = "files",
+                [DB_WAY_DUMP] = "dump",
+        };
+        const struct db_forecast *forecast = &facts->forecast;
+
+        if (!facts->has_forecast)
+                return NULL;
+        return json_pack("{s:s, s:I, s:I, s:I, s:o}", "way",
+                         forecast->way == DB_WAY_AUTO ? "auto" : ways[forecast->way], "copy_msec",
+                         (json_int_t)forecast->copy_msec, "stall_msec",
+                         (json_int_t)forecast->stall_msec, "disk_bytes",
+                         (json_int_t)forecast->disk_bytes, "why",
+                         view_text(forecast->why, strlen(forecast->why), NULL));
+}
+
 /* The dry run is the plan itself, made and not written down: its numbers are given back. */
 static int query_plan(struct step_env *env, const json_t *query, json_t **ret_answer,
                       struct err *err)
@@ -60,8 +82,9 @@ static int query_plan(struct step_env *env, const json_t *query, json_t **ret_an
                 space = json_pack("{s:I, s:I}", "needed_bytes", (json_int_t)facts.needed_bytes,
                                   "free_bytes", (json_int_t)facts.free_bytes);
         if (ret == 0)
-                *ret_answer = json_pack("{s:s, s:o, s:o?}", "verb", verb, "steps", describe(&plan),
-                                        "space", space);
+                *ret_answer =
+                        json_pack("{s:s, s:o, s:o?, s:o?}", "verb", verb, "steps", describe(&plan),
+                                  "space", space, "database", describe_forecast(&facts));
         plan_done(&plan);
         plan_facts_done(&facts);
         return ret;
@@ -127,31 +150,77 @@ static int query_web_config(struct step_env *env, const json_t *query, json_t **
         return 0;
 }
 
+static json_t *problem_object(const char *file, int line, const char *key, const char *message)
+{
+        return json_pack("{s:s, s:i, s:s, s:o}", "file", file, "line", line, "key", key, "message",
+                         view_text(message, strlen(message), NULL));
+}
+
+static int note_stray(const char *name, void *arg, struct err *err)
+{
+        (void)err;
+        (void)json_array_append_new(
+                arg, json_sprintf("database '%s' on the server has a name of ours and belongs to "
+                                  "no version; nothing is done to it",
+                                  name));
+        return 0;
+}
+
+/* Is what the file says of a database server so?  A grant that is missing is better known now than
+ * when an upgrade is to begin. */
+static void check_server(struct step_env *env, json_t *problems, json_t *notes)
+{
+        const char *name = env->site->database.name;
+        struct plan_facts facts = { 0 };
+        struct op_list open = { 0 };
+        struct err err;
+        struct db *db;
+
+        if (plan_facts_load(env->catalog, env->site->name, "check", NULL, 0, &facts, &err) == 0 &&
+            facts.active != NULL)
+                name = facts.active->database;
+        if (env_database(env, &db, &err) < 0 || env->database_driver->check(db, name, &err) < 0)
+                (void)json_array_append_new(problems, problem_object("", 0, "database", err.msg));
+        else if (journal_list(env->catalog, env->site->name, true, 1, &open, &err) < 0 ||
+                 (open.n == 0 && facts.active != NULL &&
+                  strays_visit(env, note_stray, notes, &err) < 0))
+                (void)json_array_append_new(notes, view_text(err.msg, strlen(err.msg), NULL));
+        op_list_done(&open);
+        plan_facts_done(&facts);
+}
+
 /* The file's mistakes; no mistake of the question. */
 static int query_check(const struct dirs *dirs, const char *name, json_t **ret_answer,
                        struct err *err)
 {
         struct site_problems problems = { 0 };
-        struct probe_list probes = { 0 };
+        CLEANUP(json_decrefp) json_t *list = json_array();
+        CLEANUP(json_decrefp) json_t *notes = json_array();
+        struct catalog *catalog;
         struct site *site = NULL;
-        json_t *list = json_array();
+        struct step_env env;
 
-        if (site_load(dirs->conf_fd, name, &problems, &site, err) < 0 && problems.n == 0) {
-                json_decref(list);
+        if (site_load(dirs->conf_fd, name, &problems, &site, err) < 0 && problems.n == 0)
                 return -1;
-        }
-        /* What is wrong with its presets is in ${problems} then. */
-        if (site != NULL && site_probes(dirs->conf_fd, site, &problems, &probes, err) == 0)
-                probe_list_done(&probes);
-        site_free(site);
         for (size_t i = 0; i < problems.n; i++)
-                (void)json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:s}", "file",
-                                                            problems.items[i].file, "line",
-                                                            problems.items[i].line, "key",
-                                                            problems.items[i].key, "message",
-                                                            problems.items[i].message));
-        *ret_answer = json_pack("{s:b, s:o}", "ok", problems.n == 0, "problems", list);
+                (void)json_array_append_new(
+                        list, problem_object(problems.items[i].file, problems.items[i].line,
+                                             problems.items[i].key, problems.items[i].message));
         site_problems_done(&problems);
+        if (site != NULL && site_database_serves(site)) {
+                if (catalog_open(dirs->state_fd, &catalog, err) < 0) {
+                        site_free(site);
+                        return -1;
+                }
+                env_init(&env, dirs, catalog, site);
+                check_server(&env, list, notes);
+                env_done(&env);
+                catalog_close(catalog);
+        } else {
+                site_free(site);
+        }
+        *ret_answer = json_pack("{s:b, s:O, s:O}", "ok", json_array_size(list) == 0, "problems",
+                                list, "notes", notes);
         return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "snapd/served.h"
 #include "snapd/settle.h"
 #include "snapd/steps.h"
+#include "snapd/strays.h"
 #include "snapd/sweep.h"
 #include "snapd/switcher.h"
 
@@ -245,6 +246,16 @@ static void tell_space(struct step_env *env)
                 env_note(env, "warning: no notice: %s", err.msg);
 }
 
+static int note_stray(const char *name, void *arg, struct err *err)
+{
+        (void)err;
+        env_note(arg,
+                 "warning: database '%s' on the server has a name of ours and belongs to no "
+                 "version; it is left alone",
+                 name);
+        return 0;
+}
+
 void settle_tidy(struct step_env *env)
 {
         struct version_list versions = { 0 };
@@ -264,6 +275,8 @@ void settle_tidy(struct step_env *env)
         if (!somebody_waits(env))
                 (void)!sweep_trees(env, &err);
         if (!somebody_waits(env) && step_docroot_clear.run(env, NULL, &err) < 0)
+                env_note(env, "warning: %s", err.msg);
+        if (!somebody_waits(env) && strays_visit(env, note_stray, env, &err) < 0)
                 env_note(env, "warning: %s", err.msg);
         if (env->fs->tidy != NULL && !somebody_waits(env))
                 (void)env->fs->tidy(pool, &err);

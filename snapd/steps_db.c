@@ -196,3 +196,32 @@ const struct step_kind step_db_drop = {
         .run = drop_run,
         .describe = drop_describe,
 };
+
+/* db.leave {database}: it was the site's own before the site was added, so nobody drops it for him;
+ * it can be written again, as before. */
+static int leave_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        struct err why;
+
+        (void)err;
+        if (set_writable(env, args, true, &why) < 0)
+                env_note(env, "database '%s' could not be made writable again: %s",
+                         arg_text(args, "database"), why.msg);
+        env_note(env,
+                 "database '%s' was there before sitesnap and is left as it is: drop it by hand "
+                 "when nobody needs it",
+                 arg_text(args, "database"));
+        return 0;
+}
+
+static void leave_describe(const json_t *args, char *buf, size_t size)
+{
+        (void)snprintf(buf, size, "leave the database '%s', which is not a copy of ours",
+                       arg_text(args, "database"));
+}
+
+const struct step_kind step_db_leave = {
+        .name = "db.leave",
+        .run = leave_run,
+        .describe = leave_describe,
+};

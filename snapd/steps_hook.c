@@ -16,7 +16,7 @@
 #include "snapd/worker.h"
 
 #define OPCACHE_USEC 2500000
-#define OUTPUT_MAX (16 * 1024 * 1024)
+#define OUTPUT_MAX   (16 * 1024 * 1024)
 
 /* The old version's configuration names its copy now, at the path where it named the live database
  * before.  An interpreter looks at a file again after two seconds (opcache.revalidate_freq), so the

@@ -16,6 +16,7 @@
 #include "snapd/args.h"
 #include "snapd/env.h"
 #include "snapd/exchange.h"
+#include "snapd/render.h"
 #include "snapd/steps.h"
 
 /*
@@ -126,6 +127,23 @@ static int put_links(struct step_env *env, const json_t *args, int tree_fd, stru
         return 0;
 }
 
+/* What is given back names the database that the site has now. */
+static int put_config(struct step_env *env, const json_t *args, int tree_fd, struct err *err)
+{
+        const struct view view = {
+                .version = json_get_u64(args, "version"),
+                .database = arg_text(args, "database"),
+                .plain_fd = -1,
+        };
+
+        if (view.database[0] == '\0')
+                return 0;
+        if (render_into(env, &view, tree_fd, err) < 0)
+                return -1;
+        env_note(env, "the site's database is '%s' now; its configuration names it", view.database);
+        return 0;
+}
+
 /* A tree that is a subvolume cannot take in directories by rename, so that what is given back is a
  * directory of HOME's own, with reflinks where there are any. */
 static int copy_out(struct step_env *env, const json_t *args, int tree_fd, struct err *err)
@@ -140,7 +158,7 @@ static int copy_out(struct step_env *env, const json_t *args, int tree_fd, struc
                 return 0;
         if (safepath_mkdirs(home_fd, "given-docroot.partial", 0700, 0, 0, &copy_fd, err) < 0 ||
             treecopy(tree_fd, copy_fd, NULL, NULL, err) < 0 ||
-            put_links(env, args, copy_fd, err) < 0)
+            put_links(env, args, copy_fd, err) < 0 || put_config(env, args, copy_fd, err) < 0)
                 return -1;
         if (syncfs(copy_fd) < 0 ||
             renameat(home_fd, "given-docroot.partial", home_fd, "given-docroot") < 0)
@@ -149,8 +167,9 @@ static int copy_out(struct step_env *env, const json_t *args, int tree_fd, struc
         return file_sync_dir(home_fd, err);
 }
 
-/* fs.flatten {head, links: [{path, to}]}: after it, the tree is one plain directory where
- * docroot.give finds it. */
+/* fs.flatten {head, links: [{path, to}], version, database}: after it, the tree is one plain
+ * directory where docroot.give finds it, and its configuration names ${database} when there is
+ * one. */
 static int flatten_run(struct step_env *env, const json_t *args, struct err *err)
 {
         CLEANUP(closep) int dir_fd = -1, tree_fd = -1;
@@ -165,7 +184,9 @@ static int flatten_run(struct step_env *env, const json_t *args, struct err *err
                 return -1;
         if ((env->fs->features & FS_IMPORT_MOVES) == 0)
                 return copy_out(env, args, tree_fd, err);
-        return put_links(env, args, tree_fd, err) < 0 ? -1 : env->fs->sync(pool, head, err);
+        return put_links(env, args, tree_fd, err) < 0 || put_config(env, args, tree_fd, err) < 0
+                       ? -1
+                       : env->fs->sync(pool, head, err);
 }
 
 static int flatten_undo(struct step_env *env, const json_t *args, struct err *err)
@@ -182,8 +203,12 @@ static int flatten_undo(struct step_env *env, const json_t *args, struct err *er
 
 static void flatten_describe(const json_t *args, char *buf, size_t size)
 {
-        (void)snprintf(buf, size, "make tree %" PRIu64 " one plain directory",
-                       json_get_u64(args, "head"));
+        const char *database = arg_text(args, "database");
+
+        (void)snprintf(buf, size, "make tree %" PRIu64 " one plain directory%s%s%s",
+                       json_get_u64(args, "head"),
+                       database[0] == '\0' ? "" : " that names its database, '", database,
+                       database[0] == '\0' ? "" : "'");
 }
 
 const struct step_kind step_fs_flatten = {

@@ -47,14 +47,15 @@ SNAPD_ROWS = [
     ['txn'],
     ['steps_*'],
     ['plan'],
-    ['lock', 'sweep', 'neighbours'], # trees that no version has, what other sites have
+    ['lock', 'sweep', 'neighbours', 'strays'], # trees that no version has, what other sites have
     ['deliver'],                    # to those who are told
     ['adopt', 'settle'],            # what is found: in a tree to take over, after a crash
     ['plan_facts'],
     ['guard'],
     ['request'],
+    ['view'],                       # what there is, as the API shows it
     ['operation', 'query', 'boot'],
-    ['auth', 'sitecache', 'view'],
+    ['auth', 'sitecache'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "snapd/plan_verb.h"
@@ -89,7 +90,7 @@ static void assert_plan(size_t pivot, const char *main_part, const char *rescue_
 }
 
 #define RESCUE                                                                                     \
-        "fs.branch db.writable fs.mount fs.switch catalog.commit fs.drain db.writable " \
+        "fs.branch db.writable fs.mount fs.switch catalog.commit fs.drain db.writable "            \
         "fs.capture catalog.commit fs.retire"
 
 TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_runs)
@@ -99,6 +100,102 @@ TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_
                     "db.hold fs.capture db.release fs.mount fs.switch db.copy db.verify "
                     "db.writable catalog.commit fs.retire hook.run fs.unmount",
                     RESCUE);
+}
+
+/* The same, the database on a server that says which names are taken. */
+static int play_exists(struct db *db, const char *schema, bool *ret_exists, struct err *why)
+{
+        (void)db;
+        (void)why;
+        *ret_exists = strcmp(schema, "snap1_shop") == 0 || strcmp(schema, "snap2_shop") == 0;
+        return 0;
+}
+
+static void world_with_server(const char *verb, const char *text)
+{
+        static const struct db_driver play = { .name = "play", .exists = play_exists };
+
+        world(verb, text);
+        free(STEAL(env.site->database.path));
+        free(env.site->database.engine);
+        env.site->database.engine = strdup("mariadb");
+        env.site->database.name = strdup("wiki");
+        env.database_driver = &play;
+        env.database = (struct db *)&env; /* never looked into */
+}
+
+static struct version *version_of(uint64_t number)
+{
+        for (size_t i = 0; i < facts.versions.n; i++)
+                if (facts.versions.items[i].number == number)
+                        return &facts.versions.items[i];
+        return NULL;
+}
+
+static const char *argument_of(const struct plan *plan, const char *kind, const char *key)
+{
+        for (size_t i = 0; i < plan->parts[PLAN_MAIN].n; i++)
+                if (strcmp(plan->parts[PLAN_MAIN].steps[i].kind->name, kind) == 0)
+                        return json_get_string(plan->parts[PLAN_MAIN].steps[i].args, key);
+        return NULL;
+}
+
+TEST(a_copy_on_a_server_gets_a_name_that_nobody_there_has)
+{
+        struct plan plan = { 0 };
+        uint64_t version;
+
+        world_with_server("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
+        ASSERT_OK(catalog_begin(env.catalog, &err));
+        ASSERT_OK(plan_make(&env, &facts, &plan, &version, &err));
+        ASSERT_OK(catalog_commit(env.catalog, &err));
+        ASSERT_STR(argument_of(&plan, "db.copy", "to"), "snap3_shop");
+        plan_done(&plan);
+}
+
+TEST(a_database_that_was_there_before_is_left_by_a_prune)
+{
+        world_with_server("prune", "{\"verb\": \"prune\", \"versions\": [1, 3]}");
+        free(version_of(1)->database);
+        version_of(1)->database = strdup("wiki");
+        assert_plan(2,
+                    "fs.unmount fs.unmount catalog.commit fs.remove db.leave fs.remove db.drop "
+                    "catalog.commit",
+                    "");
+}
+
+TEST(a_site_that_goes_keeps_the_database_it_has_and_its_files_name_it)
+{
+        struct plan plan = { 0 };
+        uint64_t version;
+
+        world_with_server("remove", "{\"verb\": \"remove\"}");
+        free(version_of(2)->database);
+        version_of(2)->database = strdup("wiki");
+        ASSERT_OK(catalog_begin(env.catalog, &err));
+        ASSERT_OK(plan_make(&env, &facts, &plan, &version, &err));
+        ASSERT_OK(catalog_commit(env.catalog, &err));
+        ASSERT_STR(argument_of(&plan, "fs.flatten", "database"), "snap2_shop");
+        ASSERT_STR(argument_of(&plan, "db.leave", "database"), "wiki");
+        ASSERT_STR(argument_of(&plan, "db.drop", "database"), "snap1_shop");
+        ASSERT(argument_of(&plan, "share.in", "from") == NULL);
+        plan_done(&plan);
+}
+
+TEST(a_site_with_a_server_is_added_where_its_database_lies)
+{
+        struct plan plan = { 0 };
+        uint64_t version;
+
+        world_with_server("add", "{\"verb\": \"add\", \"home\": \"/srv/shop\"}");
+        facts.driver = &fs_driver_overlayfs;
+        facts.pool = strdup("/pool");
+        ASSERT_OK(catalog_begin(env.catalog, &err));
+        ASSERT_OK(plan_make(&env, &facts, &plan, &version, &err));
+        ASSERT_OK(catalog_commit(env.catalog, &err));
+        ASSERT_STR(argument_of(&plan, "fs.mount", "database"), "wiki");
+        ASSERT(argument_of(&plan, "share.out", "from") == NULL);
+        plan_done(&plan);
 }
 
 TEST(a_driver_that_remounts_covers_the_old_version_before_the_flip)
