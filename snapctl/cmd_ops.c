@@ -18,6 +18,7 @@ static const struct column columns[] = {
         { "state", "State", CELL_TEXT, 0 },
         { "version", "Version", CELL_NUMBER, 0 },
         { "created", "When", CELL_TIME, 0 },
+        { "served", "Served", CELL_TIME, COLUMN_EXTRA },
         { "ended", "Ended", CELL_TIME, COLUMN_EXTRA },
         { "by", "By", CELL_TEXT, 0 },
         { "reason", "Reason", CELL_TEXT, COLUMN_FLEXIBLE },
@@ -80,7 +81,7 @@ int cmd_ops_list(struct ctl *ctl, struct err *err)
                 return -1;
         if (!ctl->plain)
                 return table_print(&operation_table, answer, &ctl->look, err);
-        json_array_foreach(json_object_get(answer, "operations"), i, op)
+        json_array_foreach (json_object_get(answer, "operations"), i, op)
                 (void)printf("%" PRIu64 "\n", json_get_u64(op, "id"));
         return 0;
 }
@@ -112,7 +113,7 @@ int cmd_ops_show(struct ctl *ctl, struct err *err)
 static int stay(struct ctl *ctl, uint64_t id, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *op = NULL;
-        int status = operation_stay(ctl, id, &op, err);
+        int status = operation_stay(ctl, id, UNTIL_END, &op, err);
 
         if (op != NULL)
                 ctl_say(ctl, "Operation %" PRIu64 " is done.", id);
@@ -136,7 +137,7 @@ int cmd_ops_abort(struct ctl *ctl, struct err *err)
                 return -1;
         if (ctl->no_wait)
                 return 0;
-        if (operation_follow(ctl, id, &op, err) < 0)
+        if (operation_follow(ctl, id, UNTIL_END, &op, err) < 0)
                 return -1;
         if (op == NULL)
                 return 1;

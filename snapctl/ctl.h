@@ -27,7 +27,7 @@ struct ctl {
         const char *socket_path;
         struct look look;   /* of stdout */
         struct term errors; /* stderr */
-        bool quiet, dry_run, yes, no_wait, plain;
+        bool quiet, dry_run, yes, no_wait, wait, plain;
 };
 
 /* ctl_machine(ctl): Is stdout for a program to read, so that sentences do not belong there? */

@@ -96,6 +96,8 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_YES] = { "yes", 'y', WORD_NONE, false, "do not ask before something is lost" },
         [OPT_NO_WAIT] = { "no-wait", '\0', WORD_NONE, false,
                           "print the operation's number and do not wait for it" },
+        [OPT_WAIT] = { "wait", '\0', WORD_NONE, false,
+                       "wait until the version that was left is kept, too" },
         [OPT_PLAIN] = { "plain", 'p', WORD_NONE, false, "numbers alone" },
         [OPT_SOCKET] = { "socket", '\0', WORD_FILE, false, "the daemon's socket" },
         [OPT_HELP] = { "help", 'h', WORD_NONE, false, "explain a command" },

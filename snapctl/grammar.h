@@ -61,6 +61,7 @@ enum option_id {
         OPT_DRY_RUN,
         OPT_YES,
         OPT_NO_WAIT,
+        OPT_WAIT,
         OPT_PLAIN,
         OPT_SOCKET,
         OPT_HELP,

@@ -35,6 +35,7 @@ static struct ctl ctl_make(const struct args *args)
         ctl.dry_run = args_option(args, OPT_DRY_RUN) != NULL;
         ctl.yes = args_option(args, OPT_YES) != NULL;
         ctl.no_wait = args_option(args, OPT_NO_WAIT) != NULL;
+        ctl.wait = args_option(args, OPT_WAIT) != NULL;
         ctl.plain = args_option(args, OPT_PLAIN) != NULL;
         ctl.socket_path = args_option(args, OPT_SOCKET);
         if (ctl.socket_path == NULL)

@@ -27,6 +27,7 @@
 struct follow {
         struct ctl *ctl;
         uint64_t id;
+        enum follow_until until;
         struct steps *steps;
         int signal_fd;
         uint64_t offset; /* in the log */
@@ -75,6 +76,17 @@ static const char *state_of(const json_t *op)
 static bool has_ended(const json_t *op)
 {
         return word_is_choice("done failed rolled-back held", state_of(op));
+}
+
+/* How it ends is decided; what is left to do is to keep the version that was left. */
+static bool is_served(const json_t *op)
+{
+        return json_is_string(json_object_get(op, "served")) && strcmp(state_of(op), "held") != 0;
+}
+
+static bool is_over(const struct follow *follow, const json_t *op)
+{
+        return has_ended(op) || (follow->until == UNTIL_SERVED && is_served(op));
 }
 
 /* Print output of the site's command.  While there is a bar only whole lines, so that bar and
@@ -163,14 +175,14 @@ static int get_operation(struct follow *follow, const json_t *last, json_t **ret
         return 0;
 }
 
-/* Ask until it has ended.  ${ret_op} stays NULL when the person interrupts. */
+/* Ask until it is over.  ${ret_op} stays NULL when the person interrupts. */
 static int watch(struct follow *follow, json_t **ret_op, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *op = NULL;
         struct client *client = follow->ctl->client;
         int64_t lost_usec = 0;
 
-        while (op == NULL || !has_ended(op)) {
+        while (op == NULL || !is_over(follow, op)) {
                 json_t *next = NULL;
                 int result = get_operation(follow, op, &next, err);
 
@@ -205,10 +217,11 @@ static int watch(struct follow *follow, json_t **ret_op, struct err *err)
         return 0;
 }
 
-int operation_follow(struct ctl *ctl, uint64_t id, json_t **ret_op, struct err *err)
+int operation_follow(struct ctl *ctl, uint64_t id, enum follow_until until, json_t **ret_op,
+                     struct err *err)
 {
         CLEANUP(steps_closep) struct steps *steps = steps_open(&ctl->errors, ctl->quiet);
-        struct follow follow = { .ctl = ctl, .id = id, .steps = steps };
+        struct follow follow = { .ctl = ctl, .id = id, .until = until, .steps = steps };
         struct interrupt interrupt;
         int result;
 
@@ -257,9 +270,17 @@ static void say_what_is_safe(const struct ctl *ctl, const json_t *op, const char
                          id, id);
 }
 
+/* The state in which it ends, or will end. */
+static const char *outcome_of(const json_t *op)
+{
+        if (has_ended(op) || !is_served(op))
+                return state_of(op);
+        return strcmp(state_of(op), "rescuing") == 0 ? "rolled-back" : "done";
+}
+
 int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
 {
-        const char *state = state_of(op), *log = json_get_string(op, "log");
+        const char *state = outcome_of(op), *log = json_get_string(op, "log");
         const json_t *error = json_object_get(op, "error");
         bool running;
 
@@ -336,7 +357,8 @@ static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
         return 0;
 }
 
-int operation_stay(struct ctl *ctl, uint64_t id, json_t **ret_op, struct err *err)
+int operation_stay(struct ctl *ctl, uint64_t id, enum follow_until until, json_t **ret_op,
+                   struct err *err)
 {
         CLEANUP(json_decrefp) json_t *op = NULL;
 
@@ -348,7 +370,7 @@ int operation_stay(struct ctl *ctl, uint64_t id, json_t **ret_op, struct err *er
                               id);
                 return 0;
         }
-        if (operation_follow(ctl, id, &op, err) < 0)
+        if (operation_follow(ctl, id, until, &op, err) < 0)
                 return -1;
         if (op == NULL)
                 return 1;
@@ -374,7 +396,7 @@ int operation_run(struct ctl *ctl, const char *path, json_t *body, json_t **ret_
                 return show_plan(ctl, answer, err);
         if (answer_u64(answer, "operation", &id, err) < 0)
                 return -1;
-        return operation_stay(ctl, id, ret_op, err);
+        return operation_stay(ctl, id, ctl->wait ? UNTIL_END : UNTIL_SERVED, ret_op, err);
 }
 
 int operation_run_verb(struct ctl *ctl, const char *verb, json_t *body, json_t **ret_op,

@@ -38,6 +38,8 @@ struct version {
         enum version_state state;
         enum version_mark mark;
         bool pinned;
+        bool leaving;    /* kept, but its tree is still a head and its database writable: requests
+                          * that began in it may go on */
         bool mounted;    /* asked to be mounted; the active and the last good are in any case */
         uint64_t parent; /* the version it came from; 0 for the first */
         uint64_t tree;

@@ -85,6 +85,18 @@ static const char *const scripts[] = {
         "  ended INTEGER NOT NULL DEFAULT 0,"
         "  PRIMARY KEY (op, part, n)"
         ") WITHOUT ROWID;",
+
+        /* 2 */
+        /* Who asked is answered before all is done; from then on the next one may ask. */
+        "ALTER TABLE ops ADD COLUMN answer_main INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE ops ADD COLUMN answer_rescue INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE ops ADD COLUMN served INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE versions ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0;"
+        "DROP INDEX ops_one_open;"
+        "CREATE UNIQUE INDEX ops_one_unserved ON ops (site)"
+        "  WHERE state IN ('queued', 'running', 'undoing', 'rescuing', 'held') AND served = 0;"
+        "CREATE INDEX ops_open ON ops (site)"
+        "  WHERE state IN ('queued', 'running', 'undoing', 'rescuing', 'held');",
 };
 
 static const struct sql_schema schema = {

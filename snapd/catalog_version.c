@@ -25,7 +25,7 @@ static const char *const mark_names[] = {
 #define COLUMNS                                                                                    \
         "number, state, mark, pinned, mounted, parent, tree, database, label, reason,"             \
         " mark_reason, verb, operation, by, created, active, files_bytes, freed_bytes,"            \
-        " database_bytes"
+        " database_bytes, leaving"
 
 const char *version_state_name(enum version_state state)
 {
@@ -90,6 +90,7 @@ static int version_read(sqlite3_stmt *stmt, struct version *v, struct err *err)
         v->files_bytes = sqlite3_column_int64(stmt, 16);
         v->freed_bytes = sqlite3_column_int64(stmt, 17);
         v->database_bytes = sqlite3_column_int64(stmt, 18);
+        v->leaving = sql_column_u64(stmt, 19) != 0;
         return 0;
 }
 
@@ -210,11 +211,11 @@ int catalog_put_version(struct catalog *catalog, const char *site, const struct 
                 sql_text(text_or_empty(v->mark_reason)), sql_text(text_or_empty(v->verb)),
                 sql_uint(v->operation), sql_int(v->by), sql_int(v->created_usec),
                 sql_int(v->active_usec), sql_int(v->files_bytes), sql_int(v->freed_bytes),
-                sql_int(v->database_bytes));
+                sql_int(v->database_bytes), sql_int(v->leaving));
 
         if (sql_run(catalog_db(catalog),
                     "INSERT INTO versions (site, " COLUMNS ")"
-                    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+                    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
                     " ON CONFLICT (site, number) DO UPDATE SET state = excluded.state,"
                     " mark = excluded.mark, pinned = excluded.pinned, mounted = excluded.mounted,"
                     " parent = excluded.parent, tree = excluded.tree, database = excluded.database,"
@@ -222,7 +223,8 @@ int catalog_put_version(struct catalog *catalog, const char *site, const struct 
                     " mark_reason = excluded.mark_reason, verb = excluded.verb,"
                     " operation = excluded.operation, by = excluded.by, created = excluded.created,"
                     " active = excluded.active, files_bytes = excluded.files_bytes,"
-                    " freed_bytes = excluded.freed_bytes, database_bytes = excluded.database_bytes",
+                    " freed_bytes = excluded.freed_bytes, database_bytes = excluded.database_bytes,"
+                    " leaving = excluded.leaving",
                     args, err) < 0)
                 return err_wrap(err, "recording version %" PRIu64 " of '%s'", v->number, site);
         return 0;

@@ -340,15 +340,17 @@ enum MHD_Result dialog_continue(struct dialog *dialog, const char *data, size_t 
         }
 }
 
-/* Marks come by the dozen within milliseconds.  The end is told at once, what comes before it at
- * most every GATHER_USEC, so that following an operation does not cost more than the operation. */
+/* Marks come by the dozen within milliseconds.  That it is served and that it has ended is told at
+ * once, what comes before at most every GATHER_USEC, so that following an operation does not cost
+ * more than the operation. */
 static bool has_news(const struct dialog *dialog, int64_t now_usec)
 {
         struct catalog *catalog = dialog->env.api->catalog;
 
         return journal_seq(catalog, dialog->wait.op) != dialog->wait.seq &&
                (now_usec >= dialog->call.arrived_usec + GATHER_USEC ||
-                !journal_is_open(catalog, dialog->wait.op));
+                (dialog->wait.answered ? !journal_is_open(catalog, dialog->wait.op)
+                                       : journal_has_answer(catalog, dialog->wait.op)));
 }
 
 void dialog_look(struct dialog *dialog, int64_t now_usec)

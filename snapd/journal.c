@@ -58,7 +58,7 @@ static int busy_fail(const char *site, sqlite3_stmt *stmt, struct err *err)
                         site, verb, id, who, when);
 }
 
-/* The list of states is that of the index ops_one_open: written so, SQLite uses it. */
+/* The list of states is that of the index ops_open: written so, SQLite uses it. */
 static int site_is_free(sqlite3 *db, const char *site, struct err *err)
 {
         CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
@@ -66,11 +66,34 @@ static int site_is_free(sqlite3 *db, const char *site, struct err *err)
 
         if (sql_prepare(db,
                         "SELECT id, verb, state, by, created FROM ops WHERE site = ?"
-                        "  AND state IN ('queued', 'running', 'undoing', 'rescuing', 'held')",
+                        "  AND state IN ('queued', 'running', 'undoing', 'rescuing', 'held')"
+                        "  AND (served = 0 OR state = 'held')",
                         SQL_ARGS(sql_text(site)), &stmt, err) < 0)
                 return -1;
         row = sql_step(stmt, err);
         return row > 0 ? busy_fail(site, stmt, err) : row;
+}
+
+int journal_before(struct catalog *catalog, const char *site, op_id id, op_id *ret_before,
+                   struct err *err)
+{
+        CLEANUP(sql_donep) sqlite3_stmt *stmt = NULL;
+        const char *state;
+        int row;
+
+        if (sql_prepare(catalog_db(catalog),
+                        "SELECT id, verb, state, by, created FROM ops WHERE site = ?1 AND id < ?2"
+                        "  AND state IN ('queued', 'running', 'undoing', 'rescuing', 'held')",
+                        SQL_ARGS(sql_text(site), sql_uint(id)), &stmt, err) < 0)
+                return -1;
+        row = sql_step(stmt, err);
+        if (row < 0)
+                return -1;
+        *ret_before = row == 0 ? 0 : sql_column_u64(stmt, 0);
+        state = row == 0 ? NULL : (const char *)sqlite3_column_text(stmt, 2);
+        return state != NULL && strcmp(state, op_state_name(OP_HELD)) == 0
+                       ? busy_fail(site, stmt, err)
+                       : 0;
 }
 
 static int forget_old(sqlite3 *db, const char *site, struct err *err)
@@ -225,8 +248,13 @@ static int plan_write(sqlite3 *db, op_id id, const struct plan *plan, uint64_t v
                 for (size_t n = 0; n < plan->parts[part].n; n++)
                         if (step_insert(db, id, part, n, &plan->parts[part].steps[n], err) < 0)
                                 return -1;
-        if (sql_run(db, "UPDATE ops SET version = ?2, pivot = ?3 WHERE id = ?1",
-                    SQL_ARGS(sql_uint(id), sql_uint(version), sql_uint(plan->pivot)), err) < 0)
+        if (sql_run(db,
+                    "UPDATE ops SET version = ?2, pivot = ?3, answer_main = ?4, answer_rescue = ?5"
+                    "  WHERE id = ?1",
+                    SQL_ARGS(sql_uint(id), sql_uint(version), sql_uint(plan->pivot),
+                             sql_uint(plan->answer[PLAN_MAIN]),
+                             sql_uint(plan->answer[PLAN_RESCUE])),
+                    err) < 0)
                 return -1;
         return state_write(db, id, OP_RUNNING, NULL, err);
 }
@@ -274,6 +302,21 @@ int journal_mark(struct catalog *catalog, op_id id, enum plan_part part, size_t 
                 return -1;
         return catalog_leave(catalog, own,
                              mark_write(catalog_db(catalog), id, part, step, mark, err), err);
+}
+
+static int serve_write(sqlite3 *db, op_id id, struct err *err)
+{
+        return sql_run(db, "UPDATE ops SET served = ?2, seq = seq + 1 WHERE id = ?1 AND served = 0",
+                       SQL_ARGS(sql_uint(id), sql_int(clock_wall_usec())), err);
+}
+
+int journal_serve(struct catalog *catalog, op_id id, struct err *err)
+{
+        bool own;
+
+        if (catalog_enter(catalog, &own, err) < 0)
+                return -1;
+        return catalog_leave(catalog, own, serve_write(catalog_db(catalog), id, err), err);
 }
 
 void journal_progress(struct catalog *catalog, op_id id, enum plan_part part, size_t step,

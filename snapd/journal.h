@@ -17,8 +17,13 @@
  *                         RUNNING -> RESCUING -> ROLLED_BACK         (after it)
  *                         any of them -> HELD -> where it was        (resume)
  *
- * A site has at most one open operation; a unique index of the database says so.  The last 1,000
- * ended operations of a site are remembered.
+ * An operation that goes to another version is *served* when visitors are served by that version
+ * and the catalog says so (plan.answer): whoever asked is answered then, how it ends is decided,
+ * and what is left to do is to keep the version that was left.
+ *
+ * A site has at most one open operation that is not served; a unique index of the database says so.
+ * The next one may be queued behind one that is served, and begins when that has ended.  The last
+ * 1,000 ended operations of a site are remembered.
  *
  * Everything is durable when the function returns (one fsync), or with the commit of the
  * transaction it was called in.
@@ -66,10 +71,12 @@ struct op {
         uid_t by;
         char *reason;
         int64_t created_usec, ended_usec;
-        uint64_t seq;          /* rises with every change */
-        uint64_t version;      /* the version it makes or goes to; 0 while unknown */
-        bool abort;            /* someone asked it to stop */
-        size_t pivot;          /* of the plan, see snapd/step.h */
+        int64_t served_usec; /* 0: not yet, or it has no such moment */
+        uint64_t seq;        /* rises with every change */
+        uint64_t version;    /* the version it makes or goes to; 0 while unknown */
+        bool abort;          /* someone asked it to stop */
+        size_t pivot;        /* of the plan, see snapd/step.h, as is the next */
+        size_t answer[PLAN_PARTS];
         struct err cause;      /* why it is or was taken back; code 0: nothing failed */
         struct err error;      /* the same, or why it is held */
         struct op_step *steps; /* main part first; NULL when not asked for */
@@ -86,7 +93,8 @@ void op_done(struct op *op);
 void op_list_done(struct op_list *list);
 
 /* journal_queue(...): Write a request down as a queued operation; its reason is the request's
- * member "reason".  ERR_BUSY names the operation that is open, its verb and who asked for it. */
+ * member "reason".  ERR_BUSY names the operation that is open and not served, or held, its verb and
+ * who asked for it. */
 int journal_queue(struct catalog *catalog, const char *site, const char *verb,
                   const json_t *request, uid_t by, op_id *ret_id, struct err *err) MUST_CHECK;
 
@@ -100,6 +108,9 @@ int journal_plan(struct catalog *catalog, op_id id, const struct plan *plan, uin
  * RUNNING or UNDOING and of its last DONE or UNDONE.  ERR_NOT_FOUND: the plan has no such step. */
 int journal_mark(struct catalog *catalog, op_id id, enum plan_part part, size_t step,
                  enum step_mark mark, struct err *err) MUST_CHECK;
+
+/* journal_serve(catalog, id, err): From now on it is served; once more changes nothing. */
+int journal_serve(struct catalog *catalog, op_id id, struct err *err) MUST_CHECK;
 
 /* journal_progress(...): How far a running step is, for people only: not synced to disk, failure is
  * ignored.  Cheap enough for every file: at most ten a second are written. */
@@ -123,6 +134,17 @@ int journal_list(struct catalog *catalog, const char *site, bool open_only, unsi
 
 /* journal_is_open(catalog, id): Has the operation not ended? */
 bool journal_is_open(struct catalog *catalog, op_id id);
+
+/* journal_has_answer(catalog, id): Has it ended, or is it served? */
+bool journal_has_answer(struct catalog *catalog, op_id id);
+
+/* journal_before(catalog, site, id, ret_before, err): The open operation of ${site} that was
+ * accepted before ${id} and has to end first; 0 when there is none.  ERR_BUSY: it is held. */
+int journal_before(struct catalog *catalog, const char *site, op_id id, op_id *ret_before,
+                   struct err *err) MUST_CHECK;
+
+/* journal_somebody_waits(catalog, site, id): Was an operation of ${site} accepted after ${id}? */
+bool journal_somebody_waits(struct catalog *catalog, const char *site, op_id id);
 
 /* journal_seq(catalog, id): The operation's seq, 0 when there is none.  Costs one read. */
 uint64_t journal_seq(struct catalog *catalog, op_id id);

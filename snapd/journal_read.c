@@ -21,7 +21,8 @@ static const char *const mark_names[STEP_MARKS] = {
 
 #define COLUMNS                                                                                    \
         "id, site, verb, request, state, held_state, by, reason, created, ended, seq, version,"    \
-        " pivot, abort, error_code, error_os, error_msg, held_code, held_os, held_msg"
+        " pivot, abort, error_code, error_os, error_msg, held_code, held_os, held_msg,"            \
+        " answer_main, answer_rescue, served"
 
 /* [open only][of one site]: four texts, so that each finds its index. */
 #define OPEN        "state IN ('queued', 'running', 'undoing', 'rescuing', 'held')"
@@ -128,6 +129,9 @@ static int op_read(sqlite3_stmt *stmt, const struct progress_file *file, struct 
         op->error = op->cause;
         if (op->state == OP_HELD)
                 read_error(stmt, 17, &op->error);
+        op->answer[PLAN_MAIN] = sql_column_u64(stmt, 20);
+        op->answer[PLAN_RESCUE] = sql_column_u64(stmt, 21);
+        op->served_usec = sqlite3_column_int64(stmt, 22);
         if (progress_get(file, op->id, &progress))
                 op->seq += progress.count;
         return 0;
@@ -270,15 +274,37 @@ int journal_list(struct catalog *catalog, const char *site, bool open_only, unsi
         return 0;
 }
 
-bool journal_is_open(struct catalog *catalog, op_id id)
+static bool op_is(struct catalog *catalog, op_id id, const char *query)
 {
-        uint64_t open = 0;
+        uint64_t is = 0;
         struct err err;
 
-        /* One that cannot be read is taken for ended: then the one who waits is told why. */
-        return sql_number(catalog_db(catalog), "SELECT ended = 0 FROM ops WHERE id = ?",
-                          SQL_ARGS(sql_uint(id)), &open, &err) > 0 &&
-               open != 0;
+        return sql_number(catalog_db(catalog), query, SQL_ARGS(sql_uint(id)), &is, &err) > 0 &&
+               is != 0;
+}
+
+/* One that cannot be read is taken for ended: then the one who waits is told why. */
+bool journal_is_open(struct catalog *catalog, op_id id)
+{
+        return op_is(catalog, id, "SELECT ended = 0 FROM ops WHERE id = ?");
+}
+
+bool journal_has_answer(struct catalog *catalog, op_id id)
+{
+        return !op_is(catalog, id, "SELECT ended = 0 AND served = 0 FROM ops WHERE id = ?");
+}
+
+bool journal_somebody_waits(struct catalog *catalog, const char *site, op_id id)
+{
+        uint64_t waits = 0;
+        struct err err;
+
+        /* Asked again a moment later. */
+        return sql_number(catalog_db(catalog),
+                          "SELECT EXISTS (SELECT 1 FROM ops WHERE site = ?1 AND id > ?2 AND " OPEN
+                          ")",
+                          SQL_ARGS(sql_text(site), sql_uint(id)), &waits, &err) > 0 &&
+               waits != 0;
 }
 
 uint64_t journal_seq(struct catalog *catalog, op_id id)

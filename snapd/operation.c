@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "snapd/adopt.h"
 #include "snapd/lock.h"
@@ -17,9 +19,11 @@
 #include "snapd/settle.h"
 #include "snapd/txn.h"
 
-#define STATUS_BUSY 3
+#define STATUS_BUSY     3
+#define TURN_PAUSE_NSEC 20000000
 
-/* The tidying after another operation looks up between trees; one tree may be large. */
+/* The tidying after another operation looks up between trees; one tree may be large.  So long may
+ * also take what an operation that is served has still to do. */
 #define LOCK_WAIT_MSEC (10 * 60 * 1000)
 
 bool operation_alive(const struct dirs *dirs, op_id id)
@@ -134,6 +138,34 @@ static void tell(const struct dirs *dirs, struct catalog *catalog, op_id id,
                 log_warning("operation %" PRIu64 ": no notice: %s", id, err.msg);
 }
 
+/* Is it this one's turn?  The one before may be served and still be at keeping what it left; when
+ * its process died, snapd starts another one for it, which needs the site's lock. */
+static int take_turn(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
+                     int *ret_lock, struct err *err)
+{
+        int64_t deadline = clock_boot_usec() + LOCK_WAIT_MSEC * (int64_t)1000;
+        struct timespec pause = { .tv_nsec = TURN_PAUSE_NSEC };
+        op_id before = 0;
+
+        for (;;) {
+                CLEANUP(closep) int lock_fd = -1;
+
+                if (lock_site(dirs, op->site, LOCK_WAIT_MSEC, &lock_fd, err) < 0 ||
+                    journal_before(catalog, op->site, op->id, &before, err) < 0)
+                        return -1;
+                if (before == 0) {
+                        *ret_lock = steal_fd(&lock_fd);
+                        return 0;
+                }
+                if (clock_boot_usec() >= deadline)
+                        return err_fail(err, ERR_BUSY, 0,
+                                        "site '%s' is busy: operation %" PRIu64 " has not ended",
+                                        op->site, before);
+                closep(&lock_fd);
+                (void)nanosleep(&pause, NULL);
+        }
+}
+
 static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
                       struct err *err)
 {
@@ -142,8 +174,12 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         struct site *site;
         int ret;
 
-        if (lock_site(dirs, op->site, LOCK_WAIT_MSEC, &site_lock, err) < 0 ||
-            load_site(dirs, catalog, op, &site, err) < 0)
+        if (take_turn(dirs, catalog, op, &site_lock, err) < 0) {
+                if (err->code == ERR_BUSY && has_no_plan(op))
+                        end_early(catalog, op, OP_FAILED, err);
+                return -1;
+        }
+        if (load_site(dirs, catalog, op, &site, err) < 0)
                 return -1;
         env_init(&env, dirs, catalog, site);
         env.operation = op->id;

@@ -28,15 +28,17 @@ static int add_flip(const struct step_env *env, const struct plan_facts *facts,
         ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)from->number, "to",
             (json_int_t)to->number);
         /* One version is active at any time, so the one that was goes first. */
-        ADD(step_catalog_commit, "{s:[{s:I, s:s}, {s:I, s:s, s:I, s:I}]}", "set", "number",
-            (json_int_t)from->number, "state", "kept", "number", (json_int_t)to->number, "state",
-            "active", "tree", head, "active_usec", now);
+        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:b}, {s:I, s:s, s:I, s:I}]}", "set", "number",
+            (json_int_t)from->number, "state", "kept", "leaving", 1, "number",
+            (json_int_t)to->number, "state", "active", "tree", head, "active_usec", now);
         if (plan_add_after(env, plan, part, (json_int_t)to->number, err) < 0)
                 return -1;
+        plan->answer[PLAN_MAIN] = plan->parts[PLAN_MAIN].n;
         return 0;
 }
 
-/* The version that was active is kept as it is when its last request has ended. */
+/* The version that was active is kept as it is when its last request has ended.  Nobody waits for
+ * that but the next operation of the site. */
 static int add_keep(const struct plan_facts *facts, json_int_t frozen, struct plan *plan,
                     struct err *err)
 {
@@ -49,8 +51,8 @@ static int add_keep(const struct plan_facts *facts, json_int_t frozen, struct pl
                 ADD(step_db_writable, "{s:s, s:b, s:b}", "database", from->database, "writable", 0,
                     "lenient", 1);
         ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)from->tree, "frozen", frozen);
-        ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", (json_int_t)from->number,
-            "tree", frozen);
+        ADD(step_catalog_commit, "{s:[{s:I, s:I, s:b}]}", "set", "number", (json_int_t)from->number,
+            "tree", frozen, "leaving", 0);
         ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", (json_int_t)from->number,
             "show", show, "wait", 0, "tree", frozen, "database", from->database);
         return 0;

@@ -139,19 +139,20 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", old, "tree", (json_int_t)names->back,
             "read_only", 0, "database", names->copy);
         ADD(step_fs_switch, "{s:I, s:I}", "from", new, "to", old);
-        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
-            "number", new, "state", "kept", "mark", "bad", "why", 1, "number", old, "state",
-            "active", "tree", (json_int_t)names->back, "database", names->copy);
+        ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
+            "number", new, "state", "kept", "mark", "bad", "why", 1, "leaving", 1, "number", old,
+            "state", "active", "tree", (json_int_t)names->back, "database", names->copy);
         if (plan_add_after(env, plan, part, old, err) < 0)
                 return -1;
+        plan->answer[PLAN_RESCUE] = plan->parts[PLAN_RESCUE].n;
         ADD(step_fs_drain, "{s:I}", "version", new);
         if (names->has_db)
                 ADD(step_db_writable, "{s:s, s:b, s:b}", "database", names->live, "writable", 0,
                     "lenient", 1);
         ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)names->head, "frozen",
             (json_int_t)names->bad);
-        ADD(step_catalog_commit, "{s:[{s:I, s:I}]}", "set", "number", new, "tree",
-            (json_int_t)names->bad);
+        ADD(step_catalog_commit, "{s:[{s:I, s:I, s:b}]}", "set", "number", new, "tree",
+            (json_int_t)names->bad, "leaving", 0);
         ADD(step_fs_retire, "{s:I, s:b, s:b}", "version", new, "show", 0, "wait", 0);
         return 0;
 }

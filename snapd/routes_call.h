@@ -64,6 +64,7 @@ struct answer {
         unsigned status;
         json_t *json; /* owned */
         op_id op;
+        bool answered; /* that the operation is served is known already */
         uint64_t seq;
         int64_t until_usec; /* on the boot clock */
 };

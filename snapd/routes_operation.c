@@ -137,6 +137,7 @@ int route_operation(struct api *api, const struct call *call, const struct targe
             clock_boot_usec() < until_usec) {
                 *answer = (struct answer){ .kind = ANSWER_WAIT,
                                            .op = target->op.id,
+                                           .answered = target->op.served_usec != 0,
                                            .seq = since,
                                            .until_usec = until_usec };
                 return 0;

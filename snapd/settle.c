@@ -96,11 +96,12 @@ static int going_load(struct step_env *env, struct going *going, struct err *err
         char memory[64];
 
         memset(going, 0, sizeof(*going));
-        if (journal_list(env->catalog, env->site->name, true, 1, &list, err) < 0)
+        if (journal_list(env->catalog, env->site->name, true, 2, &list, err) < 0)
                 return -1;
         if (list.n == 0)
                 return 0;
-        if (journal_get(env->catalog, list.items[0].id, true, &op, err) < 0 ||
+        /* A second one waits for the end of the first. */
+        if (journal_get(env->catalog, list.items[list.n - 1].id, true, &op, err) < 0 ||
             served_current(env, &going->current, err) < 0) {
                 op_list_done(&list);
                 op_done(&op);

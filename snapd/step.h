@@ -58,6 +58,11 @@ struct plan {
                 size_t n;
         } parts[PLAN_PARTS];
         size_t pivot; /* index in main; == n of main: all of it can be taken back */
+
+        /* So many steps of the part, all but the last of them, let visitors be served by the
+         * version that it ends with and write that down: then the one who asked is answered, and
+         * the rest goes on behind him.  0: he waits for all of it. */
+        size_t answer[PLAN_PARTS];
 };
 
 /* plan_add(plan, part, kind, args, err): Append a step; takes ${args} over, also on failure. */

@@ -12,9 +12,10 @@
 /*
  * catalog.commit {set: [PATCH], forget: [number]}
  *
- * PATCH: {number, and any of state, tree, database, mark, mounted, and for a new version parent,
- * label, reason, verb, created_usec, by}.  All of it in one commit, with absolute values, so that
- * it can be done again.  "why": true takes the mark's reason from what the operation failed with.
+ * PATCH: {number, and any of state, tree, database, mark, mounted, leaving, and for a new version
+ * parent, label, reason, verb, created_usec, by}.  All of it in one commit, with absolute values,
+ * so that it can be done again.  "why": true takes the mark's reason from what the operation failed
+ * with.
  */
 
 static int set_text(char **field, const json_t *patch, const char *key, struct err *err)
@@ -71,6 +72,8 @@ static int apply(struct step_env *env, const json_t *patch, struct version *vers
                 version->tree = json_get_u64(patch, "tree");
         if (json_object_get(patch, "mounted") != NULL)
                 version->mounted = json_get_bool(patch, "mounted");
+        if (json_object_get(patch, "leaving") != NULL)
+                version->leaving = json_get_bool(patch, "leaving");
         if (json_object_get(patch, "parent") != NULL)
                 version->parent = json_get_u64(patch, "parent");
         if (json_object_get(patch, "active_usec") != NULL)

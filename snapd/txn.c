@@ -40,6 +40,14 @@ static int mark(struct txn *txn, size_t i, enum step_mark to, struct err *err)
         return 0;
 }
 
+/* Is everything done that the one who asked waits for? */
+static bool is_answered(const struct txn *txn, size_t i)
+{
+        const struct op_step *step = &txn->op->steps[i];
+
+        return step->n + 1 == txn->op->answer[step->part];
+}
+
 /* That a step is done and that the next one begins is one commit: a mark costs a sync, and a step
  * that is marked but not begun is taken back, or run again, like one that was. */
 static int mark_done(struct txn *txn, size_t i, struct err *err)
@@ -54,6 +62,7 @@ static int mark_done(struct txn *txn, size_t i, struct err *err)
                          err) < 0 ||
             (next && journal_mark(txn->env->catalog, txn->op->id, steps[i + 1].part, steps[i + 1].n,
                                   STEP_RUNNING, err) < 0) ||
+            (is_answered(txn, i) && journal_serve(txn->env->catalog, txn->op->id, err) < 0) ||
             catalog_commit(txn->env->catalog, err) < 0) {
                 catalog_rollback(txn->env->catalog);
                 return -1;

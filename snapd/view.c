@@ -176,8 +176,11 @@ json_t *view_error(const struct err *err)
 
 static const char *site_state(const struct catalog_site *catalog, const struct op *open)
 {
-        if (open != NULL)
-                return open->state == OP_HELD ? "held" : "busy";
+        if (open != NULL && open->state == OP_HELD)
+                return "held";
+        /* One that is served keeps nobody from asking for the next. */
+        if (open != NULL && open->served_usec == 0)
+                return "busy";
         return catalog == NULL ? "unadopted" : "ok";
 }
 
@@ -223,6 +226,7 @@ static json_t *version_states(const struct version *version, bool last_good)
                 const char *name;
         } states[] = {
                 { true, version_state_name(version->state) },
+                { version->leaving, "leaving" },
                 { version->mark != MARK_NONE, version_mark_name(version->mark) },
                 { version->pinned, "pinned" },
                 { version->mounted || last_good || version->state == VERSION_ACTIVE, "mounted" },
@@ -401,7 +405,7 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
 {
         /* clang-format off */
         json_t *view = json_pack(
-                "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
+                "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
                 "id", (json_int_t)op->id,
                 "site", op->site,
                 "verb", op->verb,
@@ -409,6 +413,7 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
                 "by", user_name(op->by),
                 "reason", string_or_null(op->reason),
                 "created", time_or_null(op->created_usec),
+                "served", time_or_null(op->served_usec),
                 "ended", time_or_null(op->ended_usec),
                 "seq", (json_int_t)op->seq,
                 "version", number_or_null(op->version),

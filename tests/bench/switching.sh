@@ -36,7 +36,7 @@ report() {
                 END { printf "%-44s %8.1f /%8.1f ms\n", what, a[1] / 1000, a[int((NR + 1) / 2)] / 1000 }'
 }
 
-world_begin "$DRIVER" || exit 1
+world_begin "$DRIVER" 2G || exit 1
 echo "least / median, $DRIVER on $(stat -f -c %T "$WORLD/disk")"
 mkdir "$WORLD/disk/flip" && "$BUILD/tests/bench/bench_flip" "$WORLD/disk/flip" || exit 1
 
@@ -48,9 +48,14 @@ ctl site add app --home "$WORLD/disk/app" --owner www-data --driver "$DRIVER" \
 ctl upgrade app --label two -q -- "$WORLD/bin/upgrade-app" two || exit 1
 for ((i = 0; i < RUNS; i++)); do
         timed "$WORLD/activate" ctl activate app $((i % 2 + 1)) -q
+        ctl ops follow "$(ctl ops app --limit 1 -p)" -q || exit 1
         timed "$WORLD/status" ctl status
 done
+for ((i = 0; i < RUNS; i++)); do
+        timed "$WORLD/kept" ctl activate app $((i % 2 + 1)) -q --wait
+done
 report 'snapctl activate' "$WORLD/activate"
+report 'snapctl activate --wait' "$WORLD/kept"
 report 'snapctl status, for comparison' "$WORLD/status"
 daemon_stop
 

@@ -45,6 +45,9 @@ MUTANTS = {
     'reboot-forgotten': (TXN, 'if (kind->fades &&', 'if (false && kind->fades &&'),
     'abort-not-heard': (
         TXN, 'i <= txn->pivot && journal_abort_asked(', 'false && journal_abort_asked('),
+    'answer-not-written': (TXN, 'is_answered(txn, i) && journal_serve', 'false && journal_serve'),
+    'answer-too-early': (
+        TXN, 'return step->n + 1 == txn->op->answer', 'return step->n + 2 == txn->op->answer'),
     'rollback-not-said': (TXN, 'rolled_back.code = ERR_ROLLED_BACK;', ''),
     'mark-not-durable': (SQL_FILE, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = OFF"'),
     'mark-durable-later': (SQL_FILE, '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"'),

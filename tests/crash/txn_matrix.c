@@ -20,13 +20,13 @@
 
 static const struct shape shapes[] = {
         /* A rescue answers the command. */
-        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 } },
+        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 }, { 0, 2 } },
         /* Forward from the pivot on. */
-        { "activate", { 5, 0 }, 2, NO_CELL, { 3, NO_CELL } },
+        { "activate", { 5, 0 }, 2, NO_CELL, { 3, NO_CELL }, { 4, 0 } },
         /* No way back from the first step on. */
-        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL } },
+        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 } },
         /* All of it can be taken back. */
-        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL } },
+        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 } },
 };
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
@@ -57,6 +57,23 @@ static bool fails_for_ever(void)
                     world->undo_fails[i] < 0)
                         return true;
         return false;
+}
+
+/* Who was answered was told how it ends. */
+static void judge_answer(void)
+{
+        const unsigned *answer = world->shape.answer;
+        bool decided = (world->state == OP_DONE && answer[PLAN_MAIN] > 0) ||
+                       (world->state == OP_ROLLED_BACK && answer[PLAN_RESCUE] > 0);
+
+        if (world->served != decided)
+                world_violate("%s, but it was %sserved", op_state_name(world->state),
+                              world->served ? "" : "not ");
+        for (unsigned part = 0; part < PLAN_PARTS; part++)
+                if (answer[part] > 0 && world->marked[part][answer[part] - 1] &&
+                    world->state != (part == PLAN_MAIN ? OP_DONE : OP_ROLLED_BACK))
+                        world_violate("%s after the answer of part %u", op_state_name(world->state),
+                                      part);
 }
 
 /* What every ended operation owes. */
@@ -91,6 +108,7 @@ static void judge_end(void)
                               err_name(world->err.code));
         if (world->ret < 0 && world->err.code == ERR_HELD)
                 world_violate("%s, but it says that it is held", op_state_name(world->state));
+        judge_answer();
         if (world->restless)
                 world_violate("a second recovery changed something");
 }

@@ -299,6 +299,8 @@ static void plan_make(const struct shape *shape, struct plan *plan, struct step 
                 }
         }
         plan->pivot = shape->pivot;
+        for (unsigned part = 0; part < PLAN_PARTS; part++)
+                plan->answer[part] = shape->answer[part];
 }
 
 static void catalog_make(const struct shape *shape)
@@ -343,6 +345,7 @@ static uint64_t read_op(struct catalog *catalog, enum op_state *ret_state)
                 return 0;
         }
         *ret_state = op.state;
+        world->served = op.served_usec != 0;
         if (!op_is_open(op.state) && op.state != OP_DONE &&
             (op.error.code == 0 || op.error.msg[0] == '\0'))
                 world_violate("the operation is %s without a reason", op_state_name(op.state));
@@ -383,6 +386,18 @@ static void remount(struct catalog *catalog)
                 world->now[part][cell] = CELL_NEW;
 }
 
+/* Nobody was answered before there was what he asked for. */
+static void look_at_answer(void)
+{
+        unsigned part = world->state == OP_RESCUING ? PLAN_RESCUE : PLAN_MAIN;
+
+        if (!world->served || (part == PLAN_MAIN && world->state != OP_RUNNING))
+                return;
+        for (unsigned i = 0; i < world->shape.answer[part]; i++)
+                if (i != world->shape.fades[part] && world->now[part][i] != CELL_NEW)
+                        world_violate("served before step %u.%u was done", part, i);
+}
+
 /* The process that runs the operation; what it finds out is in the world when it ends. */
 static void live(bool recover)
 {
@@ -398,6 +413,7 @@ static void live(bool recover)
                 return;
         }
         remount(env.catalog);
+        look_at_answer();
         world->ret = txn_run(&env, OPERATION, recover, &err);
         world->err = err;
         world->at = 0; /* the faults are over */

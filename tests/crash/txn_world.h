@@ -32,8 +32,9 @@ struct shape {
         const char *name;
         unsigned n[PLAN_PARTS];
         unsigned pivot;
-        unsigned once;              /* the step of main that must not run twice, or NO_CELL */
-        unsigned fades[PLAN_PARTS]; /* the step whose effect a reboot takes, or NO_CELL */
+        unsigned once;               /* the step of main that must not run twice, or NO_CELL */
+        unsigned fades[PLAN_PARTS];  /* the step whose effect a reboot takes, or NO_CELL */
+        unsigned answer[PLAN_PARTS]; /* steps after which it is served; 0: none */
 };
 
 enum action {
@@ -68,6 +69,7 @@ struct world {
         int ret;
         struct err err;
         enum op_state state;
+        bool served;
         bool restless; /* a second recovery changed something */
 
         char violation[256]; /* the first; "": none */

@@ -44,6 +44,23 @@ apart() {
                 ctl activate app 2
 }
 
+# Somebody stays in the version that was left: the switch does not wait for him, what is written
+# there is kept, and the way back is not refused.
+left_behind() {
+        local left=$SITES/app/versions/2 pid result
+
+        (cd "$left" && exec sleep 60) &
+        pid=$!
+        ctl activate app 1 && is "$(active app)" 1 && versions app | grep '^2 ' | grep leaving &&
+                echo late >"$left/late.txt" && ctl rollback app && is "$(active app)" 2 &&
+                is "$(cat "$SITES/app/current/late.txt")" late && rm "$SITES/app/current/late.txt"
+        result=$?
+        kill "$pid"
+        wait "$pid"
+        ctl ops follow "$(ctl ops app --limit 1 -p)" -q
+        return "$result"
+}
+
 uploads_stay() {
         local now=$SITES/app/current
 
@@ -156,6 +173,7 @@ check 'the version before is served beside the live one' beside
 check 'a version beside the live one cannot be written' beside_cannot_be_written
 need 'code, configuration and database are switched together' switched
 check 'what is written in one version stays there' apart
+check 'a version that somebody stays in is left at once, and whole' left_behind
 check 'uploads belong to all versions' uploads_stay
 check 'rollback and forward' rolled_back_and_forward
 check 'a command that fails is undone' failure_is_undone

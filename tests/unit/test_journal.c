@@ -131,6 +131,62 @@ TEST(the_database_itself_refuses_a_second_open_operation)
         catalog_close(catalog);
 }
 
+static void end(op_id id, enum op_state state)
+{
+        ASSERT_OK(journal_state(catalog, id, state, NULL, &err));
+}
+
+TEST(one_that_is_served_lets_the_next_one_wait_for_its_end)
+{
+        json_t *request = json_object();
+        op_id first, second, before = 0;
+        struct op op = { 0 };
+
+        journal_make();
+        first = queue("shop");
+        plan(first, false);
+        ASSERT(!journal_has_answer(catalog, first));
+        ASSERT_OK(journal_serve(catalog, first, &err));
+        ASSERT(journal_has_answer(catalog, first));
+        ASSERT(journal_is_open(catalog, first));
+        ASSERT(!journal_somebody_waits(catalog, "shop", first));
+
+        second = queue("shop");
+        ASSERT(journal_somebody_waits(catalog, "shop", first));
+        ASSERT(!journal_somebody_waits(catalog, "other", first));
+        ASSERT_OK(journal_before(catalog, "shop", second, &before, &err));
+        ASSERT_EQ(before, first);
+        ASSERT_ERR(journal_queue(catalog, "shop", "rollback", request, 0, &before, &err), ERR_BUSY,
+                   "site \'shop\' is");
+        end(first, OP_DONE);
+        ASSERT_OK(journal_before(catalog, "shop", second, &before, &err));
+        ASSERT_EQ(before, 0);
+
+        /* When it was is kept, once. */
+        ASSERT_OK(journal_get(catalog, first, false, &op, &err));
+        ASSERT(op.served_usec > 0 && op.served_usec <= op.ended_usec);
+        op_done(&op);
+        json_decref(request);
+}
+
+TEST(one_that_is_held_is_in_the_way_although_it_is_served)
+{
+        json_t *request = json_object();
+        op_id first, second, before = 0;
+
+        journal_make();
+        first = queue("shop");
+        plan(first, false);
+        ASSERT_OK(journal_serve(catalog, first, &err));
+        second = queue("shop");
+        ASSERT_OK(journal_state(catalog, first, OP_HELD, NULL, &err));
+        ASSERT_ERR(journal_before(catalog, "shop", second, &before, &err), ERR_BUSY, "is held");
+        end(second, OP_FAILED);
+        ASSERT_ERR(journal_queue(catalog, "shop", "rollback", request, 0, &before, &err), ERR_BUSY,
+                   "site \'shop\' is");
+        json_decref(request);
+}
+
 TEST(a_plan_comes_back_in_order)
 {
         struct op op = { 0 };
