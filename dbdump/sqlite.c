@@ -14,6 +14,7 @@
 #include "dbdump/sqlite_copy.h"
 #include "dbdump/sqlite_hold.h"
 #include "dbdump/sqlite_mode.h"
+#include "dbdump/sqlite_read.h"
 
 /*
  * The SQLite driver.
@@ -34,6 +35,9 @@ struct db {
 };
 
 #define TIMEOUT_MSEC 30000
+
+#define CLONE_MSEC     20
+#define BYTES_PER_MSEC 1000000
 
 /* Nothing is opened yet but what the caller gave: a schema is looked at when it is named. */
 static int sqlite_open(const struct db_conf *conf, struct db **ret_db, struct err *err)
@@ -80,9 +84,9 @@ static void sqlite_close(struct db *db)
 static int sqlite_features(struct db *db, const char *schema, unsigned *ret_features,
                            struct err *err)
 {
-        bool in_hold;
+        bool in_hold, clones;
 
-        if (sqlite_hold_plan(db->root_fd, schema, db->uid, &in_hold, err) < 0)
+        if (sqlite_hold_plan(db->root_fd, schema, db->uid, &in_hold, &clones, err) < 0)
                 return -1;
         *ret_features = in_hold ? DB_COPY_IN_HOLD : DB_COPY_CONSISTENT;
         return 0;
@@ -238,6 +242,46 @@ static int sqlite_drop(struct db *db, const char *copy, struct err *err)
         return sqlite_dir_remove(db->root_fd, partial, err);
 }
 
+/* Clones take milliseconds whatever the size.  Bytes go at a gigabyte a second at best, which is
+ * what is said: writers of a database that is copied in the hold wait for no less. */
+static int sqlite_forecast(struct db *db, const char *schema, struct db_forecast *ret_forecast,
+                           struct err *err)
+{
+        struct db_forecast forecast = { .way = DB_WAY_FILES };
+        bool in_hold, clones;
+        uint64_t bytes;
+
+        if (sqlite_hold_plan(db->root_fd, schema, db->uid, &in_hold, &clones, err) < 0 ||
+            sqlite_size(db, schema, &bytes, err) < 0)
+                return -1;
+        forecast.copy_msec = clones ? CLONE_MSEC : bytes / BYTES_PER_MSEC + CLONE_MSEC;
+        forecast.stall_msec = in_hold ? forecast.copy_msec : CLONE_MSEC;
+        forecast.disk_bytes = clones ? 0 : bytes;
+        if (!clones && !in_hold)
+                forecast.way = DB_WAY_SNAPSHOT;
+        (void)snprintf(forecast.why, sizeof(forecast.why), "%s",
+                       clones    ? "the file system clones the files, which takes no room at first"
+                       : in_hold ? "the database is not in WAL mode, so writers wait for the copy"
+                                 : "pages are read in an instant of their own while writers go on");
+        *ret_forecast = forecast;
+        return 0;
+}
+
+static int sqlite_fingerprint(struct db *db, const char *schema, char **ret_text, struct err *err)
+{
+        const struct sqlite_where where = { db->root_fd, db->uid, db->gid };
+
+        return sqlite_read_fingerprint(&where, schema, ret_text, err);
+}
+
+static int sqlite_diff(struct db *db, const char *from, const char *to, db_row_report report,
+                       void *arg, struct err *err)
+{
+        const struct sqlite_where where = { db->root_fd, db->uid, db->gid };
+
+        return sqlite_read_diff(&where, from, to, report, arg, err);
+}
+
 static int sqlite_list(struct db *db, db_visit visit, void *arg, struct err *err)
 {
         CLEANUP(closep) int fd = openat(db->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -267,5 +311,8 @@ const struct db_driver db_driver_sqlite = {
         .set_writable = sqlite_set_writable,
         .size = sqlite_size,
         .drop = sqlite_drop,
+        .forecast = sqlite_forecast,
+        .fingerprint = sqlite_fingerprint,
+        .diff = sqlite_diff,
         .list = sqlite_list,
 };

@@ -240,20 +240,69 @@ int sqlite_helper_ask(struct sqlite_helper *helper, enum sqlite_op op, const cha
 }
 
 /* The helper writes into memory that is ours: more than we read it cannot make us hold. */
-int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,
-                        struct err *err)
+int sqlite_helper_text(struct sqlite_helper *helper, enum sqlite_op op, const char *name,
+                       unsigned flags, char **ret_text, struct err *err)
 {
         CLEANUP(closep) int fd = memfd_create("facts", MFD_CLOEXEC);
         size_t n;
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make a memory file");
-        if (sqlite_helper_ask(helper, SQLITE_OP_FACTS, name, count ? SQLITE_CALL_COUNT : 0, fd,
-                              err) < 0)
+        if (sqlite_helper_ask(helper, op, name, flags, fd, err) < 0)
                 return -1;
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot read facts");
         if (file_read_fd(fd, FACTS_MAX, ret_text, &n, err) < 0)
                 return err_wrap(err, "the facts of '%s'", name);
         return 0;
+}
+
+int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,
+                        struct err *err)
+{
+        return sqlite_helper_text(helper, SQLITE_OP_FACTS, name, count ? SQLITE_CALL_COUNT : 0,
+                                  ret_text, err);
+}
+
+/* A helper that was stopped must not stop us for ever. */
+static int stream_pair(int fds[2], struct err *err)
+{
+        struct timeval patience = { .tv_sec = SILENCE_MSEC / 1000 };
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make a socket pair");
+        (void)setsockopt(fds[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        return 0;
+}
+
+int sqlite_helper_stream(struct sqlite_helper *helper, const struct sqlite_call *call,
+                         sqlite_stream work, void *arg, struct err *err)
+{
+        CLEANUP(closep) int ours = -1, theirs = -1;
+        struct sqlite_answer answer;
+        struct err why = { 0 };
+        int fds[2], ret;
+
+        if (stream_pair(fds, err) < 0)
+                return -1;
+        ours = fds[0];
+        theirs = fds[1];
+        if (post(helper, call, theirs, err) < 0)
+                return -1;
+        closep(&theirs);
+        theirs = -1;
+        ret = work(ours, arg, &why);
+        /* Its end of the stream is the last thing that it may wait for. */
+        closep(&ours);
+        ours = -1;
+        if (hear(helper, &answer, err) < 0)
+                return -1;
+        /* What we were told by whoever asked counts before what the helper says of a stream that
+         * ended early; the other way round when it was the helper who ended. */
+        if (ret < 0 && (answer.code == 0 || answer.code == ERR_REFUSED)) {
+                *err = why;
+                return -1;
+        }
+        return answer.code != 0 ? take_error(&answer, err) : 0;
 }

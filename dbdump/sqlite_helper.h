@@ -46,6 +46,19 @@ int sqlite_helper_call(struct sqlite_helper *helper, const struct sqlite_call *c
 int sqlite_helper_ask(struct sqlite_helper *helper, enum sqlite_op op, const char *name,
                       unsigned flags, int fd, struct err *err) MUST_CHECK;
 
+/* sqlite_helper_text(helper, op, name, flags, ret_text, err): Ask for something that is written to
+ * a file, and return that.  The caller frees it. */
+int sqlite_helper_text(struct sqlite_helper *helper, enum sqlite_op op, const char *name,
+                       unsigned flags, char **ret_text, struct err *err) MUST_CHECK;
+
+/* Called with a socket whose other end the helper has: reads or writes it to its end. */
+typedef int (*sqlite_stream)(int fd, void *arg, struct err *err);
+
+/* sqlite_helper_stream(helper, call, work, arg, err): Ask for something that is longer than memory:
+ * ${work} runs beside the helper.  The error is the helper's own where it has one. */
+int sqlite_helper_stream(struct sqlite_helper *helper, const struct sqlite_call *call,
+                         sqlite_stream work, void *arg, struct err *err) MUST_CHECK;
+
 /* sqlite_helper_facts(helper, name, count, ret_text, err): What the view has of the database
  * ${name}, as lines (sqlite_view.h).  The caller frees it. */
 int sqlite_helper_facts(struct sqlite_helper *helper, const char *name, bool count, char **ret_text,

@@ -66,14 +66,14 @@ static int list(int root_fd, const char *schema, uid_t uid, struct sqlite_dir **
         return 0;
 }
 
-int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_hold, struct err *err)
+int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_hold,
+                     bool *ret_clones, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
-        bool clones;
 
         if (list(root_fd, schema, uid, &dir, err) < 0)
                 return -1;
-        choose(root_fd, dir, uid, &clones, ret_in_hold);
+        choose(root_fd, dir, uid, ret_clones, ret_in_hold);
         return 0;
 }
 

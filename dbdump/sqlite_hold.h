@@ -40,18 +40,18 @@ struct sqlite_noted {
 
 struct sqlite_hold {
         char schema[NAME_MAX + 1];
-        struct sqlite_dir *dir; /* as it was inside the hold; modes as when it is writable */
+        struct sqlite_dir *dir;       /* as it was inside the hold; modes as when it is writable */
         struct sqlite_helper *helper; /* NULL when all is noted and the view is over */
-        bool clones;                /* the file system clones files from the schema to the root */
-        bool in_hold;               /* the copy is to be made inside the hold */
-        bool held;                  /* not released yet */
-        struct sqlite_noted *noted; /* per entry */
+        bool clones;                  /* the file system clones files from the schema to the root */
+        bool in_hold;                 /* the copy is to be made inside the hold */
+        bool held;                    /* not released yet */
+        struct sqlite_noted *noted;   /* per entry */
 };
 
-/* sqlite_hold_plan(root_fd, schema, uid, ret_in_hold, err): Must a copy of it be made inside a
- * hold?  ERR_NOT_FOUND: no such schema, or no database in it. */
+/* sqlite_hold_plan(root_fd, schema, uid, ret_in_hold, ret_clones, err): Must a copy of it be made
+ * inside a hold, and is it made by clones?  ERR_NOT_FOUND: no such schema, or no database in it. */
 int sqlite_hold_plan(int root_fd, const char *schema, uid_t uid, bool *ret_in_hold,
-                     struct err *err) MUST_CHECK;
+                     bool *ret_clones, struct err *err) MUST_CHECK;
 
 /* sqlite_hold_begin(root_fd, schema, uid, gid, deadline_usec, ret_hold, err): Hold the writers of
  * every database of ${schema} until ${deadline_usec} of the boot clock, 0 for no deadline.

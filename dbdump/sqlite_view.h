@@ -4,7 +4,7 @@
 
 /*
  * One database, held still and read.  The only files that call SQLite on a tenant's bytes are
- * this one and sqlite_worker.c, and both run in the helper process (sqlite_helper.h).
+ * this one, sqlite_rows.c and sqlite_worker.c, and all run in the helper process (sqlite_helper.h).
  *
  * A view has two connections.  The *writer* holds BEGIN IMMEDIATE: nobody else writes until it is
  * released.  The *reader* began its read transaction meanwhile.  In WAL mode that pins the

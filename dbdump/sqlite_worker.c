@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "dbdump/sqlite_rows.h"
 #include "dbdump/sqlite_view.h"
 #include "dbdump/sqlite_worker.h"
 
@@ -23,6 +25,7 @@ struct worker {
         int socket_fd;
         int dir_fd;
         int passed_fd; /* what came with the call, or -1 */
+        int other_fd;  /* the directory that DIFF compares with, or -1 */
         enum hold hold;
         int64_t deadline_usec; /* of the hold; 0 for none */
         int64_t told_usec;     /* when progress was last sent */
@@ -238,6 +241,34 @@ static int op_settle(struct worker *worker, const struct sqlite_call *call, stru
                                   (call->flags & SQLITE_CALL_UNSYNCED) == 0, err);
 }
 
+static int op_fingerprint(struct worker *worker, const struct sqlite_call *call, struct err *err)
+{
+        struct sqlite_view *view = find(worker, call->name, err);
+
+        return view == NULL ? -1 : sqlite_rows_fingerprint(view, worker->passed_fd, err);
+}
+
+static int op_other(struct worker *worker, const struct sqlite_call *call, struct err *err)
+{
+        (void)call;
+        (void)err;
+        closep(&worker->other_fd);
+        worker->other_fd = steal_fd(&worker->passed_fd);
+        return 0;
+}
+
+static int op_diff(struct worker *worker, const struct sqlite_call *call, struct err *err)
+{
+        struct sqlite_view *view = find(worker, call->name, err);
+        int ret = view == NULL ? -1
+                               : sqlite_rows_diff(view, worker->other_fd, worker->passed_fd, err);
+
+        /* The reader waits for the end of the stream before it asks how it went. */
+        closep(&worker->passed_fd);
+        worker->passed_fd = -1;
+        return ret;
+}
+
 static int (*const ops[SQLITE_OPS])(struct worker *, const struct sqlite_call *, struct err *) = {
         [SQLITE_OP_ADD] = op_add,
         [SQLITE_OP_BEGIN] = op_begin,
@@ -247,6 +278,9 @@ static int (*const ops[SQLITE_OPS])(struct worker *, const struct sqlite_call *,
         [SQLITE_OP_COPY] = op_copy,
         [SQLITE_OP_INTEGRITY] = op_integrity,
         [SQLITE_OP_SETTLE] = op_settle,
+        [SQLITE_OP_FINGERPRINT] = op_fingerprint,
+        [SQLITE_OP_OTHER] = op_other,
+        [SQLITE_OP_DIFF] = op_diff,
 };
 
 int sqlite_worker_run(int socket_fd, int dir_fd)
@@ -257,6 +291,8 @@ int sqlite_worker_run(int socket_fd, int dir_fd)
 
         worker.socket_fd = socket_fd;
         worker.dir_fd = dir_fd;
+        worker.other_fd = -1;
+        (void)signal(SIGPIPE, SIG_IGN); /* a stream that nobody reads is an error and no death */
         if (sqlite_view_init(&err) < 0)
                 return 1;
         while (receive(&worker, &call) == 0) {

@@ -17,17 +17,22 @@
 
 /* What can be asked.  A descriptor comes along where one is said. */
 enum sqlite_op {
-        SQLITE_OP_ADD = 1,   /* name: one more database of the directory */
-        SQLITE_OP_BEGIN,     /* open all that were added and begin; number: deadline in boot
-                              * microseconds or 0; flags: SQLITE_CALL_WRITERS to hold them */
-        SQLITE_OP_HELD,      /* ERR_TIMEOUT when the hold is over */
-        SQLITE_OP_RELEASE,   /* the same, and end it */
-        SQLITE_OP_FACTS,     /* name, descriptor: a file to write to; flags: SQLITE_CALL_COUNT */
-        SQLITE_OP_COPY,      /* name, descriptor: the directory to copy into */
-        SQLITE_OP_INTEGRITY, /* name */
-        SQLITE_OP_SETTLE,    /* name, descriptor: a directory; flags: SQLITE_CALL_WAL, and
-                              * SQLITE_CALL_UNSYNCED when the parent is going to sync it */
-        SQLITE_OP_GO,        /* the answer to progress */
+        SQLITE_OP_ADD = 1,     /* name: one more database of the directory */
+        SQLITE_OP_BEGIN,       /* open all that were added and begin; number: deadline in boot
+                                * microseconds or 0; flags: SQLITE_CALL_WRITERS to hold them */
+        SQLITE_OP_HELD,        /* ERR_TIMEOUT when the hold is over */
+        SQLITE_OP_RELEASE,     /* the same, and end it */
+        SQLITE_OP_FACTS,       /* name, descriptor: a file to write to; flags: SQLITE_CALL_COUNT */
+        SQLITE_OP_COPY,        /* name, descriptor: the directory to copy into */
+        SQLITE_OP_INTEGRITY,   /* name */
+        SQLITE_OP_SETTLE,      /* name, descriptor: a directory; flags: SQLITE_CALL_WAL, and
+                                * SQLITE_CALL_UNSYNCED when the parent is going to sync it */
+        SQLITE_OP_FINGERPRINT, /* name, descriptor: a file to write to (sqlite_rows.h) */
+        SQLITE_OP_OTHER,       /* descriptor: the directory of another schema, for the next: */
+        SQLITE_OP_DIFF,        /* name, descriptor: a stream to write to (sqlite_rows.h) */
+        SQLITE_OP_TAKE,        /* name, number: bytes, descriptor: a stream to read from; flags: the
+                                * mode.  A new file in the helper's directory */
+        SQLITE_OP_GO,          /* the answer to progress */
         SQLITE_OP_STOP,
         SQLITE_OPS
 };
