@@ -12,7 +12,7 @@ static const char *join(const json_t *list, const char *between, char buf[static
         size_t at = 0, gap = strlen(between), i;
         const json_t *item;
 
-        json_array_foreach((json_t *)list, i, item) {
+        json_array_foreach ((json_t *)list, i, item) {
                 size_t n = json_string_length(item);
 
                 if (!json_is_string(item) || at + gap + n >= CELL_MAX)
@@ -61,12 +61,10 @@ static const char *time_text(const char *iso, const struct look *look, char buf[
         return buf;
 }
 
-const char *cell_human(const struct column *column, const json_t *row, const struct look *look,
+const char *cell_human(enum cell kind, const json_t *value, const struct look *look,
                        char buf[static CELL_MAX])
 {
-        const json_t *value = json_object_get(row, column->key);
-
-        switch (column->cell) {
+        switch (kind) {
         case CELL_BYTES:
                 if (!json_is_integer(value))
                         return "-";

@@ -14,8 +14,8 @@
 /* cell_machine(value, buf): Numbers and times as they came, a list with commas, "" for null. */
 const char *cell_machine(const json_t *value, char buf[static CELL_MAX]);
 
-/* cell_human(column, row, look, buf): As the column's kind is read by people. */
-const char *cell_human(const struct column *column, const json_t *row, const struct look *look,
+/* cell_human(kind, value, look, buf): As such a kind is read by people. */
+const char *cell_human(enum cell kind, const json_t *value, const struct look *look,
                        char buf[static CELL_MAX]);
 
 #endif

@@ -28,12 +28,12 @@ static const struct column columns[] = {
         { "database", "Database copy", CELL_TEXT, COLUMN_EXTRA },
 };
 
-bool version_has_state(const json_t *version, const char *state)
+static bool has_state(const json_t *states, const char *state)
 {
-        const json_t *states = json_object_get(version, "states"), *item;
+        const json_t *item;
         size_t i;
 
-        json_array_foreach((json_t *)states, i, item) {
+        json_array_foreach ((json_t *)states, i, item) {
                 const char *text = json_string_value(item);
 
                 if (text != NULL && strcmp(text, state) == 0)
@@ -42,11 +42,16 @@ bool version_has_state(const json_t *version, const char *state)
         return false;
 }
 
-static struct row_look look_of(const json_t *version)
+bool version_has_state(const json_t *version, const char *state)
 {
-        if (version_has_state(version, "active"))
+        return has_state(json_object_get(version, "states"), state);
+}
+
+static struct row_look look_of(const json_t *states)
+{
+        if (has_state(states, "active"))
                 return (struct row_look){ '*', COLOUR_GREEN };
-        if (version_has_state(version, "bad"))
+        if (has_state(states, "bad"))
                 return (struct row_look){ ' ', COLOUR_RED };
         return (struct row_look){ ' ', COLOUR_NONE };
 }
@@ -55,6 +60,7 @@ const struct table version_table = {
         .member = "versions",
         .columns = columns,
         .n_columns = sizeof(columns) / sizeof(*columns),
+        .look_member = "states",
         .look = look_of,
         .empty = "There are no versions yet.",
 };
@@ -94,15 +100,19 @@ int cmd_list(struct ctl *ctl, struct err *err)
         char members[CLIENT_PATH_MAX - 100];
         size_t i;
 
-        /* Of a thousand versions only what is shown: the rest would cost half of the time. */
-        if (table_members(&version_table, &ctl->look, "states", members, sizeof(members), err) <
-                    0 ||
-            version_list(ctl, args_word(ctl->args, 0), ctl->plain ? "number" : members, &answer,
+        /* Of a thousand versions only what is shown, without a name for each value: the rest would
+         * cost half of the time. */
+        if (table_members(&version_table, &ctl->look, "states", members, sizeof(members) - 8, err) <
+            0)
+                return -1;
+        if (ctl->look.format != FORMAT_JSON)
+                (void)strcat(members, "&rows=1");
+        if (version_list(ctl, args_word(ctl->args, 0), ctl->plain ? "number" : members, &answer,
                          err) < 0)
                 return -1;
         versions = json_object_get(answer, "versions");
         if (ctl->plain) {
-                json_array_foreach((json_t *)versions, i, version)
+                json_array_foreach ((json_t *)versions, i, version)
                         (void)printf("%" PRIu64 "\n", json_get_u64(version, "number"));
                 return 0;
         }

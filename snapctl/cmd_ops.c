@@ -25,9 +25,9 @@ static const struct column columns[] = {
         { "log", "Output", CELL_TEXT, COLUMN_EXTRA },
 };
 
-static struct row_look look_of(const json_t *op)
+static struct row_look look_of(const json_t *value)
 {
-        const char *state = json_get_string(op, "state");
+        const char *state = json_string_value(value);
 
         if (state == NULL)
                 return (struct row_look){ ' ', COLOUR_NONE };
@@ -42,6 +42,7 @@ const struct table operation_table = {
         .member = "operations",
         .columns = columns,
         .n_columns = sizeof(columns) / sizeof(*columns),
+        .look_member = "state",
         .look = look_of,
         .empty = "Nothing was done yet.",
 };

@@ -30,9 +30,9 @@ static const struct column columns[] = {
         { "operation", "Operation", CELL_NUMBER, COLUMN_EXTRA },
 };
 
-static struct row_look look_of(const json_t *site)
+static struct row_look look_of(const json_t *value)
 {
-        const char *state = json_get_string(site, "state");
+        const char *state = json_string_value(value);
 
         if (state != NULL && strcmp(state, "held") == 0)
                 return (struct row_look){ '!', COLOUR_RED };
@@ -45,6 +45,7 @@ const struct table site_table = {
         .member = "sites",
         .columns = columns,
         .n_columns = sizeof(columns) / sizeof(*columns),
+        .look_member = "state",
         .look = look_of,
         .empty = "There are no sites yet: see '" SITESNAP_CTL " help site add'.",
 };

@@ -10,6 +10,18 @@
 
 #define WIDTH_LEAST 8 /* a column is not cut below it */
 
+const json_t *grid_value(const struct layout *layout, const json_t *row, size_t c)
+{
+        return json_is_array(row) ? json_array_get(row, layout->at[c])
+                                  : json_object_get(row, layout->columns[c]->key);
+}
+
+struct row_look grid_look(const struct table *table, const struct layout *layout, const json_t *row)
+{
+        return table->look(json_is_array(row) ? json_array_get(row, layout->look_at)
+                                              : json_object_get(row, table->look_member));
+}
+
 /* Every cell's text, made harmless, once: they are measured before the first is printed. */
 struct cells {
         char *text;
@@ -40,9 +52,10 @@ static int cells_make(const json_t *rows, const struct look *look, const struct 
                         (void)fclose(out);
                 return err_oom(err);
         }
-        json_array_foreach((json_t *)rows, i, row)
+        json_array_foreach ((json_t *)rows, i, row)
                 for (size_t c = 0; c < layout->n; c++, at++) {
-                        const char *text = cell_human(layout->columns[c], row, look, buf);
+                        const char *text = cell_human(layout->columns[c]->cell,
+                                                      grid_value(layout, row, c), look, buf);
 
                         cells->starts[at] = (size_t)ftello(out);
                         cells->widths[at] = text_put(out, text, UINT_MAX - 1);
@@ -84,8 +97,12 @@ static void measure(const struct cells *cells, size_t n_rows, bool marks, const 
 
 static void put_blanks(FILE *out, unsigned n)
 {
-        while (n-- > 0)
-                (void)fputc(' ', out);
+        static const char blanks[] = "                                ";
+
+        for (unsigned part; n > 0; n -= part) {
+                part = n < sizeof(blanks) - 1 ? n : sizeof(blanks) - 1;
+                (void)fwrite(blanks, 1, part, out);
+        }
 }
 
 /* Print a cell of ${full} columns in ${width}.  ${owed} is how many blanks belong before it: they
@@ -136,7 +153,7 @@ static void put_row(const struct table *table, const json_t *row, const struct c
         unsigned owed = 0;
 
         if (table->look != NULL) {
-                row_look = table->look(row);
+                row_look = grid_look(table, layout, row);
                 if (row_look.colour != COLOUR_NONE)
                         (void)fputs(term_colour(&look->term, row_look.colour), out);
                 (void)fputc(row_look.mark, out);
@@ -167,7 +184,7 @@ int grid_print(const struct table *table, const json_t *rows, const struct look 
         measure(&cells, json_array_size(rows), table->look != NULL, look, layout);
         if (!look->no_headers)
                 put_header(table, look, layout);
-        json_array_foreach((json_t *)rows, i, row)
+        json_array_foreach ((json_t *)rows, i, row)
                 put_row(table, row, &cells, i * layout->n, look, layout);
         return 0;
 }

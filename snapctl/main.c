@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 
 #include "common/cleanup.h"
@@ -71,6 +72,9 @@ int main(int argc, char **argv)
         /* The width of characters is always UTF-8's, because the API is; messages are not
          * translated, so nothing else of the locale matters. */
         (void)setlocale(LC_CTYPE, "C.UTF-8");
+
+        /* There is one thread, and a table is printed by the byte. */
+        (void)__fsetlocking(stdout, FSETLOCKING_BYCALLER);
 
         status = args_parse(argc, argv, &args, &err);
         if (status == 0)

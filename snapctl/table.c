@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ static void put_csv_row(const json_t *row, const struct look *look, const struct
         char buf[CELL_MAX];
 
         for (size_t c = 0; c < layout->n; c++) {
-                const json_t *value = json_object_get(row, layout->columns[c]->key);
+                const json_t *value = grid_value(layout, row, c);
 
                 if (c > 0)
                         (void)fputc(',', look->term.stream);
@@ -109,7 +110,7 @@ static json_t *chosen_members(const json_t *row, const struct layout *layout)
         json_t *chosen = json_object();
 
         for (size_t c = 0; c < layout->n; c++) {
-                json_t *value = json_object_get(row, layout->columns[c]->key);
+                json_t *value = (json_t *)grid_value(layout, row, c);
 
                 if (json_object_set_new(chosen, layout->columns[c]->key,
                                         value != NULL ? json_incref(value) : json_null()) < 0) {
@@ -143,10 +144,30 @@ static int print_json(const struct table *table, const json_t *answer, const jso
         list = json_array();
         if (copy == NULL || json_object_set_new(copy, table->member, list) < 0)
                 return err_oom(err);
-        json_array_foreach((json_t *)rows, i, row)
+        json_array_foreach ((json_t *)rows, i, row)
                 if (json_array_append_new(list, chosen_members(row, layout)) < 0)
                         return err_oom(err);
         return json_print(copy, &look->term, err);
+}
+
+/* Where the values are in rows that are lists. */
+static void find_values(const struct table *table, const json_t *members, struct layout *layout)
+{
+        const json_t *name;
+        size_t i;
+
+        layout->look_at = SIZE_MAX;
+        for (size_t c = 0; c < layout->n; c++)
+                layout->at[c] = SIZE_MAX;
+        json_array_foreach ((json_t *)members, i, name) {
+                const char *key = json_is_string(name) ? json_string_value(name) : "";
+
+                if (table->look_member != NULL && strcmp(key, table->look_member) == 0)
+                        layout->look_at = i;
+                for (size_t c = 0; c < layout->n; c++)
+                        if (strcmp(key, layout->columns[c]->key) == 0)
+                                layout->at[c] = i;
+        }
 }
 
 int table_members(const struct table *table, const struct look *look, const char *also, char *buf,
@@ -187,11 +208,12 @@ int table_print(const struct table *table, const json_t *answer, const struct lo
         if (choose_columns(table, look->columns, look->verbose || look->format == FORMAT_CSV,
                            &layout, err) < 0)
                 return -1;
+        find_values(table, json_object_get(answer, "members"), &layout);
         if (look->format == FORMAT_JSON)
                 return print_json(table, answer, rows, look, &layout, err);
         if (look->format == FORMAT_CSV) {
                 put_csv_header(look, &layout);
-                json_array_foreach((json_t *)rows, i, row)
+                json_array_foreach ((json_t *)rows, i, row)
                         put_csv_row(row, look, &layout);
                 return 0;
         }
@@ -223,7 +245,8 @@ int table_print_object(const struct table *table, const json_t *object, const st
                 if (text_width(layout.columns[c]->title) > width)
                         width = text_width(layout.columns[c]->title);
         for (size_t c = 0; c < layout.n; c++) {
-                const char *text = cell_human(layout.columns[c], object, look, buf);
+                const char *text = cell_human(layout.columns[c]->cell,
+                                              grid_value(&layout, object, c), look, buf);
 
                 if (*text == '\0' && look->columns == NULL)
                         continue;

@@ -45,8 +45,9 @@ struct table {
         const char *member; /* of the answer: the list */
         const struct column *columns;
         size_t n_columns;
-        struct row_look (*look)(const json_t *row); /* or NULL */
-        const char *empty;                          /* printed in place of a table without rows */
+        const char *look_member;                      /* of a row: what ${look} looks at */
+        struct row_look (*look)(const json_t *value); /* or NULL */
+        const char *empty;                            /* printed in place of a table without rows */
 };
 
 struct look {
@@ -56,8 +57,9 @@ struct look {
         struct term term;
 };
 
-/* table_print(table, answer, look, err): Print the list in ${answer}.  ERR_INVALID: no such
- * column; ERR_CORRUPT: no such list. */
+/* table_print(table, answer, look, err): Print the list in ${answer}: of objects, or of lists of
+ * values whose names are the list "members" of the answer.  ERR_INVALID: no such column;
+ * ERR_CORRUPT: no such list. */
 int table_print(const struct table *table, const json_t *answer, const struct look *look,
                 struct err *err) MUST_CHECK;
 

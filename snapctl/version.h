@@ -11,7 +11,8 @@
 extern const struct table version_table;
 
 /* version_list(ctl, site, members, ret_answer, err): The answer with the list "versions", oldest
- * first, each with these members ("a,b"); "" for all. */
+ * first, each with these members ("a,b"); "" for all.  With "&rows=1" behind the members each is a
+ * list of values, as table_print() takes it. */
 int version_list(struct ctl *ctl, const char *site, const char *members, json_t **ret_answer,
                  struct err *err) MUST_CHECK;
 

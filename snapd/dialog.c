@@ -295,6 +295,9 @@ static enum MHD_Result dialog_answer(struct dialog *dialog)
                 return dialog_ask(dialog, answer.json);
         case ANSWER_JSON:
         default:
+                if (answer.text != NULL)
+                        return send_text(dialog, answer.status, answer.text, strlen(answer.text),
+                                         false);
                 result = send_json(dialog, answer.status, answer.json, false);
                 json_decref(answer.json);
                 return result;

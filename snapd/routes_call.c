@@ -42,6 +42,14 @@ int call_arg_number(const struct call *call, const char *name, uint64_t otherwis
         return 0;
 }
 
+int answer_text(struct answer *answer, unsigned status, char *text, struct err *err)
+{
+        if (text == NULL)
+                return err_oom(err);
+        *answer = (struct answer){ .kind = ANSWER_JSON, .status = status, .text = text };
+        return 0;
+}
+
 int answer_json(struct answer *answer, unsigned status, json_t *json, struct err *err)
 {
         if (json == NULL)

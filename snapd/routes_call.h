@@ -54,7 +54,7 @@ struct target {
 };
 
 enum answer_kind {
-        ANSWER_JSON, /* json is the answer */
+        ANSWER_JSON, /* json is the answer, or text, which is JSON already */
         ANSWER_WAIT, /* call again when the operation's seq is not `seq`, or at `until_usec` */
         ANSWER_ASK,  /* json is a question for a process of its own; what it says is the answer */
 };
@@ -62,7 +62,8 @@ enum answer_kind {
 struct answer {
         enum answer_kind kind;
         unsigned status;
-        json_t *json; /* owned */
+        json_t *json; /* owned, as is text */
+        char *text;
         op_id op;
         bool answered; /* that the operation is served is known already */
         uint64_t seq;
@@ -85,8 +86,10 @@ int call_number(const char *text, const char *what, uint64_t *ret_number,
 int call_arg_number(const struct call *call, const char *name, uint64_t otherwise,
                     uint64_t *ret_number, struct err *err) MUST_CHECK;
 
-/* answer_json(answer, status, json, err), answer_ask(answer, question, err): Take ${json} over;
+/* answer_text(answer, status, text, err): Takes ${text} over, which is JSON and from malloc().
+ * answer_json(answer, status, json, err), answer_ask(answer, question, err): Take ${json} over;
  * NULL is "out of memory". */
+int answer_text(struct answer *answer, unsigned status, char *text, struct err *err) MUST_CHECK;
 int answer_json(struct answer *answer, unsigned status, json_t *json, struct err *err) MUST_CHECK;
 int answer_ask(struct answer *answer, json_t *question, struct err *err) MUST_CHECK;
 

@@ -327,6 +327,33 @@ json_t *view_version(const struct version *version, const char *home, uint64_t l
         return view;
 }
 
+json_t *view_row(const struct version *version, const char *home, uint64_t last_good,
+                 unsigned members)
+{
+        json_t *row = json_array();
+
+        for (enum view_member i = 0; i < VIEW_MEMBERS; i++)
+                if ((members & 1u << i) != 0 &&
+                    json_array_append_new(row, version_member(i, version, home, last_good)) < 0) {
+                        json_decref(row);
+                        return NULL;
+                }
+        return row;
+}
+
+json_t *view_row_members(unsigned members)
+{
+        json_t *names = json_array();
+
+        for (enum view_member i = 0; i < VIEW_MEMBERS; i++)
+                if ((members & 1u << i) != 0 &&
+                    json_array_append_new(names, json_string(version_members[i])) < 0) {
+                        json_decref(names);
+                        return NULL;
+                }
+        return names;
+}
+
 int view_members(const char *list, unsigned *ret_members, struct err *err)
 {
         unsigned members = 0;

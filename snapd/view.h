@@ -59,6 +59,12 @@ enum view_member {
 json_t *view_version(const struct version *version, const char *home, uint64_t last_good,
                      unsigned members);
 
+/* view_row(version, home, last_good, members): The values of these members alone, a list in the
+ * order above; view_row_members(members): their names. */
+json_t *view_row(const struct version *version, const char *home, uint64_t last_good,
+                 unsigned members);
+json_t *view_row_members(unsigned members);
+
 /* view_members(list, ret_members, err): The set of a list like "number,label".  ERR_INVALID names
  * what is no member. */
 int view_members(const char *list, unsigned *ret_members, struct err *err) MUST_CHECK;

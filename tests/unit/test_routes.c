@@ -111,7 +111,12 @@ static int route(struct call *call)
         json_decref(answer.json);
         answer.json = NULL;
         memset(&err, 0, sizeof(err));
-        return routes_answer(&api, call, &answer, &err);
+        if (routes_answer(&api, call, &answer, &err) < 0)
+                return -1;
+        if (answer.text != NULL)
+                answer.json = json_of(answer.text);
+        free(STEAL(answer.text));
+        return 0;
 }
 
 static int ask(const char *method, const char *path, uid_t uid, const char *body)
@@ -123,7 +128,7 @@ static int ask(const char *method, const char *path, uid_t uid, const char *body
         return route(&call);
 }
 
-static const char *answer_text(void)
+static const char *answer_string(void)
 {
         free(text);
         text = json_dumps(answer.json, JSON_COMPACT);
@@ -253,16 +258,16 @@ TEST(lists_hold_what_the_peer_may_see)
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "sites")), 3);
         ASSERT_OK(ask("GET", "/v1/sites", READ_UID, NULL));
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "sites")), 2);
-        ASSERT(strstr(answer_text(), "shop") == NULL);
-        ASSERT(strstr(answer_text(), "\"state\":\"unadopted\"") != NULL);
+        ASSERT(strstr(answer_string(), "shop") == NULL);
+        ASSERT(strstr(answer_string(), "\"state\":\"unadopted\"") != NULL);
         ASSERT_OK(ask("GET", "/v1/sites", STRANGER_UID, NULL));
-        ASSERT_STR(answer_text(), "{\"sites\":[]}");
+        ASSERT_STR(answer_string(), "{\"sites\":[]}");
         ASSERT_OK(ask("GET", "/v1/operations", 0, NULL));
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 2);
         ASSERT_OK(ask("GET", "/v1/operations", SHOP_UID, NULL));
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 1);
         ASSERT_OK(ask("GET", "/v1/operations", STRANGER_UID, NULL));
-        ASSERT_STR(answer_text(), "{\"operations\":[]}");
+        ASSERT_STR(answer_string(), "{\"operations\":[]}");
 }
 
 TEST(operations_of_one_site_are_its_owners)
@@ -275,7 +280,7 @@ TEST(operations_of_one_site_are_its_owners)
         ASSERT_ERR(route(&call), ERR_NOT_FOUND, "there is no site 'shop'");
         call.peer.uid = SHOP_UID;
         ASSERT_OK(route(&call));
-        ASSERT(strstr(answer_text(), "\"id\":1") != NULL);
+        ASSERT(strstr(answer_string(), "\"id\":1") != NULL);
 }
 
 TEST(a_site_whose_file_broke_is_the_administrators)
@@ -284,7 +289,7 @@ TEST(a_site_whose_file_broke_is_the_administrators)
         ASSERT_OK(file_replace(dirs.conf_fd, "sites.d/shop.conf", "x", 1, 0644, &err));
         ASSERT_EQ(verdict("GET", "/v1/sites/shop", NULL, SHOP_UID), 'h');
         ASSERT_OK(ask("GET", "/v1/sites/shop", 0, NULL));
-        ASSERT(strstr(answer_text(), "\"home\":null") != NULL);
+        ASSERT(strstr(answer_string(), "\"home\":null") != NULL);
 }
 
 TEST(what_the_table_does_not_know_is_refused)
@@ -336,18 +341,32 @@ TEST(arguments_are_checked)
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 1);
 }
 
+TEST(versions_come_as_objects_or_as_rows)
+{
+        begin();
+        ASSERT_OK(ask_arg("/v1/sites/shop/versions", "members", "number", NULL));
+        ASSERT_EQ(
+                json_get_u64(json_array_get(json_object_get(answer.json, "versions"), 0), "number"),
+                1);
+        ASSERT(json_object_get(answer.json, "members") == NULL);
+        ASSERT_OK(ask_arg("/v1/sites/shop/versions", "rows", "1", NULL));
+        ASSERT_EQ(json_array_size(json_object_get(answer.json, "members")),
+                  json_array_size(json_array_get(json_object_get(answer.json, "versions"), 0)));
+        ASSERT_ERR(ask_arg("/v1/sites/shop/versions", "rows", "yes", NULL), ERR_INVALID, "'rows'");
+}
+
 TEST(a_change_of_a_version_is_exact)
 {
         begin();
         ASSERT_OK(ask("PATCH", "/v1/sites/shop/versions/1", SHOP_UID,
                       "{\"mark\": \"bad\", \"reason\": \"white page\"}"));
-        ASSERT(strstr(answer_text(), "[\"active\",\"bad\",\"mounted\"]") != NULL);
-        ASSERT(strstr(answer_text(), "\"mark_reason\":\"white page\"") != NULL);
+        ASSERT(strstr(answer_string(), "[\"active\",\"bad\",\"mounted\"]") != NULL);
+        ASSERT(strstr(answer_string(), "\"mark_reason\":\"white page\"") != NULL);
         ASSERT_OK(ask("PATCH", "/v1/sites/shop/versions/1", 0, "{\"pinned\": true}"));
-        ASSERT(strstr(answer_text(), "[\"active\",\"bad\",\"pinned\",\"mounted\"]") != NULL);
+        ASSERT(strstr(answer_string(), "[\"active\",\"bad\",\"pinned\",\"mounted\"]") != NULL);
         ASSERT_OK(ask("PATCH", "/v1/sites/shop/versions/1", 0,
                       "{\"mark\": \"none\", \"pinned\": false}"));
-        ASSERT(strstr(answer_text(), "[\"active\",\"mounted\"]") != NULL);
+        ASSERT(strstr(answer_string(), "[\"active\",\"mounted\"]") != NULL);
         ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0, "{}"), ERR_INVALID, "neither");
         ASSERT_ERR(ask("PATCH", "/v1/sites/shop/versions/1", 0, "{\"mark\": \"great\"}"),
                    ERR_INVALID, "'mark'");
@@ -372,14 +391,14 @@ TEST(a_dry_run_asks_and_begins_nothing)
         ASSERT_OK(ask("POST", "/v1/sites/shop/operations", SHOP_UID,
                       "{\"verb\": \"upgrade\", \"dry_run\": true}"));
         ASSERT_EQ(answer.kind, ANSWER_ASK);
-        ASSERT_STR(answer_text(), "{\"query\":\"plan\",\"site\":\"shop\",\"request\":{\"verb\":"
-                                  "\"upgrade\",\"dry_run\":true}}");
+        ASSERT_STR(answer_string(), "{\"query\":\"plan\",\"site\":\"shop\",\"request\":{\"verb\":"
+                                    "\"upgrade\",\"dry_run\":true}}");
         ASSERT_ERR(ask("POST", "/v1/sites/shop/operations", SHOP_UID,
                        "{\"verb\": \"upgrade\", \"dry_run\": \"true\"}"),
                    ERR_INVALID, "dry_run");
         ASSERT_OK(ask("POST", "/v1/sites", 0, "{\"name\": \"new\", \"dry_run\": true}"));
-        ASSERT_STR(answer_text(), "{\"query\":\"plan\",\"site\":\"new\",\"request\":{\"name\":"
-                                  "\"new\",\"dry_run\":true,\"verb\":\"add\"}}");
+        ASSERT_STR(answer_string(), "{\"query\":\"plan\",\"site\":\"new\",\"request\":{\"name\":"
+                                    "\"new\",\"dry_run\":true,\"verb\":\"add\"}}");
         ASSERT_ERR(ask("POST", "/v1/sites", 0, "{\"name\": \"new\", \"verb\": \"remove\"}"),
                    ERR_INVALID, "'verb'");
         ASSERT_ERR(ask("POST", "/v1/sites/shop/operations", 0, "{\"verb\": \"add\"}"), ERR_INVALID,
@@ -419,7 +438,7 @@ TEST(waiting_ends_with_news_with_time_and_with_the_operation)
                        (unsigned long long)journal_seq(api.catalog, id));
         ASSERT_OK(route(&call));
         ASSERT_EQ(answer.kind, ANSWER_JSON);
-        ASSERT(strstr(answer_text(), "\"state\":\"failed\"") != NULL);
+        ASSERT(strstr(answer_string(), "\"state\":\"failed\"") != NULL);
 }
 
 static void output_put(op_id id, const char *bytes, size_t n)
@@ -442,7 +461,7 @@ TEST(the_log_is_read_in_pieces_that_lose_no_character)
 
         begin();
         ASSERT_OK(ask("GET", "/v1/operations/1/log", SHOP_UID, NULL));
-        ASSERT_STR(answer_text(), "{\"offset\":0,\"text\":\"\",\"done\":true}");
+        ASSERT_STR(answer_string(), "{\"offset\":0,\"text\":\"\",\"done\":true}");
 
         /* Euro signs, three bytes each: 32768 is no multiple of three. */
         for (size_t i = 0; i + 3 <= sizeof(bytes); i += 3)
@@ -457,7 +476,7 @@ TEST(the_log_is_read_in_pieces_that_lose_no_character)
                 ASSERT_OK(route(&call));
                 total += json_string_length(json_object_get(answer.json, "text"));
                 offset = json_integer_value(json_object_get(answer.json, "offset"));
-                ASSERT(strstr(answer_text(), "\xef\xbf\xbd") == NULL);
+                ASSERT(strstr(answer_string(), "\xef\xbf\xbd") == NULL);
                 ASSERT_EQ(json_is_true(json_object_get(answer.json, "done")), round == 1);
         }
         ASSERT_EQ(total, 39999);

@@ -23,11 +23,23 @@ static char *dump(json_t *json)
 static struct version version_seven(void)
 {
         return (struct version){
-                .number = 7, .state = VERSION_KEPT, .mark = MARK_BAD, .pinned = true, .parent = 6,
-                .tree = 12, .database = (char *)"shop-3", .label = (char *)"1.2",
-                .reason = (char *)"why", .mark_reason = (char *)"broken", .verb = (char *)"upgrade",
-                .operation = 9, .by = 0, .created_usec = 1700000000000000, .files_bytes = 10,
-                .freed_bytes = -1, .database_bytes = 0,
+                .number = 7,
+                .state = VERSION_KEPT,
+                .mark = MARK_BAD,
+                .pinned = true,
+                .parent = 6,
+                .tree = 12,
+                .database = (char *)"shop-3",
+                .label = (char *)"1.2",
+                .reason = (char *)"why",
+                .mark_reason = (char *)"broken",
+                .verb = (char *)"upgrade",
+                .operation = 9,
+                .by = 0,
+                .created_usec = 1700000000000000,
+                .files_bytes = 10,
+                .freed_bytes = -1,
+                .database_bytes = 0,
         };
 }
 
@@ -53,6 +65,8 @@ TEST(a_version_is_shown_with_the_members_that_were_asked_for)
         ASSERT_OK(view_members("freed_bytes,number,label,number", &members, &err));
         ASSERT_JSON(view_version(&version, "/srv/shop", 7, members),
                     "{\"number\":7,\"label\":\"1.2\",\"freed_bytes\":null}");
+        ASSERT_JSON(view_row(&version, "/srv/shop", 7, members), "[7,\"1.2\",null]");
+        ASSERT_JSON(view_row_members(members), "[\"number\",\"label\",\"freed_bytes\"]");
         ASSERT_ERR(view_members("number,size", &members, &err), ERR_INVALID,
                    "a version has no member 'size'");
         ASSERT_ERR(view_members("", &members, &err), ERR_INVALID, "no member ''");
@@ -61,8 +75,11 @@ TEST(a_version_is_shown_with_the_members_that_were_asked_for)
 
 TEST(what_is_not_known_is_null)
 {
-        struct version version = { .number = 1, .files_bytes = -1, .freed_bytes = -1,
-                                   .database_bytes = -1, .by = 4000000000U };
+        struct version version = { .number = 1,
+                                   .files_bytes = -1,
+                                   .freed_bytes = -1,
+                                   .database_bytes = -1,
+                                   .by = 4000000000U };
 
         ASSERT_JSON(view_version(&version, NULL, 0, VIEW_ALL),
                     "{\"number\":1,\"states\":[\"active\",\"mounted\"],\"label\":null,\"reason\":"
@@ -74,13 +91,19 @@ TEST(what_is_not_known_is_null)
 
 TEST(a_site_is_shown_in_each_of_its_states)
 {
-        struct catalog_site catalog = { .name = (char *)"shop", .driver = (char *)"btrfs",
-                                        .pool = (char *)"/p", .active = 3, .last_good = 2,
+        struct catalog_site catalog = { .name = (char *)"shop",
+                                        .driver = (char *)"btrfs",
+                                        .pool = (char *)"/p",
+                                        .active = 3,
+                                        .last_good = 2,
                                         .versions = 3 };
         char *shared[] = { (char *)"uploads", NULL };
-        struct site site = { .home = (char *)"/srv/shop", .owner = (char *)"www",
-                             .docroot = (char *)"/var/www/shop", .driver = (char *)"auto",
-                             .shared = shared, .n_shared = 1,
+        struct site site = { .home = (char *)"/srv/shop",
+                             .owner = (char *)"www",
+                             .docroot = (char *)"/var/www/shop",
+                             .driver = (char *)"auto",
+                             .shared = shared,
+                             .n_shared = 1,
                              .database = { .engine = (char *)"sqlite" } };
         struct op open = { .id = 5, .state = OP_HELD };
 
@@ -102,13 +125,24 @@ TEST(a_site_is_shown_in_each_of_its_states)
 TEST(an_operation_is_shown_with_its_steps)
 {
         struct op_step steps[] = {
-                { .part = PLAN_MAIN, .n = 0, .kind = (char *)"from.the.future",
-                  .mark = STEP_RUNNING, .started_usec = 1700000000000000, .progress_done = 5,
+                { .part = PLAN_MAIN,
+                  .n = 0,
+                  .kind = (char *)"from.the.future",
+                  .mark = STEP_RUNNING,
+                  .started_usec = 1700000000000000,
+                  .progress_done = 5,
                   .progress_all = 10 },
         };
-        struct op op = { .id = 9, .site = (char *)"shop", .verb = (char *)"upgrade",
-                         .state = OP_RUNNING, .by = 0, .reason = (char *)"", .seq = 4,
-                         .created_usec = 1700000000000000, .steps = steps, .n_steps = 1,
+        struct op op = { .id = 9,
+                         .site = (char *)"shop",
+                         .verb = (char *)"upgrade",
+                         .state = OP_RUNNING,
+                         .by = 0,
+                         .reason = (char *)"",
+                         .seq = 4,
+                         .created_usec = 1700000000000000,
+                         .steps = steps,
+                         .n_steps = 1,
                          .error = { .code = ERR_BUSY, .msg = "it\xff is" } };
 
         ASSERT_JSON(view_operation(&op, "/s", true),
@@ -125,11 +159,11 @@ TEST(an_operation_is_shown_with_its_steps)
 TEST(every_error_has_a_status)
 {
         static const unsigned want[ERR_CODES] = {
-                [ERR_INVALID] = 400, [ERR_NOT_FOUND] = 404,   [ERR_EXISTS] = 409,
-                [ERR_BUSY] = 409,    [ERR_DENIED] = 403,      [ERR_UNSUPPORTED] = 501,
-                [ERR_NO_SPACE] = 507, [ERR_TIMEOUT] = 504,    [ERR_CORRUPT] = 500,
-                [ERR_IO] = 500,      [ERR_REFUSED] = 409,     [ERR_ROLLED_BACK] = 500,
-                [ERR_HELD] = 500,    [ERR_NOTHING] = 409,
+                [ERR_INVALID] = 400,  [ERR_NOT_FOUND] = 404, [ERR_EXISTS] = 409,
+                [ERR_BUSY] = 409,     [ERR_DENIED] = 403,    [ERR_UNSUPPORTED] = 501,
+                [ERR_NO_SPACE] = 507, [ERR_TIMEOUT] = 504,   [ERR_CORRUPT] = 500,
+                [ERR_IO] = 500,       [ERR_REFUSED] = 409,   [ERR_ROLLED_BACK] = 500,
+                [ERR_HELD] = 500,     [ERR_NOTHING] = 409,
         };
 
         for (int code = 1; code < ERR_CODES; code++)
@@ -155,7 +189,7 @@ TEST(text_is_utf8_whatever_came)
         ASSERT_STR(text_of("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80", 11, NULL),
                    "gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80");
         ASSERT_STR(text_of("a\0b", 3, NULL), "a" MARK "b");
-        ASSERT_STR(text_of("\xc0\xaf", 2, NULL), MARK MARK);         /* overlong */
+        ASSERT_STR(text_of("\xc0\xaf", 2, NULL), MARK MARK);          /* overlong */
         ASSERT_STR(text_of("\xed\xa0\x80", 3, NULL), MARK MARK MARK); /* a surrogate */
         ASSERT_STR(text_of("\xf5\x80\x80\x80", 4, NULL), MARK MARK MARK MARK);
         ASSERT_STR(text_of("\xe2\x82", 2, NULL), MARK MARK);
