@@ -97,16 +97,15 @@ int cmd_list(struct ctl *ctl, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *answer = NULL;
         const json_t *versions, *version;
-        char members[CLIENT_PATH_MAX - 100];
+        char shown[CLIENT_PATH_MAX - 120], members[CLIENT_PATH_MAX - 100];
         size_t i;
 
         /* Of a thousand versions only what is shown, without a name for each value: the rest would
          * cost half of the time. */
-        if (table_members(&version_table, &ctl->look, "states", members, sizeof(members) - 8, err) <
-            0)
+        if (table_members(&version_table, &ctl->look, "states", shown, sizeof(shown), err) < 0)
                 return -1;
-        if (ctl->look.format != FORMAT_JSON)
-                (void)strcat(members, "&rows=1");
+        (void)snprintf(members, sizeof(members), "%s%s", shown,
+                       ctl->look.format != FORMAT_JSON ? "&rows=1" : "");
         if (version_list(ctl, args_word(ctl->args, 0), ctl->plain ? "number" : members, &answer,
                          err) < 0)
                 return -1;
