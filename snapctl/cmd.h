@@ -38,6 +38,8 @@ int cmd_site_remove(struct ctl *ctl, struct err *err);
 int cmd_site_list(struct ctl *ctl, struct err *err);
 int cmd_site_show(struct ctl *ctl, struct err *err);
 int cmd_site_check(struct ctl *ctl, struct err *err);
+int cmd_link(struct ctl *ctl, struct err *err);
+int cmd_unlink(struct ctl *ctl, struct err *err);
 int cmd_web_config(struct ctl *ctl, struct err *err);
 
 /* Operations that were begun before. */

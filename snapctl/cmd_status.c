@@ -33,7 +33,7 @@ static void say_daemon(const struct ctl *ctl, const json_t *status)
         ctl_say(ctl, "sitesnap %s, up %s, pid %" PRIu64, version != NULL ? version : "?", uptime,
                 json_get_u64(status, "pid"));
         held = json_object_get(status, "held");
-        json_array_foreach((json_t *)held, i, name)
+        json_array_foreach ((json_t *)held, i, name)
                 ctl_say(ctl,
                         "HELD: site '%s' could not be rolled back; it serves what it last served. "
                         "See: " SITESNAP_CTL " ops %s",
@@ -75,6 +75,20 @@ static int status_all(struct ctl *ctl, struct err *err)
         return table_print(&operation_table, status, &ctl->look, err);
 }
 
+static void say_temporary(const struct ctl *ctl, const char *site, const json_t *temporary)
+{
+        const char *mode = json_get_string(temporary, "mode");
+        const char *until = json_get_string(temporary, "until");
+
+        if (!json_is_object(temporary))
+                return;
+        ctl_say(ctl,
+                "TEMPORARY: visitors get version %" PRIu64
+                " (%s) until %s. End it with: " SITESNAP_CTL " forward %s",
+                json_get_u64(temporary, "version"), mode != NULL ? mode : "?",
+                until != NULL ? until : "somebody ends it", site);
+}
+
 /* The site's own lines, its versions and what was done last. */
 static int status_site(struct ctl *ctl, const char *name, struct err *err)
 {
@@ -99,6 +113,7 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
                 return table_print_object(&site_table, site, &ctl->look, err);
         if (table_print_object(&site_table, site, &ctl->look, err) < 0)
                 return -1;
+        say_temporary(ctl, name, json_object_get(site, "temporary"));
         heading(ctl, "Versions");
         if (table_print(&version_table, versions, &ctl->look, err) < 0)
                 return -1;

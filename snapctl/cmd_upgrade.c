@@ -2,8 +2,10 @@
 /* What changes which version is served or shown: each is one verb of the API. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/units.h"
 #include "snapctl/cmd.h"
@@ -44,6 +46,45 @@ int cmd_upgrade(struct ctl *ctl, struct err *err)
         return 0;
 }
 
+/* --temporary and what goes with it. */
+static int set_temporary(struct ctl *ctl, json_t *body, struct err *err)
+{
+        const char *redirect = args_option(ctl->args, OPT_REDIRECT);
+        const char *until = args_option(ctl->args, OPT_UNTIL);
+        bool temporary = args_option(ctl->args, OPT_TEMPORARY) != NULL;
+        bool read_only = args_option(ctl->args, OPT_READ_ONLY) != NULL;
+        bool closed = args_option(ctl->args, OPT_CLOSED) != NULL;
+        int64_t end_usec;
+        char mode[32];
+
+        if (!temporary && (read_only || closed || redirect != NULL || until != NULL))
+                return err_fail(
+                        err, ERR_INVALID, 0,
+                        "--read-only, --closed, --redirect and --until go with --temporary");
+        if (read_only + closed + (redirect != NULL) > 1)
+                return err_fail(err, ERR_INVALID, 0,
+                                "only one of --read-only, --closed and --redirect is possible");
+        if (!temporary)
+                return 0;
+        if (redirect != NULL)
+                (void)snprintf(mode, sizeof(mode), "redirect-%.3s", redirect);
+        else
+                (void)snprintf(mode, sizeof(mode), "%s",
+                               closed      ? "closed"
+                               : read_only ? "read-only"
+                                           : "open");
+        if (ctl_set(body, "temporary", json_string(mode), err) < 0)
+                return -1;
+        if (until == NULL)
+                return 0;
+        if (!text_parse_until(until, &end_usec) || end_usec <= clock_wall_usec() + USEC_PER_SEC)
+                return err_fail(err, ERR_INVALID, 0, "'%s' is over already", until);
+        return ctl_set(
+                body, "for_sec",
+                json_integer((end_usec - clock_wall_usec() + USEC_PER_SEC - 1) / USEC_PER_SEC),
+                err);
+}
+
 /* The verbs that move `current`, which differ in their name alone. */
 static int switch_version(struct ctl *ctl, const char *verb, uint64_t number, struct err *err)
 {
@@ -52,6 +93,8 @@ static int switch_version(struct ctl *ctl, const char *verb, uint64_t number, st
         int status;
 
         if (number != 0 && ctl_set(body, "version", json_integer((json_int_t)number), err) < 0)
+                return -1;
+        if (strcmp(verb, "activate") == 0 && set_temporary(ctl, body, err) < 0)
                 return -1;
         status = operation_run_verb(ctl, verb, json_incref(body), &op, err);
         if (op == NULL)

@@ -38,6 +38,13 @@ static bool valid_duration(const char *word)
         return units_duration(word, &msec, &ignored) == 0 && msec >= 1000;
 }
 
+static bool valid_until(const char *word)
+{
+        int64_t ignored;
+
+        return text_parse_until(word, &ignored);
+}
+
 static bool valid_database(const char *word)
 {
         size_t n = strcspn(word, ":");
@@ -64,7 +71,8 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_RANGE] = { "RANGE", NULL, valid_range, "a version's number or a range like 3-7" },
         [WORD_OPERATION] = { "ID", NULL, valid_number, "an operation's number" },
         [WORD_MARK] = { "MARK", "good bad none", NULL, "one of good, bad, none" },
-        [WORD_SERVER] = { "SERVER", "nginx apache", NULL, "one of nginx, apache" },
+        [WORD_SERVER] = { "SERVER", "nginx apache quarantine", NULL,
+                          "one of nginx, apache, quarantine" },
         [WORD_FORMAT] = { "FORMAT", "table json csv", NULL, "one of table, json, csv" },
         [WORD_DRIVER] = { "DRIVER", "auto btrfs overlayfs", NULL, "one of auto, btrfs, overlayfs" },
         [WORD_SWITCHER] = { "SWITCHER", "symlink mount", NULL, "one of symlink, mount" },
@@ -72,6 +80,9 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_COUNT] = { "COUNT", NULL, valid_number, "a number from 1" },
         [WORD_DURATION] = { "DURATION", NULL, valid_duration,
                             "a time from 1s, like 90s, 15m or 1h30m" },
+        [WORD_UNTIL] = { "TIME", NULL, valid_until, "a time like 2h, 18:30 or 2026-03-01T18:30" },
+        [WORD_ADDRESS] = { "ADDRESS", NULL, NULL, "a machine's address" },
+        [WORD_REDIRECT] = { "STATUS", "302 307", NULL, "one of 302, 307" },
         [WORD_DIRECTORY] = { "DIR", NULL, NULL, "a directory" },
         [WORD_FILE] = { "PATH", NULL, NULL, "a path" },
         [WORD_SHARED] = { "PATH", NULL, NULL, "a path below the docroot" },
@@ -122,6 +133,17 @@ const struct option_spec option_specs[OPTIONS] = {
                                   "a key of [database] in the site's file; can be repeated" },
         [OPT_SET] = { "set", '\0', WORD_RULE, true,
                       "a value of a configuration file, per version; can be repeated" },
+        [OPT_TEMPORARY] = { "temporary", '\0', WORD_NONE, false,
+                            "for the time being; 'forward' ends it" },
+        [OPT_READ_ONLY] = { "read-only", '\0', WORD_NONE, false,
+                            "meanwhile nobody can write, so nothing is lost" },
+        [OPT_CLOSED] = { "closed", '\0', WORD_NONE, false,
+                         "meanwhile visitors get 503; the live version stays" },
+        [OPT_REDIRECT] = { "redirect", '\0', WORD_REDIRECT, false,
+                           "meanwhile lead visitors there; the live version stays" },
+        [OPT_UNTIL] = { "until", '\0', WORD_UNTIL, false, "end it by itself then" },
+        [OPT_FOR] = { "for", '\0', WORD_DURATION, false, "end it by itself after this time" },
+        [OPT_FROM] = { "from", '\0', WORD_ADDRESS, false, "for a tester at this address" },
 };
 
 const struct command commands[] = {
@@ -148,7 +170,8 @@ const struct command commands[] = {
         { .words = "activate",
           .aliases = { "switch" },
           .args = { { WORD_SITE }, { WORD_VERSION } },
-          .options = OPT_BIT(OPT_REASON),
+          .options = OPT_BIT(OPT_REASON) | OPT_BIT(OPT_TEMPORARY) | OPT_BIT(OPT_READ_ONLY) |
+                     OPT_BIT(OPT_CLOSED) | OPT_BIT(OPT_REDIRECT) | OPT_BIT(OPT_UNTIL),
           .flags = COMMAND_PLANS,
           .run = cmd_activate,
           .help = "switch to a version: code, configuration and database together" },
@@ -227,6 +250,16 @@ const struct command commands[] = {
           .args = { { WORD_SITE, MAYBE } },
           .run = cmd_site_check,
           .help = "name the mistakes in a site's configuration" },
+        { .words = "link",
+          .aliases = { "links" },
+          .args = { { WORD_SITE }, { WORD_VERSION, MAYBE } },
+          .options = OPT_BIT(OPT_FOR) | OPT_BIT(OPT_FROM),
+          .run = cmd_link,
+          .help = "let somebody see a mounted version on the site's own address" },
+        { .words = "unlink",
+          .args = { { WORD_SITE }, { WORD_TEXT } },
+          .run = cmd_unlink,
+          .help = "take a link or an address back" },
         { .words = "web-config",
           .args = { { WORD_SITE }, { WORD_SERVER } },
           .run = cmd_web_config,

@@ -31,6 +31,9 @@ enum word_kind {
         WORD_COLUMNS,
         WORD_COUNT,
         WORD_DURATION,
+        WORD_UNTIL,
+        WORD_ADDRESS,
+        WORD_REDIRECT,
         WORD_DIRECTORY,
         WORD_FILE,
         WORD_SHARED,
@@ -82,6 +85,13 @@ enum option_id {
         OPT_DATABASE,
         OPT_DATABASE_OPTION,
         OPT_SET,
+        OPT_TEMPORARY,
+        OPT_READ_ONLY,
+        OPT_CLOSED,
+        OPT_REDIRECT,
+        OPT_UNTIL,
+        OPT_FOR,
+        OPT_FROM,
         OPTIONS
 };
 

@@ -10,6 +10,7 @@
 #include <wctype.h>
 
 #include "common/clock.h"
+#include "common/units.h"
 #include "snapctl/text.h"
 
 /* Decode one character.  Returns its bytes, or 0 when they are not UTF-8; the string ends with a
@@ -249,6 +250,48 @@ bool text_parse_time(const char *s, int64_t *ret_usec)
         usec = ((int64_t)timegm(&tm) - offset_sec) * USEC_PER_SEC;
         *ret_usec = usec;
         return true;
+}
+
+/* A local time; of a time of day the next one there is. */
+static bool parse_local(const char *s, int64_t *ret_usec)
+{
+        time_t now = (time_t)(clock_wall_usec() / USEC_PER_SEC), then;
+        bool today = strchr(s, 'T') == NULL;
+        struct tm tm = { 0 };
+        const char *end;
+
+        if (today && localtime_r(&now, &tm) == NULL)
+                return false;
+        end = strptime(s, today ? "%H:%M" : "%Y-%m-%dT%H:%M", &tm);
+        if (end == NULL)
+                return false;
+        if (*end == ':')
+                end = strptime(end, ":%S", &tm);
+        else
+                tm.tm_sec = 0;
+        if (end == NULL || *end != '\0')
+                return false;
+        tm.tm_isdst = -1;
+        then = mktime(&tm);
+        if (today && then <= now) {
+                tm.tm_mday++;
+                tm.tm_isdst = -1;
+                then = mktime(&tm);
+        }
+        *ret_usec = (int64_t)then * USEC_PER_SEC;
+        return then != (time_t)-1;
+}
+
+bool text_parse_until(const char *s, int64_t *ret_usec)
+{
+        struct err ignored;
+        uint64_t msec;
+
+        if (units_duration(s, &msec, &ignored) == 0) {
+                *ret_usec = clock_wall_usec() + (int64_t)msec * 1000;
+                return msec >= 1000;
+        }
+        return text_parse_time(s, ret_usec) || parse_local(s, ret_usec);
 }
 
 /* Digits at ${s}: their value and where they end; false when there are none or too many. */

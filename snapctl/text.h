@@ -50,6 +50,10 @@ void text_ago(int64_t then_usec, int64_t now_usec, char buf[static TEXT_TIME_MAX
  * none. */
 bool text_parse_time(const char *s, int64_t *ret_usec);
 
+/* text_parse_until(s, ret_usec): As text_parse_time(); also a duration from now ("2h"), the local
+ * time of day that comes next ("18:30"), and a local date and time without a zone. */
+bool text_parse_until(const char *s, int64_t *ret_usec);
+
 /* text_parse_u64(s, ret_value): A decimal number from 1, nothing around it. */
 bool text_parse_u64(const char *s, uint64_t *ret_value);
 

@@ -97,6 +97,29 @@ static const char *const scripts[] = {
         "  WHERE state IN ('queued', 'running', 'undoing', 'rescuing', 'held') AND served = 0;"
         "CREATE INDEX ops_open ON ops (site)"
         "  WHERE state IN ('queued', 'running', 'undoing', 'rescuing', 'held');",
+
+        /* 3 */
+        /* Who is led to a version that is not the live one: a link's token or an address. */
+        "CREATE TABLE passes ("
+        "  site TEXT NOT NULL REFERENCES sites (name) ON DELETE CASCADE,"
+        "  kind TEXT NOT NULL CHECK (kind IN ('link', 'from')),"
+        "  name TEXT NOT NULL,"
+        "  version INTEGER NOT NULL,"
+        "  until INTEGER NOT NULL,"
+        "  by INTEGER NOT NULL,"
+        "  created INTEGER NOT NULL,"
+        "  PRIMARY KEY (site, kind, name)"
+        ") WITHOUT ROWID;"
+
+        "CREATE TABLE temporary ("
+        "  site TEXT PRIMARY KEY REFERENCES sites (name) ON DELETE CASCADE,"
+        "  mode TEXT NOT NULL CHECK (mode IN ('open', 'read-only', 'closed', 'redirect-302',"
+        "                                     'redirect-307')),"
+        "  version INTEGER NOT NULL,"
+        "  back INTEGER NOT NULL,"
+        "  until INTEGER NOT NULL,"
+        "  since INTEGER NOT NULL"
+        ") WITHOUT ROWID;",
 };
 
 static const struct sql_schema schema = {

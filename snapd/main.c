@@ -31,6 +31,7 @@
 #include "snapd/boot.h"
 #include "snapd/courier.h"
 #include "snapd/deliver.h"
+#include "snapd/expiry.h"
 #include "snapd/operation.h"
 #include "snapd/request.h"
 #include "snapd/server.h"
@@ -162,12 +163,14 @@ struct daemon {
         struct outbox *outbox;
         struct courier *courier;
         struct api api;
+        struct expiry *expiry;
         struct server *server;
 };
 
 static void daemon_close(struct daemon *d)
 {
         server_close(d->server);
+        expiry_close(d->expiry);
         questions_close(d->questions);
         courier_close(d->courier);
         outbox_close(d->outbox);
@@ -242,13 +245,15 @@ static int daemon_open(struct daemon *d, struct err *err)
                 return -1;
         (void)sd_notify(0, "STATUS=mounting sites and settling operations");
         if (boot_settle(d->dirs, d->catalog, err) < 0 ||
-            spawner_settle(d->spawner, SETTLE_MSEC, err) < 0)
+            spawner_settle(d->spawner, SETTLE_MSEC, err) < 0 ||
+            expiry_open(d->event, d->dirs, d->catalog, d->sites, d->spawner, &d->expiry, err) < 0)
                 return -1;
         d->api = (struct api){ .dirs = d->dirs,
                                .catalog = d->catalog,
                                .sites = d->sites,
                                .spawner = d->spawner,
                                .outbox = d->outbox,
+                               .expiry = d->expiry,
                                .started_usec = clock_boot_usec() };
         env.questions = d->questions;
         if (courier_open(d->event, d->dirs, d->catalog, d->outbox, &d->courier, err) < 0 ||

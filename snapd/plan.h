@@ -11,6 +11,7 @@
  */
 
 #include "snapd/env.h"
+#include "snapd/front.h"
 #include "snapd/step.h"
 
 struct plan_facts {
@@ -20,6 +21,8 @@ struct plan_facts {
         struct version_list versions;
         const struct version *active;    /* NULL before adoption */
         const struct version *last_good; /* or NULL */
+        struct front_temporary temporary; /* what is in force, when there is one */
+        bool has_temporary;
         bool remounts;                   /* FS_CAPTURE_REMOUNTS */
         bool moves;                      /* FS_IMPORT_MOVES */
         bool copy_in_hold;               /* DB_COPY_IN_HOLD */

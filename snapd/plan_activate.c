@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+
 #include "common/clock.h"
+#include "snapd/args.h"
 #include "snapd/plan.h"
 #include "snapd/steps.h"
 
@@ -11,19 +14,97 @@
  * The flip is the point of no return: from then on visitors write to the new version, and taking
  * the flip back would lose what they wrote.
  */
-static int add_flip(const struct step_env *env, const struct plan_facts *facts,
-                    const struct version *to, json_int_t head, struct plan *plan, struct err *err)
+
+/* What an activation is about. */
+struct flip {
+        const struct version *to;
+        json_int_t head, frozen; /* of the one that is gone to, of the one that is left */
+        bool is_temporary;       /* else one that there is ends */
+        struct front_temporary temporary;
+};
+
+static bool temporary_make(const struct plan_facts *facts, const struct version *to,
+                           struct front_temporary *temporary)
+{
+        const char *mode = arg_text(facts->request, "temporary");
+        uint64_t seconds = json_get_u64(facts->request, "for_sec");
+        int64_t now = clock_wall_usec();
+
+        *temporary = (struct front_temporary){
+                .mode = front_mode_by_name(mode),
+                .version = to->number,
+                .back = facts->has_temporary ? facts->temporary.back : facts->active->number,
+                .since_usec = now,
+                .until_usec = seconds == 0 ? 0 : now + (int64_t)seconds * USEC_PER_SEC,
+        };
+        return temporary->mode < FRONT_MODES;
+}
+
+static json_t *temporary_json(bool there_is, const struct front_temporary *temporary)
+{
+        if (!there_is)
+                return json_null();
+        return json_pack(
+                "{s:s, s:I, s:I, s:I, s:I}", "mode", front_mode_name(temporary->mode), "version",
+                (json_int_t)temporary->version, "back", (json_int_t)temporary->back, "until_usec",
+                (json_int_t)temporary->until_usec, "since_usec", (json_int_t)temporary->since_usec);
+}
+
+static int add_front(const struct plan_facts *facts, bool there_is,
+                     const struct front_temporary *temporary, struct plan *plan, struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
-        const struct version *from = facts->active;
-        json_int_t now = clock_wall_usec();
+
+        if (!there_is && !facts->has_temporary)
+                return 0;
+        ADD(step_front_set, "{s:o, s:o}", "to", temporary_json(there_is, temporary), "before",
+            temporary_json(facts->has_temporary, &facts->temporary));
+        return 0;
+}
+
+/* Visitors are led to the version, or away, and the live one stays what it is. */
+static int plan_aside(const struct step_env *env, const struct plan_facts *facts,
+                      const struct version *to, const struct front_temporary *temporary,
+                      struct plan *plan, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+
+        if (temporary->mode != FRONT_CLOSED && !env->site->front.keep_version)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "visitors can be led to version %" PRIu64 " of '%s' only when its "
+                                "file says 'keep_version = yes' in [front] and the web server has "
+                                "the lines that 'web-config' prints then",
+                                to->number, env->site->name);
+        if (!to->mounted) {
+                if (!plan_is_shown(facts, to) &&
+                    plan_add(plan, part, &step_fs_mount, plan_view(to), err) < 0)
+                        return -1;
+                ADD(step_catalog_commit, "{s:[{s:I, s:b}]}", "set", "number",
+                    (json_int_t)to->number, "mounted", 1);
+        }
+        if (add_front(facts, true, temporary, plan, err) < 0)
+                return -1;
+        plan->pivot = plan->parts[PLAN_MAIN].n;
+        return 0;
+}
+
+static int add_flip(const struct step_env *env, const struct plan_facts *facts,
+                    const struct flip *flip, struct plan *plan, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        const struct version *from = facts->active, *to = flip->to;
+        json_int_t now = clock_wall_usec(), head = flip->head;
+        bool read_only = flip->is_temporary && flip->temporary.mode == FRONT_READ_ONLY;
 
         ADD(step_fs_branch, "{s:I, s:I}", "frozen", (json_int_t)to->tree, "head", head);
-        if (to->database[0] != '\0')
+        if (to->database[0] != '\0' && !read_only)
                 ADD(step_db_writable, "{s:s, s:b}", "database", to->database, "writable", 1);
         ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:o*}", "version", (json_int_t)to->number, "tree",
             head, "read_only", 0, "database", to->database, "before",
             plan_is_shown(facts, to) ? plan_view(to) : NULL);
+        /* Writing ends before the flip and begins again after it. */
+        if (flip->is_temporary && add_front(facts, true, &flip->temporary, plan, err) < 0)
+                return -1;
         plan->pivot = plan->parts[PLAN_MAIN].n;
         ADD(step_fs_switch, "{s:I, s:I}", "from", (json_int_t)from->number, "to",
             (json_int_t)to->number);
@@ -31,6 +112,8 @@ static int add_flip(const struct step_env *env, const struct plan_facts *facts,
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:b}, {s:I, s:s, s:I, s:I}]}", "set", "number",
             (json_int_t)from->number, "state", "kept", "leaving", 1, "number",
             (json_int_t)to->number, "state", "active", "tree", head, "active_usec", now);
+        if (!flip->is_temporary && add_front(facts, false, NULL, plan, err) < 0)
+                return -1;
         if (plan_add_after(env, plan, part, (json_int_t)to->number, err) < 0)
                 return -1;
         plan->answer[PLAN_MAIN] = plan->parts[PLAN_MAIN].n;
@@ -63,18 +146,31 @@ int plan_activate(struct step_env *env, const struct plan_facts *facts, struct p
 {
         const enum plan_part part = PLAN_MAIN;
         const struct version *to, *good = facts->last_good;
+        struct flip flip = { 0 };
         uint64_t tree;
 
-        if (plan_target(facts, &to, err) < 0 ||
-            catalog_take(env->catalog, "tree", 2, &tree, err) < 0 ||
-            add_flip(env, facts, to, (json_int_t)tree, plan, err) < 0 ||
-            add_keep(facts, (json_int_t)tree + 1, plan, err) < 0)
+        if (plan_target(facts, &to, err) < 0)
+                return -1;
+        *ret_version = to->number;
+        flip.to = to;
+        flip.is_temporary = temporary_make(facts, to, &flip.temporary);
+        if (to->state == VERSION_ACTIVE) { /* it is live; visitors were led away from it */
+                plan->pivot = 1;
+                return add_front(facts, false, NULL, plan, err);
+        }
+        if (flip.is_temporary && !front_mode_flips(flip.temporary.mode))
+                return plan_aside(env, facts, to, &flip.temporary, plan, err);
+        if (catalog_take(env->catalog, "tree", 2, &tree, err) < 0)
+                return -1;
+        flip.head = (json_int_t)tree;
+        flip.frozen = (json_int_t)tree + 1;
+        if (add_flip(env, facts, &flip, plan, err) < 0 ||
+            add_keep(facts, flip.frozen, plan, err) < 0)
                 return -1;
         /* The one that is left becomes the last good; what was it before need not stay mounted. */
         if (good != NULL && good != to && !good->mounted && facts->active->mark != MARK_BAD)
                 ADD(step_fs_unmount, "{s:I, s:b}", "version", (json_int_t)good->number, "lenient",
                     1);
-        *ret_version = to->number;
         return 0;
 }
 

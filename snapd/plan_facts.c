@@ -17,6 +17,8 @@
 int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
                     const json_t *request, uid_t by, struct plan_facts *facts, struct err *err)
 {
+        int has;
+
         *facts = (struct plan_facts){ .verb = verb, .request = request, .by = by };
         /* A site that is being added has none, and no row. */
         if (catalog_versions(catalog, site, &facts->versions, err) < 0)
@@ -25,7 +27,9 @@ int plan_facts_load(struct catalog *catalog, const char *site, const char *verb,
                 if (facts->versions.items[i].state == VERSION_ACTIVE)
                         facts->active = &facts->versions.items[i];
         facts->last_good = version_last_good(&facts->versions);
-        return 0;
+        has = front_temporary(catalog, site, &facts->temporary, err);
+        facts->has_temporary = has > 0;
+        return has < 0 ? -1 : 0;
 }
 
 void plan_facts_done(struct plan_facts *facts)
@@ -79,6 +83,13 @@ static int target_forward(const struct plan_facts *facts, const struct version *
 {
         const struct version *newest = NULL;
 
+        if (facts->has_temporary) {
+                *ret = find(facts, facts->temporary.back);
+                return *ret != NULL ? 0
+                                    : err_fail(err, ERR_NOT_FOUND, 0,
+                                               "version %" PRIu64 " is not there any more",
+                                               facts->temporary.back);
+        }
         for (size_t i = 0; i < facts->versions.n; i++)
                 if (facts->versions.items[i].state == VERSION_KEPT)
                         newest = &facts->versions.items[i];
@@ -222,6 +233,12 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
 
 static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
+        if (facts->has_temporary)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "'%s' is rolled back to version %" PRIu64
+                                " for the time being: end that first, by 'forward' or by "
+                                "activating the version to upgrade",
+                                env->site->name, facts->temporary.version);
         return check_space(env, facts, err) < 0 ? -1 : check_database(env, facts, err);
 }
 

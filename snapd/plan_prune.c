@@ -14,6 +14,10 @@ static const char *protection(const struct plan_facts *facts, const struct versi
                 return "it is active";
         if (version->pinned)
                 return "it is pinned";
+        if (facts->has_temporary && version->number == facts->temporary.back)
+                return "a temporary rollback goes back to it";
+        if (facts->has_temporary && version->number == facts->temporary.version)
+                return "visitors get it while a temporary rollback lasts";
         if (version == facts->last_good)
                 return "it is the last good one, which a rollback needs";
         return NULL;

@@ -4,16 +4,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/safepath.h"
 #include "snapd/render.h"
 #include "snapd/rewrite.h"
 #include "snapd/worker.h"
 
+#define OPCACHE_USEC  2500000
 #define CONFIG_MAX    (1024 * 1024)
 #define VALUE_MAX_LEN 4096
 
@@ -139,6 +142,30 @@ static int rewrite_worker(int in_fd, int out_fd, const void *arg, struct err *er
         return file_write_all(out_fd, out, n_out, err);
 }
 
+/* "N.changed" is as old as the last change of what is rendered for versions/N. */
+static void changed_name(uint64_t version, char *name, size_t size)
+{
+        (void)snprintf(name, size, "%" PRIu64 ".changed", version);
+}
+
+/* After it, the file has this content; what is the same stays the same file. */
+static int keep(int dir_fd, uint64_t version, const char *name, const char *data, size_t n,
+                int *ret_fd, struct err *err)
+{
+        CLEANUP(freep) char *before = NULL;
+        char changed[32];
+        size_t n_before = 0;
+        bool had = file_read(dir_fd, name, CONFIG_MAX, &before, &n_before, err) == 0;
+
+        changed_name(version, changed, sizeof(changed));
+        if (had && n_before == n && memcmp(before, data, n) == 0)
+                return safepath_open(dir_fd, name, O_RDONLY, ret_fd, err);
+        if (file_replace(dir_fd, name, data, n, 0600, err) < 0 ||
+            (had && file_replace(dir_fd, changed, "", 0, 0600, err) < 0))
+                return -1;
+        return safepath_open(dir_fd, name, O_RDONLY, ret_fd, err);
+}
+
 /* The rendered file is the tenant's, with the mode of the one it stands for; it lies where nobody
  * but root can go and is seen only through its bind mount. */
 static int store(struct step_env *env, const struct view *view, size_t index, const char *data,
@@ -150,8 +177,7 @@ static int store(struct step_env *env, const struct view *view, size_t index, co
         (void)snprintf(path, sizeof(path), "sites/%s/rendered", env->site->name);
         (void)snprintf(name, sizeof(name), "%" PRIu64 "-%zu", view->version, index);
         if (safepath_mkdirs(env->dirs->state_fd, path, 0700, 0, 0, &dir_fd, err) < 0 ||
-            file_replace(dir_fd, name, data, n, 0600, err) < 0 ||
-            safepath_open(dir_fd, name, O_RDONLY, &fd, err) < 0)
+            keep(dir_fd, view->version, name, data, n, &fd, err) < 0)
                 return -1;
         if (fchown(fd, like->st_uid, like->st_gid) < 0 || fchmod(fd, like->st_mode & 0777) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot set the owner of '%s'", name);
@@ -259,4 +285,31 @@ int render_all(struct step_env *env, const struct view *view, int mount_fd, stru
 int render_into(struct step_env *env, const struct view *view, int tree_fd, struct err *err)
 {
         return render_each(env, view, tree_fd, put_inside, err);
+}
+
+void render_await(struct step_env *env, uint64_t version)
+{
+        CLEANUP(closep) int dir_fd = -1;
+        char path[64], name[32];
+        struct err ignored;
+        struct stat st;
+        int64_t left;
+
+        (void)snprintf(path, sizeof(path), "sites/%s/rendered", env->site->name);
+        changed_name(version, name, sizeof(name));
+        if (safepath_open(env->dirs->state_fd, path, O_RDONLY | O_DIRECTORY, &dir_fd, &ignored) <
+                    0 ||
+            fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return;
+        left = st.st_mtim.tv_sec * USEC_PER_SEC + st.st_mtim.tv_nsec / 1000 + OPCACHE_USEC -
+               clock_wall_usec();
+        /* A clock that was set may say anything. */
+        if (left > OPCACHE_USEC)
+                left = OPCACHE_USEC;
+        if (left > 0) {
+                struct timespec pause = { .tv_sec = left / USEC_PER_SEC,
+                                          .tv_nsec = left % USEC_PER_SEC * 1000 };
+
+                (void)nanosleep(&pause, NULL);
+        }
 }

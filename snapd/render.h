@@ -23,4 +23,10 @@ int render_all(struct step_env *env, const struct view *view, int mount_fd,
 int render_into(struct step_env *env, const struct view *view, int tree_fd,
                 struct err *err) MUST_CHECK;
 
+/* render_await(env, version): Wait until interpreters have noticed what is rendered for versions/N
+ * now.  The same path named another database before, while that version was live; PHP's opcache
+ * looks at a file again after 2 s (opcache.revalidate_freq), and until then old code would run on
+ * the new database.  No wait when nothing changed lately: at most 2.5 s otherwise. */
+void render_await(struct step_env *env, uint64_t version);
+
 #endif

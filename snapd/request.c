@@ -36,6 +36,19 @@ static int check_prune(const struct dirs *dirs, struct catalog *catalog, const c
         return ret;
 }
 
+static int check_temporary(const json_t *request, struct err *err)
+{
+        const char *mode = json_get_string(request, "temporary");
+
+        if (mode != NULL && front_mode_by_name(mode) == FRONT_MODES)
+                return err_fail(err, ERR_INVALID, 0,
+                                "'temporary' is open, read-only, closed, redirect-302 or "
+                                "redirect-307");
+        if (mode == NULL && json_object_get(request, "for_sec") != NULL)
+                return err_fail(err, ERR_INVALID, 0, "'for_sec' belongs to a temporary rollback");
+        return 0;
+}
+
 /* What the catalog alone can answer. */
 static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
                        const struct plan_verb *verb, const json_t *request, struct err *err)
@@ -64,6 +77,8 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
                 return -1;
         if (facts.active == NULL)
                 ret = err_fail(err, ERR_NOT_FOUND, 0, "'%s' has no active version", site);
+        else if (check_temporary(request, err) < 0)
+                ret = -1;
         else if (verb->targets && plan_target(&facts, &version, err) < 0)
                 ret = err_wrap(err, "'%s'", site);
         plan_facts_done(&facts);

@@ -17,6 +17,7 @@
 #include "snapd/auth.h"
 #include "snapd/catalog.h"
 #include "snapd/dirs.h"
+#include "snapd/expiry.h"
 #include "snapd/journal.h"
 #include "snapd/outbox.h"
 #include "snapd/sitecache.h"
@@ -28,6 +29,7 @@ struct api {
         struct sitecache *sites;
         struct spawner *spawner;
         struct outbox *outbox;
+        struct expiry *expiry; /* NULL in tests */
         int64_t started_usec; /* on the boot clock */
 };
 
@@ -114,6 +116,12 @@ int route_version(struct api *api, const struct call *call, const struct target 
                   struct answer *answer, struct err *err) MUST_CHECK;
 int route_version_change(struct api *api, const struct call *call, const struct target *target,
                          struct answer *answer, struct err *err) MUST_CHECK;
+int route_passes(struct api *api, const struct call *call, const struct target *target,
+                 struct answer *answer, struct err *err) MUST_CHECK;
+int route_pass_add(struct api *api, const struct call *call, const struct target *target,
+                   struct answer *answer, struct err *err) MUST_CHECK;
+int route_pass_drop(struct api *api, const struct call *call, const struct target *target,
+                    struct answer *answer, struct err *err) MUST_CHECK;
 int route_diff(struct api *api, const struct call *call, const struct target *target,
                struct answer *answer, struct err *err) MUST_CHECK;
 int route_begin(struct api *api, const struct call *call, const struct target *target,

@@ -5,6 +5,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "snapd/front.h"
 #include "snapd/request.h"
 #include "snapd/routes_call.h"
 #include "snapd/view.h"
@@ -142,8 +143,10 @@ int route_site(struct api *api, const struct call *call, const struct target *ta
                struct answer *answer, struct err *err)
 {
         struct catalog_site catalog = { 0 };
+        struct front_temporary temporary;
         struct op_list open;
         bool configured, in_catalog;
+        json_t *view;
         int r;
 
         (void)call;
@@ -156,11 +159,17 @@ int route_site(struct api *api, const struct call *call, const struct target *ta
                         catalog_site_done(&catalog);
                 return -1;
         }
-        r = answer_json(answer, 200,
-                        view_site(target->name, in_catalog ? &catalog : NULL,
-                                  sitecache_site(api->sites, target->name, NULL),
-                                  open_of(&open, target->name)),
-                        err);
+        view = view_site(target->name, in_catalog ? &catalog : NULL,
+                         sitecache_site(api->sites, target->name, NULL),
+                         open_of(&open, target->name));
+        r = front_temporary(api->catalog, target->name, &temporary, err);
+        if (r >= 0) {
+                (void)json_object_set_new(view, "temporary",
+                                          r > 0 ? view_temporary(&temporary) : json_null());
+                r = answer_json(answer, 200, view, err);
+        } else {
+                json_decref(view);
+        }
         op_list_done(&open);
         if (in_catalog)
                 catalog_site_done(&catalog);
@@ -182,8 +191,9 @@ int route_web_config(struct api *api, const struct call *call, const struct targ
         const char *server = call_arg(call, "server");
 
         (void)api;
-        if (server == NULL || (strcmp(server, "nginx") != 0 && strcmp(server, "apache") != 0))
-                return err_fail(err, ERR_INVALID, 0, "'server' is nginx or apache");
+        if (server == NULL || (strcmp(server, "nginx") != 0 && strcmp(server, "apache") != 0 &&
+                               strcmp(server, "quarantine") != 0))
+                return err_fail(err, ERR_INVALID, 0, "'server' is nginx, apache or quarantine");
         return answer_ask(answer,
                           json_pack("{s:s, s:s, s:s}", "query", "web-config", "site", target->name,
                                     "server", server),

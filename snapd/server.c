@@ -180,7 +180,7 @@ void server_close(struct server *server)
         if (server == NULL)
                 return;
         if (server->spawner != NULL)
-                spawner_tell(server->spawner, NULL, NULL);
+                spawner_untell(server->spawner, server);
         (void)sd_event_source_disable_unref(server->accept);
         (void)sd_event_source_disable_unref(server->again);
         http_close(server->http);

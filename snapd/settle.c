@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "fsdrivers/mount.h"
 #include "snapd/ballast.h"
+#include "snapd/front.h"
 #include "snapd/notice_op.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
@@ -154,7 +155,7 @@ int settle_site(struct step_env *env, struct err *err)
         struct plan_facts facts;
         struct fs_pool *pool;
         struct going going;
-        int ret;
+        int home_fd, ret;
 
         if (plan_facts_load(env->catalog, env->site->name, "settle", NULL, 0, &facts, err) < 0)
                 return -1;
@@ -167,6 +168,10 @@ int settle_site(struct step_env *env, struct err *err)
                 ret = going_load(env, &going, err);
         if (ret == 0)
                 ret = show_wanted(env, &facts, &going, err);
+        if (ret == 0)
+                ret = env_home(env, &home_fd, err);
+        if (ret == 0)
+                ret = front_render(env->catalog, env->site->name, home_fd, err);
         if (ret == 0 && !going.open)
                 ret = switcher_flip(env, facts.active->number, err) < 0 ||
                                       hide_strays(env, &facts, err) < 0

@@ -97,6 +97,11 @@ struct site {
         unsigned hold_msec;
         unsigned owner_may; /* enum site_may */
         struct site_keep keep;
+        struct {                /* how the web server chooses a version for a visitor */
+                bool keep_version; /* ?keep_version=N is for everybody */
+                char *other_pool;  /* PHP socket of versions that are not the live one; or NULL */
+                unsigned retry_sec;
+        } front;
         struct probe_list probes; /* its own; site_probes() has those of presets too */
         struct site_guard guard;
 };

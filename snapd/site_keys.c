@@ -94,6 +94,13 @@ const struct site_key site_keys[] = {
           .max = UINT64_C(1) << 60, .preset = "0",
           .help = "what stays free on the file system; 0: no limit" },
 
+        { "front", "keep_version", &site_kind_flag, MEMBER(front.keep_version), .preset = "no",
+          .help = "may every visitor ask for a mounted version by ?keep_version=N" },
+        { "front", "other_pool", &site_kind_path, MEMBER(front.other_pool),
+          .help = "the socket of PHP for versions that are not the live one" },
+        { "front", "retry", &site_kind_duration, MEMBER(front.retry_sec), .unit = 1000, .min = 1,
+          .max = 86400, .preset = "2m", .help = "when a visitor who is sent away may come again" },
+
         { "guard", "url", &site_kind_url, MEMBER(guard.url),
           .help = "the address of the front page; a probe's '/PATH' belongs to it" },
         { "guard", "address", &site_kind_address, MEMBER(guard.address),

@@ -74,6 +74,7 @@ extern const struct site_kind site_kind_size;
 extern const struct site_kind site_kind_count;
 extern const struct site_kind site_kind_share;  /* "0.5%", kept as parts of a million */
 extern const struct site_kind site_kind_factor; /* "2.5", kept as thousandths */
+extern const struct site_kind site_kind_flag; /* yes or no */
 
 /* In the order of a written file; ends with a row whose key is NULL. */
 extern const struct site_key site_keys[];

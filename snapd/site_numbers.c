@@ -209,3 +209,20 @@ const struct site_kind site_kind_size = { size_read, size_write, NULL };
 const struct site_kind site_kind_count = { count_read, count_write, NULL };
 const struct site_kind site_kind_share = { share_read, share_write, NULL };
 const struct site_kind site_kind_factor = { factor_read, factor_write, NULL };
+
+static int flag_read(struct site *site, const struct site_key *key, const char *text,
+                     struct err *err)
+{
+        if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+                return err_fail(err, ERR_INVALID, 0, "it is 'yes' or 'no'");
+        *SITE_FIELD(site, key, bool) = text[0] == 'y';
+        return 0;
+}
+
+static int flag_write(const struct site *site, const struct site_key *key, site_value_visit visit,
+                      void *arg, struct err *err)
+{
+        return visit(SITE_VALUE(site, key, bool) ? "yes" : "no", arg, err);
+}
+
+const struct site_kind site_kind_flag = { flag_read, flag_write, NULL };

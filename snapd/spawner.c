@@ -17,6 +17,8 @@
 #define STARTS_MAX 4 /* the first and three more */
 
 /* An operation that is watched. */
+#define TOLD_MAX 8
+
 struct unit {
         struct spawner *spawner;
         struct unit *next;
@@ -34,16 +36,19 @@ struct spawner {
         sd_event *event;
         const struct dirs *dirs;
         struct catalog *catalog;
-        spawner_news news;
-        void *arg;
+        struct {
+                spawner_news news; /* NULL: free */
+                void *arg;
+        } told[TOLD_MAX];
         uint64_t pause_usec;
         struct unit *units;
 };
 
 static void news_tell(const struct spawner *spawner)
 {
-        if (spawner->news != NULL)
-                spawner->news(spawner->arg);
+        for (size_t i = 0; i < TOLD_MAX; i++)
+                if (spawner->told[i].news != NULL)
+                        spawner->told[i].news(spawner->told[i].arg);
 }
 
 static struct unit *unit_find(const struct spawner *spawner, op_id id)
@@ -275,8 +280,20 @@ void spawner_pause(struct spawner *spawner, uint64_t usec)
 
 void spawner_tell(struct spawner *spawner, spawner_news news, void *arg)
 {
-        spawner->news = news;
-        spawner->arg = arg;
+        for (size_t i = 0; i < TOLD_MAX; i++)
+                if (spawner->told[i].news == NULL) {
+                        spawner->told[i].news = news;
+                        spawner->told[i].arg = arg;
+                        return;
+                }
+        log_error("more than %d listen for news", TOLD_MAX);
+}
+
+void spawner_untell(struct spawner *spawner, const void *arg)
+{
+        for (size_t i = 0; i < TOLD_MAX; i++)
+                if (spawner->told[i].arg == arg)
+                        spawner->told[i].news = NULL;
 }
 
 void spawner_start(struct spawner *spawner, op_id id)

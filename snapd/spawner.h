@@ -31,8 +31,10 @@ int spawner_open(sd_event *event, const struct dirs *dirs, struct catalog *catal
 /* spawner_close(spawner): Stop watching; the processes go on. */
 void spawner_close(struct spawner *spawner);
 
-/* spawner_tell(spawner, news, arg): Call ${news} from now on. */
+/* spawner_tell(spawner, news, arg): Call ${news} with ${arg} from now on, beside those told before;
+ * spawner_untell(spawner, arg): no more.  At most 8. */
 void spawner_tell(struct spawner *spawner, spawner_news news, void *arg);
+void spawner_untell(struct spawner *spawner, const void *arg);
 
 /* spawner_pause(spawner, usec): How long to wait before the first new start of a process that died,
  * 1 s when nothing is said; the second waits 4 times as long, the third 16 times. */

@@ -31,6 +31,9 @@ extern const struct step_kind step_fs_mount, step_fs_unmount, step_fs_seal, step
 extern const struct step_kind step_db_hold, step_db_release, step_db_copy, step_db_verify,
         step_db_writable, step_db_drop, step_db_leave;
 
+/* steps_front.c: what visitors are given while a temporary rollback lasts */
+extern const struct step_kind step_front_set;
+
 /* steps_hook.c: the site's own command */
 extern const struct step_kind step_hook_run;
 

@@ -3,11 +3,9 @@
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
-#include "common/clock.h"
 #include "common/safepath.h"
 #include "snapd/args.h"
 #include "snapd/env.h"
@@ -15,21 +13,7 @@
 #include "snapd/steps.h"
 #include "snapd/worker.h"
 
-#define OPCACHE_USEC 2500000
-#define OUTPUT_MAX   (16 * 1024 * 1024)
-
-/* The old version's configuration names its copy now, at the path where it named the live database
- * before.  An interpreter looks at a file again after two seconds (opcache.revalidate_freq), so the
- * rescue does not serve that path any sooner. */
-static void wait_for_opcache(int64_t since_usec)
-{
-        int64_t left = since_usec + OPCACHE_USEC - clock_boot_usec();
-        struct timespec pause = { .tv_sec = left / USEC_PER_SEC,
-                                  .tv_nsec = left % USEC_PER_SEC * 1000 };
-
-        if (left > 0)
-                (void)nanosleep(&pause, NULL);
-}
+#define OUTPUT_MAX (16 * 1024 * 1024)
 
 static int cancelled(void *arg)
 {
@@ -59,7 +43,6 @@ static int hook_run(struct step_env *env, const json_t *args, struct err *err)
         CLEANUP(closep) int versions_fd = -1, cwd_fd = -1;
         char site[64], version[64], root[1200], home[1100], user[128], number[24];
         const char *argv[256];
-        int64_t began_usec = clock_boot_usec();
         const char *const variables[] = {
                 "PATH=/usr/local/bin:/usr/bin:/bin",
                 "LC_ALL=C.UTF-8",
@@ -95,11 +78,9 @@ static int hook_run(struct step_env *env, const json_t *args, struct err *err)
             safepath_open_mounted(versions_fd, number, O_PATH | O_DIRECTORY, &cwd_fd, err) < 0)
                 return -1;
         command.cwd_fd = cwd_fd;
-        if (worker_run(WORKER_HOOK, &command, err) < 0) {
-                wait_for_opcache(began_usec);
-                return err_wrap(err, "the upgrade command failed");
-        }
-        return 0;
+        return worker_run(WORKER_HOOK, &command, err) < 0
+                       ? err_wrap(err, "the upgrade command failed")
+                       : 0;
 }
 
 static void hook_describe(const json_t *args, char *buf, size_t size)

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "snapd/args.h"
 #include "snapd/exchange.h"
+#include "snapd/render.h"
 #include "snapd/served.h"
 #include "snapd/steps.h"
 #include "snapd/switcher.h"
@@ -326,6 +327,7 @@ const struct step_kind step_fs_retire = {
 /* fs.switch {from, to}: from is 0 when nothing was served before. */
 static int switch_run(struct step_env *env, const json_t *args, struct err *err)
 {
+        render_await(env, json_get_u64(args, "to"));
         return switcher_flip(env, json_get_u64(args, "to"), err);
 }
 

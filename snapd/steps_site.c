@@ -15,6 +15,7 @@
 #include "snapd/ballast.h"
 #include "snapd/env.h"
 #include "snapd/exchange.h"
+#include "snapd/front.h"
 #include "snapd/steps.h"
 #include "snapd/worker.h"
 
@@ -104,6 +105,7 @@ static int dirs_undo(struct step_env *env, const json_t *args, struct err *err)
                 pool_drop_empty(arg_text(args, "pool"));
         if (safepath_open_trusted(env->site->home, &home_fd, err) < 0)
                 return err->code == ERR_NOT_FOUND ? 0 : -1;
+        front_clear(home_fd);
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 (void)unlinkat(home_fd, names[i], AT_REMOVEDIR);
         if (exchange_open(env->site->home, &above_fd, &name, err) == 0)

@@ -112,7 +112,7 @@ static json_t *bytes_or_null(int64_t bytes)
         return bytes < 0 ? json_null() : json_integer(bytes);
 }
 
-static json_t *time_or_null(int64_t usec)
+json_t *view_time(int64_t usec)
 {
         char iso[CLOCK_ISO_MAX];
 
@@ -124,7 +124,7 @@ static json_t *time_or_null(int64_t usec)
 
 /* A list shows one user a thousand times, and each question of the user database reads a file.
  * So a few answers are kept, for a minute. */
-static json_t *user_name(uid_t uid)
+json_t *view_user(uid_t uid)
 {
         static struct {
                 bool used;
@@ -159,6 +159,14 @@ unsigned view_status(enum err_code code)
         };
 
         return (unsigned)code < ERR_CODES && statuses[code] != 0 ? statuses[code] : 500;
+}
+
+json_t *view_temporary(const struct front_temporary *temporary)
+{
+        return json_pack("{s:s, s:I, s:I, s:o, s:o}", "mode", front_mode_name(temporary->mode),
+                         "version", (json_int_t)temporary->version, "back",
+                         (json_int_t)temporary->back, "until", view_time(temporary->until_usec),
+                         "since", view_time(temporary->since_usec));
 }
 
 static json_t *error_object(const struct err *err)
@@ -285,9 +293,9 @@ static json_t *version_member(enum view_member member, const struct version *ver
         case VIEW_MARK_REASON:
                 return string_or_null(version->mark_reason);
         case VIEW_CREATED:
-                return time_or_null(version->created_usec);
+                return view_time(version->created_usec);
         case VIEW_BY:
-                return user_name(version->by);
+                return view_user(version->by);
         case VIEW_VERB:
                 return string_or_null(version->verb);
         case VIEW_OPERATION:
@@ -410,8 +418,8 @@ static json_t *steps_array(const struct op *op)
                                          "text", step_text(step),
                                          "mark", step_mark_name(step->mark),
                                          "progress", step_progress(step),
-                                         "started", time_or_null(step->started_usec),
-                                         "ended", time_or_null(step->ended_usec));
+                                         "started", view_time(step->started_usec),
+                                         "ended", view_time(step->ended_usec));
                 /* clang-format on */
 
                 if (json_array_append_new(steps, view) < 0)
@@ -437,11 +445,11 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
                 "site", op->site,
                 "verb", op->verb,
                 "state", op_state_name(op->state),
-                "by", user_name(op->by),
+                "by", view_user(op->by),
                 "reason", string_or_null(op->reason),
-                "created", time_or_null(op->created_usec),
-                "served", time_or_null(op->served_usec),
-                "ended", time_or_null(op->ended_usec),
+                "created", view_time(op->created_usec),
+                "served", view_time(op->served_usec),
+                "ended", view_time(op->ended_usec),
                 "seq", (json_int_t)op->seq,
                 "version", number_or_null(op->version),
                 "error", op->error.code == 0 ? json_null() : error_object(&op->error),

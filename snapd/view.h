@@ -16,12 +16,20 @@
 
 #include "common/error.h"
 #include "snapd/catalog.h"
+#include "snapd/front.h"
 #include "snapd/journal.h"
 #include "snapd/site.h"
 
 /* view_text(text, n, ret_used): A string of ${n} bytes.  With ${ret_used}, a character that is
  * cut at the end is left for later, and how many bytes were used is told. */
 json_t *view_text(const char *text, size_t n, size_t *ret_used);
+
+/* view_time(usec): ISO, UTC; null for 0.  view_user(uid): A name, or the number as text. */
+json_t *view_time(int64_t usec);
+json_t *view_user(uid_t uid);
+
+/* view_temporary(temporary): TEMPORARY. */
+json_t *view_temporary(const struct front_temporary *temporary);
 
 /* view_status(code): The HTTP status of an error.  view_error(err): {"error": {...}}. */
 unsigned view_status(enum err_code code);

@@ -41,7 +41,7 @@ apache_serves() {
                 echo "User $OWNER"
                 echo "Group $OWNER"
                 echo "Mutex file:$WORLD/apache default"
-                for module in mpm_event authz_core dir rewrite proxy proxy_fcgi; do
+                for module in mpm_event authz_core dir headers rewrite proxy proxy_fcgi; do
                         echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
                 done
                 echo "DirectoryIndex index.php"

@@ -38,6 +38,7 @@ SNAPD_ROWS = [
     ['steps'],                      # the kinds of steps, by name
     ['step_kinds', 'journal'],
     ['notice_op'],                  # what operations tell
+    ['front'],                      # which version a visitor is given
     ['env'],                        # what a step may use
     ['sight'],                      # what is to be seen there
     ['served'],                     # the paths that are served
@@ -57,6 +58,7 @@ SNAPD_ROWS = [
     ['operation', 'query', 'boot'],
     ['auth', 'sitecache'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts
+    ['expiry'],                     # what ends by itself
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP
     ['http'],

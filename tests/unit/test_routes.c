@@ -159,6 +159,12 @@ static const struct row {
           "/v1/sites/blog/diff", 'g' },
         { "GET", "/v1/sites/{site}/web-config", "/v1/sites/shop/web-config", NULL, 'g', 'h', 'h',
           "/v1/sites/blog/web-config", 'g' },
+        { "GET", "/v1/sites/{site}/passes", "/v1/sites/shop/passes", NULL, 'g', 'h', 'h',
+          "/v1/sites/blog/passes", 'd' },
+        { "POST", "/v1/sites/{site}/passes", "/v1/sites/shop/passes", "{\"version\": 9}", 'g', 'h',
+          'h', "/v1/sites/blog/passes", 'd' },
+        { "POST", "/v1/sites/{site}/passes/remove", "/v1/sites/shop/passes/remove",
+          "{\"name\": \"x\"}", 'g', 'h', 'h', "/v1/sites/blog/passes/remove", 'd' },
         { "POST", "/v1/sites/{site}/operations", "/v1/sites/shop/operations",
           "{\"verb\": \"upgrade\", \"nonsense\": 1}", 'g', 'h', 'h', "/v1/sites/blog/operations",
           'd' },
@@ -335,7 +341,7 @@ TEST(arguments_are_checked)
         ASSERT_ERR(ask_arg("/v1/operations", "limit", "+1", NULL), ERR_INVALID, "'limit'");
         ASSERT_ERR(ask_arg("/v1/operations/1", "wait_msec", "30001", NULL), ERR_INVALID, "30000");
         ASSERT_ERR(ask_arg("/v1/sites/shop/web-config", "server", "iis", NULL), ERR_INVALID,
-                   "nginx or apache");
+                   "nginx, apache or quarantine");
         ASSERT_ERR(ask_arg("/v1/sites/shop/diff", "from", "1", NULL), ERR_INVALID, "'to'");
         ASSERT_OK(ask_arg("/v1/operations", "limit", "1", NULL));
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 1);

@@ -84,13 +84,14 @@ TEST(nginx_pins_a_request_to_the_resolved_root)
 {
         char *text = lines_for(site_with(""), "nginx");
 
-        has(text, "root \"/srv/wiki 1.4/current\";\n");
-        has(text, "SCRIPT_FILENAME $realpath_root$fastcgi_script_name;\n");
-        has(text, "DOCUMENT_ROOT   $realpath_root;\n");
+        has(text, "set $sitesnap_root \"/srv/wiki 1.4/current\";\n");
+        has(text, "set $sitesnap_root \"$realpath_root\";\n");
+        has(text, "SCRIPT_FILENAME $sitesnap_root$fastcgi_script_name;\n");
+        has(text, "DOCUMENT_ROOT   $sitesnap_root;\n");
         has(text, "HTTP_HOST       $http_host;\n");
         has(text, "process_control_timeout");
         ASSERT(strstr(text, "$document_root") == NULL);
-        ASSERT(strchr(text, '@') == NULL);
+        ASSERT(strstr(text, "@ROOT@") == NULL && strstr(text, "@HOME@") == NULL);
 }
 
 TEST(apache_asks_for_the_resolved_root_once)
@@ -98,7 +99,7 @@ TEST(apache_asks_for_the_resolved_root_once)
         char *text = lines_for(site_with(""), "apache");
 
         has(text, "DocumentRoot \"/srv/wiki 1.4/current\"\n");
-        has(text, "RewriteRule ^ - \"[E=SITESNAP_ROOT:${sitesnap:/srv/wiki 1.4/current}]\"\n");
+        has(text, "RewriteRule ^ - \"[E=SITESNAP_ROOT:${sitesnap:%{ENV:SITESNAP_PATH}}]\"\n");
         has(text, "m#/srv/wiki 1[.]4/current(/.*)$#");
 }
 
@@ -115,7 +116,7 @@ TEST(a_mounted_docroot_is_served_with_its_price_said)
         struct site *site = site_with("docroot = /var/www/w\n[switch]\nmethod = mount\n");
         char *text = lines_for(site, "nginx");
 
-        has(text, "root \"/var/www/w\";\n");
+        has(text, "set $sitesnap_root \"/var/www/w\";\n");
         has(text, "after = /usr/bin/systemctl reload");
 }
 
@@ -139,7 +140,8 @@ TEST(nginx_accepts_the_lines)
         const char *argv[] = { "nginx", "-t", "-p", dir,
                                "-c",    file, "-g", "pid nginx.pid; error_log stderr;",
                                NULL };
-        struct site *site = site_with("[database]\nengine = sqlite\npath = data\n");
+        struct site *site = site_with(
+                "[database]\nengine = sqlite\npath = data\n[front]\nkeep_version = yes\n");
         int status;
 
         (void)snprintf(file, sizeof(file), "%s/nginx.conf", dir);
@@ -162,7 +164,8 @@ TEST(apache_accepts_the_lines)
         const char *dir = test_tmpdir();
         char file[256], *text = NULL;
         const char *argv[] = { "apache2", "-t", "-f", file, NULL };
-        struct site *site = site_with("[database]\nengine = sqlite\npath = data\n");
+        struct site *site = site_with(
+                "[database]\nengine = sqlite\npath = data\n[front]\nkeep_version = yes\n");
         int status;
 
         (void)snprintf(file, sizeof(file), "%s/apache.conf", dir);
@@ -170,8 +173,8 @@ TEST(apache_accepts_the_lines)
         site->home = strdup(dir); /* it looks whether the directory is there */
         ASSERT(asprintf(&text,
                         "ServerRoot %s\nServerName localhost\nPidFile pid\nErrorLog log\n"
-                        "Listen 127.0.0.1:1\n" LOAD("mpm_event") LOAD("authz_core") LOAD("rewrite")
-                                LOAD("proxy")
+                        "Listen 127.0.0.1:1\n" LOAD("mpm_event") LOAD("authz_core") LOAD("headers")
+                                LOAD("rewrite") LOAD("proxy")
                                         LOAD("proxy_fcgi") "<VirtualHost *:1>\n%s</VirtualHost>\n",
                         dir, lines_for(site, "apache")) > 0);
         write_conf("apache.conf", keep(text));

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "snapd/webconf_text.h"
+
+const char webconf_apache_serve[] =
+        "# Site '@SITE@': these lines stand in its VirtualHost, in "
+        "place of its own DocumentRoot and\n"
+        "# PHP handler.  Modules: headers, rewrite, proxy, proxy_fcgi.\n"
+        "DocumentRoot \"@ROOT@\"\n"
+        "\n"
+        "# The root is a symlink of root's to a directory of the "
+        "site's: SymLinksIfOwnerMatch would\n"
+        "# refuse it.\n"
+        "<Directory \"@ROOT@\">\n"
+        "        Options +FollowSymLinks -SymLinksIfOwnerMatch\n"
+        "        Require all granted\n"
+        "</Directory>\n"
+        "<Directory \"@HOME@/versions\">\n"
+        "        Options +FollowSymLinks -SymLinksIfOwnerMatch\n"
+        "        Require all granted\n"
+        "</Directory>\n"
+        "\n";
+
+const char webconf_apache_resolve[] =
+        "# Apache cannot resolve a symlink by itself, and PHP would do it again and again within "
+        "one\n"
+        "# request.  A helper, started once with the server, answers which version the symlink "
+        "names\n"
+        "# now; each request asks once and hands on the answer, so PHP sees one version, however\n"
+        "# long the request runs, and opcache keeps each version's files under their own paths.\n"
+        "RewriteEngine On\n"
+        "RewriteMap sitesnap \"prg:/usr/bin/perl -MCwd=realpath -lne 'BEGIN{$|=1}print realpath "
+        "$_'\" "
+        "www-data:www-data\n"
+        "\n";
+
+/* Rules of a VirtualHost run again after an internal redirect, with the same answers. */
+const char webconf_apache_choose[] =
+        "# Who sees another version than the live one ('snapctl link').  front/ and versions/ are\n"
+        "# root's; a version that is not mounted has no directory there.\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@ROOT@,E=!SITESNAP_GUEST]\"\n"
+        "RewriteCond \"@HOME@/front/from/%{REMOTE_ADDR}\" -d\n"
+        "RewriteRule ^ - "
+        "\"[E=SITESNAP_PATH:@HOME@/front/from/%{REMOTE_ADDR},E=SITESNAP_GUEST:1]\"\n"
+        "RewriteCond %{HTTP_COOKIE} \"(?:^|; *)sitesnap_link=([0-9a-f]{32})(?:;|$)\"\n"
+        "RewriteCond \"@HOME@/front/link/%1\" -d\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@HOME@/front/link/%1,E=SITESNAP_GUEST:1]\"\n"
+        "RewriteCond %{QUERY_STRING} \"(?:^|&)sitesnap_link=([0-9a-f]{32})(?:&|$)\"\n"
+        "RewriteCond \"@HOME@/front/link/%1\" -d\n"
+        "RewriteRule ^ - "
+        "\"[E=SITESNAP_PATH:@HOME@/front/link/"
+        "%1,E=SITESNAP_GUEST:1,E=SITESNAP_COOKIE:sitesnap_link=%1]"
+        "\"\n"
+        "\n";
+
+const char webconf_apache_keep[] =
+        "# ?keep_version=N asks for version N, ?keep_root_version=1 for the live one whatever "
+        "else\n"
+        "# is said; a cookie keeps that for the visit, but not while a redirect leads here.\n"
+        "RewriteCond %{HTTP_COOKIE} \"(?:^|; *)sitesnap_version=([0-9]{1,9})(?:;|$)\"\n"
+        "RewriteCond \"@HOME@/versions/%1\" -d\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@HOME@/versions/%1,E=SITESNAP_GUEST:1]\"\n"
+        "RewriteCond %{HTTP_COOKIE} \"(?:^|; *)sitesnap_version=root(?:;|$)\"\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@ROOT@,E=SITESNAP_GUEST:1]\"\n"
+        "RewriteCond %{QUERY_STRING} \"(?:^|&)keep_version=([0-9]{1,9})(?:&|$)\"\n"
+        "RewriteCond \"@HOME@/versions/%1\" -d\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@HOME@/versions/%1,E=SITESNAP_GUEST:1,"
+        "E=SITESNAP_COOKIE:sitesnap_version=%1]\"\n"
+        "RewriteCond \"@HOME@/front/redirect-302\" -d [OR]\n"
+        "RewriteCond \"@HOME@/front/redirect-307\" -d\n"
+        "RewriteRule ^ - \"[E=!SITESNAP_COOKIE]\"\n"
+        "RewriteCond %{QUERY_STRING} \"(?:^|&)keep_root_version=1(?:&|$)\"\n"
+        "RewriteRule ^ - \"[E=SITESNAP_PATH:@ROOT@,E=SITESNAP_GUEST:1,"
+        "E=SITESNAP_COOKIE:sitesnap_version=root]\"\n"
+        "\n";
+
+const char webconf_apache_guard[] =
+        "# What everybody else gets while a temporary rollback lasts ('snapctl activate SITE N\n"
+        "# --temporary') or while the site is closed.\n"
+        "RewriteCond \"@HOME@/front/closed\" -f\n"
+        "RewriteCond %{ENV:SITESNAP_GUEST} !=1\n"
+        "RewriteRule ^ - [R=503,L]\n"
+        "RewriteCond \"@HOME@/front/read-only\" -f\n"
+        "RewriteCond %{REQUEST_METHOD} !^(GET|HEAD|OPTIONS)$\n"
+        "RewriteRule ^ - [R=503,L]\n"
+        "RewriteCond \"@HOME@/front/redirect-302\" -d\n"
+        "RewriteCond %{ENV:SITESNAP_GUEST} !=1\n"
+        "RewriteCond \"${sitesnap:@HOME@/front/redirect-302}\" \"/versions/([0-9]+)$\"\n"
+        "RewriteRule ^ \"%{REQUEST_URI}?keep_version=%1\" [R=302,QSA,L]\n"
+        "RewriteCond \"@HOME@/front/redirect-307\" -d\n"
+        "RewriteCond %{ENV:SITESNAP_GUEST} !=1\n"
+        "RewriteCond \"${sitesnap:@HOME@/front/redirect-307}\" \"/versions/([0-9]+)$\"\n"
+        "RewriteRule ^ \"%{REQUEST_URI}?keep_version=%1\" [R=307,QSA,L]\n"
+        "ErrorDocument 503 \"This site is being worked on. Please come back in a few minutes.\"\n"
+        "Header always set Retry-After @RETRY@ \"expr=%{REQUEST_STATUS} == 503\"\n"
+        "Header always add Set-Cookie \"%{SITESNAP_COOKIE}e; Path=/; HttpOnly\" "
+        "env=SITESNAP_COOKIE\n"
+        "\n";
+
+const char webconf_apache_other[] =
+        "RewriteRule ^ - \"[E=SITESNAP_ROOT:${sitesnap:%{ENV:SITESNAP_PATH}}]\"\n"
+        "\n"
+        "# A version that is not the live one is found by no search engine, runs no scheduled\n"
+        "# work, and its PHP may run in a pool that reaches nobody ('snapctl web-config SITE\n"
+        "# quarantine').\n"
+        "RewriteCond %{ENV:SITESNAP_GUEST} =1\n"
+        "RewriteCond \"${sitesnap:@ROOT@} %{ENV:SITESNAP_ROOT}\" \"!^(.*) \\1$\"\n"
+        "RewriteRule ^ - [E=SITESNAP_OTHER:1]\n"
+        "RewriteCond %{ENV:SITESNAP_OTHER} =1\n"
+        "RewriteRule \"/(wp-cron|cron|runJobs)[.]php$\" - [F,L]\n"
+        "Header always set X-Robots-Tag \"noindex, nofollow\" env=SITESNAP_OTHER\n"
+        "RewriteCond %{ENV:SITESNAP_GUEST} =1\n"
+        "RewriteCond %{ENV:SITESNAP_ROOT} \"/versions/([0-9]+)$\"\n"
+        "RewriteRule ^/(.*)$ \"@HOME@/versions/%1/$1\" [L]\n";
+
+const char webconf_apache_php[] =
+        "<FilesMatch \"\\.php$\">\n"
+        "        SetHandler \"proxy:unix:/run/php/php-fpm.sock|fcgi://localhost\"\n"
+        "        <If \"-n reqenv('SITESNAP_OTHER')\">\n"
+        "                SetHandler \"proxy:unix:@OTHER@|fcgi://localhost\"\n"
+        "        </If>\n"
+        "        ProxyFCGISetEnvIf \"reqenv('SCRIPT_FILENAME') =~ m#@MATCH@(/.*)$#\" "
+        "SCRIPT_FILENAME \"%{reqenv:SITESNAP_ROOT}$1\"\n"
+        "        ProxyFCGISetEnvIf \"true\" DOCUMENT_ROOT \"%{reqenv:SITESNAP_ROOT}\"\n"
+        "</FilesMatch>\n";
+
+const char webconf_apache_private[] = "\n"
+                                      "# The database lies inside the tree; nobody downloads it.\n"
+                                      "<Location \"/@PRIVATE@\">\n"
+                                      "        Require all denied\n"
+                                      "</Location>\n";

@@ -1,0 +1,243 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Who sees which version on the site's own address: links, testers' addresses, ?keep_version=N, and
+# temporary rollbacks, by the lines that web-config prints for nginx and for Apache.  Nothing of the
+# web server is reloaded once it runs.
+. "$(dirname "$0")/common.sh"
+
+e2e_begin
+
+printed() {
+        ctl web-config app "$1" | sed "s,/run/php/php-fpm.sock,$WEB_DIR/php.sock,"
+}
+
+prepared() {
+        app_add app && ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two &&
+                ctl mark app 1 good && sed -i 's/^;*#* *keep_version = .*/keep_version = yes/; s/^;*#* *retry = .*/retry = 90s/' \
+                        "$WORLD/conf/sites.d/app.conf" && ctl site check app &&
+                echo '<?php echo "cron";' >"$SITES/app/current/wp-cron.php"
+}
+
+nginx_serves() {
+        {
+                echo "server {"
+                echo "        listen 127.0.0.1:$PORT;"
+                echo "        index index.php;"
+                printed nginx
+                echo "}"
+        } >"$WEB_DIR/sites/app.conf"
+        web_start && sleep 1 && app_expect "$PORT" two
+}
+
+apache_serves() {
+        local module
+
+        mkdir -p "$WORLD/apache" && chmod 755 "$WORLD/apache"
+        APACHE_PORT=$(port_free)
+        {
+                echo "ServerRoot $WORLD/apache"
+                echo "ServerName localhost"
+                echo "PidFile pid"
+                echo "ErrorLog log"
+                echo "Listen 127.0.0.1:$APACHE_PORT"
+                echo "User $OWNER"
+                echo "Group $OWNER"
+                echo "Mutex file:$WORLD/apache default"
+                for module in mpm_event authz_core dir headers rewrite proxy proxy_fcgi; do
+                        echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
+                done
+                echo "DirectoryIndex index.php"
+                echo "<VirtualHost *:$APACHE_PORT>"
+                printed apache
+                echo "</VirtualHost>"
+        } >"$WORLD/apache/conf"
+        apache2 -f "$WORLD/apache/conf" -DFOREGROUND >"$WORLD/apache/said" 2>&1 </dev/null &
+        WEB_PIDS="$WEB_PIDS $!"
+        for _ in $(seq 100); do
+                (: <"/dev/tcp/127.0.0.1/$APACHE_PORT") 2>/dev/null && break
+                sleep 0.1
+        done
+        app_expect "$APACHE_PORT" two || { cat "$WORLD/apache/said" "$WORLD/apache/log"; return 1; }
+}
+
+# ask PORT PATH [CURL ARGUMENT...]: The status in STATUS, the headers and the body in files.
+ask() {
+        local port=$1 path=$2
+
+        shift 2
+        STATUS=$(curl -s -m 20 -D "$WORLD/headers" -o "$WORLD/body" -w '%{http_code}' "$@" \
+                "http://127.0.0.1:$port$path")
+}
+
+# sees PORT VERSION PATH [CURL ARGUMENT...]
+sees() {
+        local port=$1 version=$2 path=$3
+
+        shift 3
+        ask "$port" "$path" "$@"
+        [ "$STATUS" = 200 ] && grep -q "^code=$version code=$version code=$version code=$version " \
+                "$WORLD/body" && return 0
+        echo "GET $path $*: $STATUS, $(head -c 300 "$WORLD/body"); wanted $version"
+        return 1
+}
+
+header() {
+        grep -qiE "^$1" "$WORLD/headers" || { cat "$WORLD/headers"; return 1; }
+}
+
+no_header() {
+        ! grep -qiE "^$1" "$WORLD/headers" || { cat "$WORLD/headers"; return 1; }
+}
+
+links_lead() {
+        local link
+
+        link=$(ctl link app 1 -q) && sees "$1" one "$link" && header 'set-cookie: sitesnap_link=' &&
+                header 'x-robots-tag: noindex' &&
+                sees "$1" one / -H "Cookie: a=b; sitesnap_link=${link##*=}" &&
+                sees "$1" two / && no_header 'x-robots-tag' && no_header 'set-cookie' &&
+                sees "$1" two "/?sitesnap_link=../../../etc" && sees "$1" two '/?sitesnap_link=' &&
+                sees "$1" two "/?sitesnap_link=$(printf '0%.0s' $(seq 32))" &&
+                ctl unlink app "${link##*=}" && sees "$1" two "$link"
+}
+
+links_end() {
+        local link
+
+        link=$(ctl link app 1 --for 2s -q) && sees "$1" one "$link" && sleep 3 &&
+                sees "$1" two "$link" && [ ! -e "$SITES/app/front/link/${link##*=}" ]
+}
+
+links_are_not_listed() {
+        local said
+
+        ctl link app 1 -q >/dev/null
+        said=$(setpriv --reuid "$OWNER" --regid "$OWNER" --clear-groups ls "$SITES/app/front/link" 2>&1)
+        case $said in
+        *'Permission denied'*) ;;
+        *) echo "$said"; return 1 ;;
+        esac
+        ctl links app --format json | grep -q '"kind": *"link"'
+}
+
+testers_see() {
+        ctl link app 1 --from 127.0.0.2 && sees "$1" one / --interface 127.0.0.2 &&
+                sees "$1" two / && ctl unlink app 127.0.0.2 &&
+                sees "$1" two / --interface 127.0.0.2
+}
+
+keeps_versions() {
+        sees "$1" one '/?keep_version=1' && header 'set-cookie: sitesnap_version=1' &&
+                sees "$1" one / -H 'Cookie: sitesnap_version=1' &&
+                sees "$1" two '/?keep_root_version=1' -H 'Cookie: sitesnap_version=1' &&
+                sees "$1" two '/?keep_version=99' && sees "$1" two '/?keep_version=..' &&
+                sees "$1" two '/?keep_version=2' && no_header 'x-robots-tag'
+}
+
+other_versions_run_no_cron() {
+        ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three && ctl mark app 2 good &&
+                ask "$1" '/wp-cron.php?keep_version=2' && is "$STATUS" 403 &&
+                ask "$1" /wp-cron.php && is "$STATUS" 200 && ctl rollback app && sees "$1" two / &&
+                ctl mount app 1
+}
+
+read_only() {
+        local before
+
+        before=$(active app)
+        ctl activate app 1 --temporary --read-only --reason 'looking into it' &&
+                sees "$1" one / && ask "$1" / -X POST -d a=b && is "$STATUS" 503 &&
+                header 'retry-after: 90' || return 1
+        ctl upgrade app -- "$WORLD/bin/upgrade-app" four
+        is $? 4 && ctl status app --format json | grep -q '"mode": *"read-only"' &&
+                ctl prune app "$before" -y
+        is $? 4 || return 1
+        setpriv --reuid "$OWNER" --regid "$OWNER" --clear-groups \
+                sqlite3 "$SITES"/app/db/snap*_app/app.sqlite 'INSERT INTO notes (text) VALUES (1)' &&
+                { echo 'the database can be written'; return 1; }
+        ctl forward app && sees "$1" two / && ask "$1" / -X POST -d a=b && is "$STATUS" 200 &&
+                is "$(active app)" "$before" && [ ! -e "$SITES/app/front/read-only" ]
+}
+
+ends_by_itself() {
+        ctl activate app 1 --temporary --until 2s && sees "$1" one / && is "$(active app)" 1 ||
+                return 1
+        for _ in $(seq 80); do
+                [ "$(active app)" = 2 ] && break
+                sleep 0.1
+        done
+        sees "$1" two / && is "$(ctl status app --format json | grep -c '"mode"')" 0
+}
+
+closed() {
+        local link
+
+        link=$(ctl link app 2 -q) && ctl activate app 1 --temporary --closed && ask "$1" / &&
+                is "$STATUS" 503 && header 'retry-after: 90' && is "$(active app)" 2 &&
+                sees "$1" two "$link" && ctl forward app && sees "$1" two /
+}
+
+redirects() {
+        ctl activate app 1 --temporary --redirect 307 && ask "$1" '/?a=b' && is "$STATUS" 307 &&
+                header 'location: .*/\?(a=b&)?keep_version=1' &&
+                sees "$1" one '/?a=b' -L && no_header 'set-cookie' &&
+                sees "$1" two '/?keep_root_version=1' && ctl forward app && sees "$1" two / ||
+                return 1
+        ctl activate app 1 --temporary --redirect 302 && ask "$1" / && is "$STATUS" 302 &&
+                ctl forward app && sees "$1" two /
+}
+
+refused() {
+        sed -i 's/keep_version = yes/keep_version = no/' "$WORLD/conf/sites.d/app.conf"
+        ctl activate app 1 --temporary --redirect 302
+        is $? 4 || return 1
+        ctl activate app 1 --read-only
+        is $? 2 || return 1
+        ctl link app 7
+        is $? 1 || return 1
+        ctl link app 1 --from 10.0.0.0/8
+        is $? 2 || return 1
+        sed -i 's/keep_version = no/keep_version = yes/' "$WORLD/conf/sites.d/app.conf"
+}
+
+# What a person removed, and what a killed daemon had not written yet, is there after the start.
+put_right() {
+        local link
+
+        link=$(ctl link app 1 -q) && ctl activate app 1 --temporary --read-only && sleep 2 &&
+                daemon_end KILL
+        rm -r "$SITES/app/front"
+        daemon_start && sees "$1" one / && ask "$1" / -X POST -d a=b && is "$STATUS" 503 &&
+                ctl forward app && sees "$1" one "$link" && sees "$1" two /
+}
+
+# The site's file is as before, and so is the home.
+removed() {
+        ctl link app 1 -q >/dev/null && ctl site remove app -y && [ ! -e "$SITES/app/front" ]
+}
+
+need 'two versions are there' prepared
+need 'nginx serves by the printed lines' nginx_serves
+servers=("nginx $PORT")
+if command -v apache2 >/dev/null; then
+        need 'apache serves by the printed lines' apache_serves
+        servers+=("apache $APACHE_PORT")
+fi
+need 'another release' other_versions_run_no_cron "$PORT"
+for server in "${servers[@]}"; do
+        name=${server% *} port=${server#* }
+        check "$name: a link leads to a version, until it is taken back" links_lead "$port"
+        check "$name: a link ends by itself" links_end "$port"
+        check "$name: a tester's address leads to a version" testers_see "$port"
+        check "$name: keep_version and keep_root_version" keeps_versions "$port"
+        check "$name: read-only rollback: nothing can be written, and forward ends it" read_only "$port"
+        check "$name: a temporary rollback ends by itself" ends_by_itself "$port"
+        check "$name: closed, but for guests" closed "$port"
+        check "$name: redirected with the right status" redirects "$port"
+done
+check 'nobody lists the links' links_are_not_listed
+check 'what cannot be is refused' refused
+check 'a killed daemon and a removed directory are put right' put_right "$PORT"
+check 'removing the site takes it all away' removed
+tap_done
