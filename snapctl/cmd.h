@@ -49,6 +49,12 @@ int cmd_ops_follow(struct ctl *ctl, struct err *err);
 int cmd_ops_abort(struct ctl *ctl, struct err *err);
 int cmd_ops_resume(struct ctl *ctl, struct err *err);
 
+/* Notices. */
+int cmd_notice_list(struct ctl *ctl, struct err *err);
+int cmd_notice_test(struct ctl *ctl, struct err *err);
+int cmd_notice_retry(struct ctl *ctl, struct err *err);
+int cmd_notice_check(struct ctl *ctl, struct err *err);
+
 /* Without a daemon. */
 int cmd_version(struct ctl *ctl, struct err *err);
 int cmd_help(struct ctl *ctl, struct err *err);

@@ -23,6 +23,7 @@ enum word_kind {
         WORD_VERSION,
         WORD_RANGE,
         WORD_OPERATION,
+        WORD_TARGET,
         WORD_MARK,
         WORD_SERVER,
         WORD_FORMAT,

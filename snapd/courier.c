@@ -170,7 +170,7 @@ static int target_serve(const char *target, void *arg, struct err *err)
  * lost by a typing mistake; it is asked again when it is delivered. */
 struct routing {
         struct courier *courier;
-        struct target *targets[TARGETS_MAX];
+        struct notice_target *targets[TARGETS_MAX];
         char names[TARGETS_MAX][SITE_NAME_MAX];
         size_t n;
 };
@@ -178,7 +178,7 @@ struct routing {
 static int routing_add(const char *name, void *arg, struct err *err)
 {
         struct routing *routing = arg;
-        struct target *target = NULL;
+        struct notice_target *target = NULL;
 
         (void)err;
         if (routing->n == TARGETS_MAX || site_name_valid(name, err) < 0)
@@ -197,7 +197,7 @@ static int notice_route(const struct outbox_notice *notice, void *arg, struct er
         size_t n = 0;
 
         for (size_t i = 0; i < routing->n; i++) {
-                const struct target *target = routing->targets[i];
+                const struct notice_target *target = routing->targets[i];
 
                 if (target != NULL &&
                     !target_wants(target, notice_phase_by_name(notice->phase), notice->site))

@@ -31,7 +31,7 @@ static const char *const net_users[] = { "sitesnap-net", "nobody", NULL };
 /* What is on its way: the messages, and which deliveries each of them is. */
 struct batch {
         struct outbox *outbox;
-        const struct target *target;
+        const struct notice_target *target;
         struct delivery_list due;
         size_t *message_of; /* of each delivery; SIZE_MAX: none */
         json_t *messages;
@@ -149,7 +149,7 @@ static int memory_of(const json_t *json, int *ret_fd, struct err *err)
         return 0;
 }
 
-static int command_run(const struct target *target, int in_fd, unsigned timeout_msec,
+static int command_run(const struct notice_target *target, int in_fd, unsigned timeout_msec,
                        struct err *err)
 {
         CLEANUP(closep) int cwd_fd = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -217,7 +217,7 @@ static json_t *words_json(char *const *words)
 static int job_make(const struct batch *batch, json_t **ret_job, struct err *err)
 {
         static const char *const tls[TLS_KINDS] = { "required", "try", "no" };
-        const struct target *target = batch->target;
+        const struct notice_target *target = batch->target;
         CLEANUP(freep) char *secret = NULL;
         CLEANUP(freep) char *ca = NULL;
 
@@ -300,7 +300,7 @@ static int batch_run(struct batch *batch, struct err *err)
 static int deliver(const struct dirs *dirs, const char *name, struct outbox *outbox,
                    struct err *err)
 {
-        CLEANUP(target_freep) struct target *target = NULL;
+        CLEANUP(target_freep) struct notice_target *target = NULL;
         struct batch batch = { .outbox = outbox };
         struct err why = { 0 };
         int loaded = target_load(dirs->conf_fd, name, NULL, &target, &why), ret;

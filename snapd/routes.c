@@ -55,6 +55,11 @@ static const struct route routes[] = {
         { "POST", "/v1/operations/{operation}/abort", ROLE_OWNER, MAY_READ, VERB_OF_OPERATION,
           .handler = route_abort },
         { "POST", "/v1/operations/{operation}/resume", ROLE_ADMIN, .handler = route_resume },
+        { "GET", "/v1/notices", ROLE_ADMIN, .args = { "notice", "limit" },
+          .handler = route_notices },
+        { "GET", "/v1/notices/check", ROLE_ADMIN, .handler = route_notices_check },
+        { "POST", "/v1/notices/test", ROLE_ADMIN, .body = true, .handler = route_notices_test },
+        { "POST", "/v1/notices/retry", ROLE_ADMIN, .body = true, .handler = route_notices_retry },
 };
 
 #define PART_MAX 64

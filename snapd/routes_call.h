@@ -136,5 +136,13 @@ int route_abort(struct api *api, const struct call *call, const struct target *t
                 struct answer *answer, struct err *err) MUST_CHECK;
 int route_resume(struct api *api, const struct call *call, const struct target *target,
                  struct answer *answer, struct err *err) MUST_CHECK;
+int route_notices(struct api *api, const struct call *call, const struct target *target,
+                  struct answer *answer, struct err *err) MUST_CHECK;
+int route_notices_test(struct api *api, const struct call *call, const struct target *target,
+                       struct answer *answer, struct err *err) MUST_CHECK;
+int route_notices_retry(struct api *api, const struct call *call, const struct target *target,
+                        struct answer *answer, struct err *err) MUST_CHECK;
+int route_notices_check(struct api *api, const struct call *call, const struct target *target,
+                        struct answer *answer, struct err *err) MUST_CHECK;
 
 #endif

@@ -21,7 +21,7 @@
 
 /* inih knows no line numbers, so it is given one line at a time, as in site_load.c. */
 struct loader {
-        struct target *target;
+        struct notice_target *target;
         struct site_problems *problems;
         const char *file;
         const char *next;
@@ -166,9 +166,9 @@ static void text_take(struct loader *l, const char *text)
                 mistake(l, l->lines[fault - target_keys], fault->key, "%s", problem.msg);
 }
 
-static int target_new(const char *name, struct target **ret_target, struct err *err)
+static int target_new(const char *name, struct notice_target **ret_target, struct err *err)
 {
-        CLEANUP(target_freep) struct target *target = calloc(1, sizeof(*target));
+        CLEANUP(target_freep) struct notice_target *target = calloc(1, sizeof(*target));
 
         if (target == NULL || (target->name = strdup(name)) == NULL)
                 return err_oom(err);
@@ -178,7 +178,7 @@ static int target_new(const char *name, struct target **ret_target, struct err *
         return 0;
 }
 
-void target_free(struct target *target)
+void target_free(struct notice_target *target)
 {
         if (target == NULL)
                 return;
@@ -187,9 +187,9 @@ void target_free(struct target *target)
 }
 
 int target_parse(const char *name, const char *file, const char *text,
-                 struct site_problems *problems, struct target **ret_target, struct err *err)
+                 struct site_problems *problems, struct notice_target **ret_target, struct err *err)
 {
-        CLEANUP(target_freep) struct target *target = NULL;
+        CLEANUP(target_freep) struct notice_target *target = NULL;
         struct loader l = { .problems = problems, .file = file };
 
         /* The same rule as for sites: the name goes into records and headers. */
@@ -226,7 +226,7 @@ static int check_own(int fd, const char *what, mode_t others, struct err *err)
 }
 
 int target_load(int conf_fd, const char *name, struct site_problems *problems,
-                struct target **ret_target, struct err *err)
+                struct notice_target **ret_target, struct err *err)
 {
         CLEANUP(closep) int dir_fd = -1;
         CLEANUP(closep) int fd = -1;
@@ -281,7 +281,7 @@ int target_names(int conf_fd, target_visit visit, void *arg, struct err *err)
         return r;
 }
 
-bool target_wants(const struct target *target, enum notice_phase phase, const char *site)
+bool target_wants(const struct notice_target *target, enum notice_phase phase, const char *site)
 {
         if (phase == NOTICE_TEST)
                 return true;
@@ -318,7 +318,7 @@ static int file_text(const char *path, size_t max, mode_t others, char **ret_tex
         return 0;
 }
 
-int target_secret(const struct target *target, char **ret_secret, struct err *err)
+int target_secret(const struct notice_target *target, char **ret_secret, struct err *err)
 {
         if (file_text(target->kind == TARGET_MAIL ? target->mail.secret_file
                                                   : target->webhook.secret_file,
@@ -333,7 +333,7 @@ int target_secret(const struct target *target, char **ret_secret, struct err *er
         return err_fail(err, ERR_INVALID, 0, "the secret of '%s' is empty", target->name);
 }
 
-int target_ca(const struct target *target, char **ret_pem, struct err *err)
+int target_ca(const struct notice_target *target, char **ret_pem, struct err *err)
 {
         return file_text(target->kind == TARGET_MAIL ? target->mail.ca_file
                                                      : target->webhook.ca_file,

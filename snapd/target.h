@@ -33,7 +33,7 @@
 enum target_kind { TARGET_MAIL, TARGET_WEBHOOK, TARGET_COMMAND, TARGET_KINDS };
 enum target_tls { TLS_REQUIRED, TLS_TRY, TLS_NO, TLS_KINDS };
 
-struct target {
+struct notice_target {
         char *name;
         unsigned kind;       /* enum target_kind */
         unsigned phases;     /* bits 1 << enum notice_phase */
@@ -61,7 +61,7 @@ struct target {
 /* target_parse(name, file, text, problems, ret_target, err): As target_load(), from ${text} as it
  * would stand in ${file}. */
 int target_parse(const char *name, const char *file, const char *text,
-                 struct site_problems *problems, struct target **ret_target,
+                 struct site_problems *problems, struct notice_target **ret_target,
                  struct err *err) MUST_CHECK;
 
 /* target_load(conf_fd, name, problems, ret_target, err): Read notices.d/NAME.conf.  ERR_NOT_FOUND;
@@ -69,11 +69,11 @@ int target_parse(const char *name, const char *file, const char *text,
  * first mistake, and all of them are added to ${problems} when it is not NULL.  Give the result to
  * target_free(). */
 int target_load(int conf_fd, const char *name, struct site_problems *problems,
-                struct target **ret_target, struct err *err) MUST_CHECK;
+                struct notice_target **ret_target, struct err *err) MUST_CHECK;
 
 /* target_free(target): NULL is fine. */
-void target_free(struct target *target);
-DEFINE_CLEANUP(struct target *, target_free);
+void target_free(struct notice_target *target);
+DEFINE_CLEANUP(struct notice_target *, target_free);
 
 /* target_names(conf_fd, visit, arg, err): Call ${visit} with the name of every file in notices.d,
  * in order, until it returns -1, which is then the result.  No directory, no names. */
@@ -82,13 +82,14 @@ int target_names(int conf_fd, target_visit visit, void *arg, struct err *err) MU
 
 /* target_wants(target, phase, site): Is this one told?  ${site} "" is the host.  Tests are for
  * everybody. */
-bool target_wants(const struct target *target, enum notice_phase phase, const char *site);
+bool target_wants(const struct notice_target *target, enum notice_phase phase, const char *site);
 
 /* target_secret(target, ret_secret, err), target_ca(target, ret_pem, err): The content of its
  * secret file, without the line's end, and of its file of certificates; NULL when it names none.
  * ERR_REFUSED: the secret's file is not root's alone (0600).  The caller frees. */
-int target_secret(const struct target *target, char **ret_secret, struct err *err) MUST_CHECK;
-int target_ca(const struct target *target, char **ret_pem, struct err *err) MUST_CHECK;
+int target_secret(const struct notice_target *target, char **ret_secret,
+                  struct err *err) MUST_CHECK;
+int target_ca(const struct notice_target *target, char **ret_pem, struct err *err) MUST_CHECK;
 
 /* target_kind_name(kind): "mail", ... */
 const char *target_kind_name(unsigned kind);

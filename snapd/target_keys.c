@@ -45,7 +45,7 @@ static int text_set(char **field, const char *text, struct err *err)
         return *field == NULL ? err_oom(err) : 0;
 }
 
-static int read_word(struct target *target, void *member, const struct target_key *key,
+static int read_word(struct notice_target *target, void *member, const struct target_key *key,
                      const char *text, struct err *err)
 {
         char list[200];
@@ -60,7 +60,7 @@ static int read_word(struct target *target, void *member, const struct target_ke
         return err_fail(err, ERR_INVALID, 0, "'%.60s' is none of %s", text, list);
 }
 
-static int read_phases(struct target *target, void *member, const struct target_key *key,
+static int read_phases(struct notice_target *target, void *member, const struct target_key *key,
                        const char *text, struct err *err)
 {
         CLEANUP(words_freep) char **words = NULL;
@@ -89,7 +89,7 @@ static int read_phases(struct target *target, void *member, const struct target_
         return 0;
 }
 
-static int read_sites(struct target *target, void *member, const struct target_key *key,
+static int read_sites(struct notice_target *target, void *member, const struct target_key *key,
                       const char *text, struct err *err)
 {
         CLEANUP(words_freep) char **words = NULL;
@@ -107,7 +107,7 @@ static int read_sites(struct target *target, void *member, const struct target_k
         return 0;
 }
 
-static int read_duration(struct target *target, void *member, const struct target_key *key,
+static int read_duration(struct notice_target *target, void *member, const struct target_key *key,
                          const char *text, struct err *err)
 {
         char max[UNITS_MAX];
@@ -140,7 +140,7 @@ static int address_check(const char *text, struct err *err)
         return 0;
 }
 
-static int read_address(struct target *target, void *member, const struct target_key *key,
+static int read_address(struct notice_target *target, void *member, const struct target_key *key,
                         const char *text, struct err *err)
 {
         (void)target;
@@ -148,7 +148,7 @@ static int read_address(struct target *target, void *member, const struct target
         return address_check(text, err) < 0 ? -1 : text_set(member, text, err);
 }
 
-static int read_addresses(struct target *target, void *member, const struct target_key *key,
+static int read_addresses(struct notice_target *target, void *member, const struct target_key *key,
                           const char *text, struct err *err)
 {
         CLEANUP(words_freep) char **words = NULL;
@@ -177,7 +177,7 @@ static void curl_textp(char **text)
         curl_free(*text);
 }
 
-static int read_url(struct target *target, void *member, const struct target_key *key,
+static int read_url(struct notice_target *target, void *member, const struct target_key *key,
                     const char *text, struct err *err)
 {
         CLEANUP(urlp) CURLU *url = curl_url();
@@ -204,7 +204,7 @@ static int read_url(struct target *target, void *member, const struct target_key
                         scheme);
 }
 
-static int read_path(struct target *target, void *member, const struct target_key *key,
+static int read_path(struct notice_target *target, void *member, const struct target_key *key,
                      const char *text, struct err *err)
 {
         (void)target;
@@ -214,7 +214,7 @@ static int read_path(struct target *target, void *member, const struct target_ke
         return text_set(member, text, err);
 }
 
-static int read_text(struct target *target, void *member, const struct target_key *key,
+static int read_text(struct notice_target *target, void *member, const struct target_key *key,
                      const char *text, struct err *err)
 {
         (void)target;
@@ -225,7 +225,7 @@ static int read_text(struct target *target, void *member, const struct target_ke
         return text_set(member, text, err);
 }
 
-static int read_argv(struct target *target, void *member, const struct target_key *key,
+static int read_argv(struct notice_target *target, void *member, const struct target_key *key,
                      const char *text, struct err *err)
 {
         CLEANUP(words_freep) char **words = NULL;
@@ -243,7 +243,7 @@ static int read_argv(struct target *target, void *member, const struct target_ke
         return 0;
 }
 
-static int read_user(struct target *target, void *member, const struct target_key *key,
+static int read_user(struct notice_target *target, void *member, const struct target_key *key,
                      const char *text, struct err *err)
 {
         const struct passwd *user = getpwnam(text);
@@ -259,7 +259,7 @@ static int read_user(struct target *target, void *member, const struct target_ke
         return text_set(member, text, err);
 }
 
-#define MEMBER(m) .offset = offsetof(struct target, m)
+#define MEMBER(m) .offset = offsetof(struct notice_target, m)
 
 const struct target_key target_keys[] = {
         { "notice", "kind", read_word, MEMBER(kind), .required = true, .words = kinds,
@@ -309,12 +309,12 @@ const struct target_key *target_key_find(const char *section, const char *name)
         return NULL;
 }
 
-bool target_section_used(const struct target *target, const char *section)
+bool target_section_used(const struct notice_target *target, const char *section)
 {
         return strcmp(section, "notice") == 0 || strcmp(section, kinds[target->kind]) == 0;
 }
 
-int target_check(const struct target *target, const struct target_key **ret_key,
+int target_check(const struct notice_target *target, const struct target_key **ret_key,
                  struct err *problem)
 {
         bool clear = target->mail.server != NULL &&
@@ -339,7 +339,7 @@ int target_check(const struct target *target, const struct target_key **ret_key,
         return 0;
 }
 
-void target_done(struct target *target)
+void target_done(struct notice_target *target)
 {
         char **const texts[] = {
                 &target->name,         &target->mail.server,         &target->mail.from,

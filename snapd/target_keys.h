@@ -13,13 +13,13 @@
 struct target_key;
 
 /* Set ${member} from one line's value, once.  ERR_INVALID. */
-typedef int (*target_read)(struct target *target, void *member, const struct target_key *key,
+typedef int (*target_read)(struct notice_target *target, void *member, const struct target_key *key,
                            const char *text, struct err *err);
 
 struct target_key {
         const char *section, *key;
         target_read read;
-        size_t offset;            /* of the member in struct target */
+        size_t offset;            /* of the member in struct notice_target */
         bool required;            /* where its section is used */
         const char *const *words; /* of a word: the values in the order of their enum; of a URL: the
                                    * schemes */
@@ -34,14 +34,14 @@ extern const struct target_key target_keys[];
 const struct target_key *target_key_find(const char *section, const char *key);
 
 /* target_section_used(target, section): Is this section one of its kind's? */
-bool target_section_used(const struct target *target, const char *section);
+bool target_section_used(const struct notice_target *target, const char *section);
 
 /* target_check(target, ret_key, problem): What is wrong between values that are each right: -1 with
  * the key at fault. */
-int target_check(const struct target *target, const struct target_key **ret_key,
+int target_check(const struct notice_target *target, const struct target_key **ret_key,
                  struct err *problem) MUST_CHECK;
 
 /* target_done(target): Free the members. */
-void target_done(struct target *target);
+void target_done(struct notice_target *target);
 
 #endif

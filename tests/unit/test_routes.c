@@ -64,6 +64,7 @@ static void begin(void)
         ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
         ASSERT_OK(catalog_open(dirs.state_fd, &api.catalog, &err));
         ASSERT_OK(sitecache_open(&dirs, &api.sites, &err));
+        ASSERT_OK(outbox_open(dirs.state_fd, &api.outbox, &err));
         ASSERT(sd_event_new(&event) >= 0);
         ASSERT_OK(spawner_open(event, &dirs, api.catalog, &api.spawner, &err));
         conf_put("shop", "nobody", "read mark mount activate upgrade prune");
@@ -182,6 +183,13 @@ static const struct row {
           "/v1/operations/2/abort", 'd' },
         { "POST", "/v1/operations/{operation}/resume", "/v1/operations/1/resume", NULL, 'd', 'h',
           'h', "/v1/operations/2/resume", 'd' },
+        { "GET", "/v1/notices", "/v1/notices", NULL, 'd', 'd', 'd', "/v1/notices", 'd' },
+        { "GET", "/v1/notices/check", "/v1/notices/check", NULL, 'd', 'd', 'd', "/v1/notices/check",
+          'd' },
+        { "POST", "/v1/notices/test", "/v1/notices/test", "{\"target\": \"x\"}", 'd', 'd', 'd',
+          "/v1/notices/test", 'd' },
+        { "POST", "/v1/notices/retry", "/v1/notices/retry", "{}", 'd', 'd', 'd',
+          "/v1/notices/retry", 'd' },
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -494,4 +502,50 @@ TEST(only_what_is_held_is_resumed)
         begin();
         ASSERT_ERR(ask("POST", "/v1/operations/1/resume", 0, NULL), ERR_NOTHING, "has ended");
         ASSERT_ERR(ask("POST", "/v1/operations/1/abort", 0, NULL), ERR_NOTHING, "");
+}
+
+static void target_put(const char *name, const char *lines)
+{
+        char file[64];
+
+        (void)snprintf(file, sizeof(file), "notices.d/%s.conf", name);
+        ASSERT_OK(file_replace(dirs.conf_fd, file, lines, strlen(lines), 0644, &err));
+}
+
+TEST(notices_are_tested_listed_and_tried_again)
+{
+        begin();
+        ASSERT_EQ(mkdirat(dirs.conf_fd, "notices.d", 0755), 0);
+        target_put("hook", "[notice]\nkind = webhook\n[webhook]\nurl = https://example.org/\n");
+        ASSERT_OK(ask("GET", "/v1/notices", 0, NULL));
+        ASSERT_STR(answer_text(), "{\"deliveries\":[],\"dropped\":0}");
+        ASSERT_ERR(ask("POST", "/v1/notices/test", 0, "{\"target\": \"none\"}"), ERR_NOT_FOUND,
+                   "notices.d/none.conf");
+        ASSERT_ERR(ask("POST", "/v1/notices/test", 0, "{\"target\": \"../x\"}"), ERR_INVALID, "");
+        ASSERT_ERR(ask("POST", "/v1/notices/test", 0, "{}"), ERR_INVALID, "'target' is the name");
+        ASSERT_ERR(ask("POST", "/v1/notices/retry", 0, "{\"x\": 1}"), ERR_INVALID, "only member");
+        ASSERT_OK(ask("POST", "/v1/notices/test", 0, "{\"target\": \"hook\"}"));
+        ASSERT_EQ(answer.status, 202);
+        ASSERT_EQ(json_get_u64(answer.json, "notice"), 1);
+        ASSERT_OK(outbox_failed(api.outbox, 1, "no route", true, clock_wall_usec(), &err));
+        ASSERT_OK(ask("GET", "/v1/notices", 0, NULL));
+        ASSERT(strstr(answer_text(), "\"phase\":\"test\",\"site\":null,\"state\":\"dead\","
+                                     "\"attempts\":1") != NULL);
+        ASSERT(strstr(answer_text(), "\"next\":null") != NULL);
+        ASSERT_OK(ask("POST", "/v1/notices/retry", 0, "{\"target\": \"hook\"}"));
+        ASSERT_STR(answer_text(), "{\"count\":1}");
+}
+
+TEST(mistakes_in_notices_d_are_named)
+{
+        begin();
+        ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
+        ASSERT_STR(answer_text(), "{\"ok\":true,\"files\":0,\"problems\":[]}");
+        ASSERT_EQ(mkdirat(dirs.conf_fd, "notices.d", 0755), 0);
+        target_put("bad", "[notice]\nkind = fax\n");
+        target_put("lost", "[notice]\nkind = webhook\n[webhook]\nurl = https://example.org/\n"
+                           "secret_file = /nonexistent/secret\n");
+        ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
+        ASSERT(strstr(answer_text(), "\"file\":\"notices.d/bad.conf\",\"line\":2") != NULL);
+        ASSERT(strstr(answer_text(), "/nonexistent/secret") != NULL);
 }

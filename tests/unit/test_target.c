@@ -15,9 +15,9 @@
 
 static struct err err;
 
-static struct target *parsed(const char *text)
+static struct notice_target *parsed(const char *text)
 {
-        struct target *target;
+        struct notice_target *target;
 
         ASSERT_OK(target_parse("t", "notices.d/t.conf", text, NULL, &target, &err));
         return target;
@@ -25,7 +25,7 @@ static struct target *parsed(const char *text)
 
 TEST(a_small_file_is_told_everything_at_once)
 {
-        struct target *t = parsed(MAIL);
+        struct notice_target *t = parsed(MAIL);
 
         ASSERT_EQ(t->kind, TARGET_MAIL);
         ASSERT_EQ(t->mail.starttls, TLS_REQUIRED);
@@ -39,9 +39,9 @@ TEST(a_small_file_is_told_everything_at_once)
 
 TEST(phases_and_sites_are_what_is_told)
 {
-        struct target *t = parsed("[notice]\nkind = webhook\nphases = failed rolled-back\n"
-                                  "sites = wiki shop\ndigest = 1h30m\n"
-                                  "[webhook]\nurl = http://127.0.0.1:8080/hook\n");
+        struct notice_target *t = parsed("[notice]\nkind = webhook\nphases = failed rolled-back\n"
+                                         "sites = wiki shop\ndigest = 1h30m\n"
+                                         "[webhook]\nurl = http://127.0.0.1:8080/hook\n");
 
         ASSERT_EQ(t->digest_sec, 5400);
         ASSERT(target_wants(t, NOTICE_FAILED, "wiki"));
@@ -55,7 +55,7 @@ TEST(phases_and_sites_are_what_is_told)
 
 TEST(a_command_has_its_words_and_its_user)
 {
-        struct target *t = parsed(COMMAND);
+        struct notice_target *t = parsed(COMMAND);
 
         ASSERT_STR(t->command.argv[1], "a b");
         ASSERT(t->command.uid != 0);
@@ -112,7 +112,7 @@ TEST(mistakes_are_named_with_line_and_key)
         };
 
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct target *target;
+                struct notice_target *target;
 
                 ASSERT_ERR(target_parse("t", "t.conf", rows[i].text, NULL, &target, &err),
                            ERR_INVALID, rows[i].message);
@@ -122,7 +122,7 @@ TEST(mistakes_are_named_with_line_and_key)
 TEST(all_mistakes_of_a_file_are_listed)
 {
         struct site_problems problems = { 0 };
-        struct target *target;
+        struct notice_target *target;
 
         ASSERT_ERR(target_parse("t", "t.conf",
                                 "[notice]\nkind = webhook\nphases = x\n[webhook]\nurl = y\nz = 1\n",
@@ -154,7 +154,7 @@ static int count(const char *name, void *arg, struct err *e)
 TEST(files_are_found_by_name_and_must_be_roots_own)
 {
         int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct target *target;
+        struct notice_target *target;
         char *names;
         FILE *out = open_memstream(&names, &(size_t){ 0 });
 
@@ -180,7 +180,7 @@ TEST(files_are_found_by_name_and_must_be_roots_own)
 TEST(a_secret_is_read_from_a_file_of_roots_alone)
 {
         int fd = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        struct target *target;
+        struct notice_target *target;
         char text[512], *secret;
 
         (void)snprintf(text, sizeof(text), HOOK "secret_file = %s/secret\n", test_tmpdir());

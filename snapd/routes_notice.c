@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "snapd/routes_call.h"
+#include "snapd/target.h"
+
+#define LIST_DEFAULT 100
+#define LIST_MAX     1000
+
+static json_t *time_json(int64_t usec)
+{
+        char text[CLOCK_ISO_MAX];
+
+        if (usec == 0)
+                return json_null();
+        clock_iso(usec, 1, text);
+        return json_string(text);
+}
+
+static json_t *delivery_json(const struct delivery *delivery)
+{
+        bool waits = delivery->state == DELIVERY_WAITING;
+
+        return json_pack("{s:I, s:I, s:s, s:s, s:s?, s:s, s:i, s:o, s:o, s:o, s:s}", "id",
+                         (json_int_t)delivery->id, "notice", (json_int_t)delivery->notice, "target",
+                         delivery->target, "phase", delivery->phase, "site",
+                         delivery->site[0] == '\0' ? NULL : delivery->site, "state",
+                         delivery_state_name(delivery->state), "attempts", (int)delivery->attempts,
+                         "created", time_json(delivery->created_usec), "next",
+                         time_json(waits ? delivery->next_usec : 0), "ended",
+                         time_json(delivery->ended_usec), "why", delivery->why);
+}
+
+int route_notices(struct api *api, const struct call *call, const struct target *target,
+                  struct answer *answer, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *list = json_array();
+        struct delivery_list deliveries = { 0 };
+        uint64_t notice, limit;
+        int ret = 0;
+
+        (void)target;
+        if (list == NULL)
+                return err_oom(err);
+        if (call_arg_number(call, "notice", 0, &notice, err) < 0 ||
+            call_arg_number(call, "limit", LIST_DEFAULT, &limit, err) < 0)
+                return -1;
+        if (limit == 0 || limit > LIST_MAX)
+                return err_fail(err, ERR_INVALID, 0, "'limit' is 1 to %d", LIST_MAX);
+        if (outbox_deliveries(api->outbox, notice, (unsigned)limit, &deliveries, err) < 0)
+                return -1;
+        for (size_t i = 0; i < deliveries.n && ret == 0; i++)
+                if (json_array_append_new(list, delivery_json(&deliveries.items[i])) < 0)
+                        ret = err_oom(err);
+        delivery_list_done(&deliveries);
+        return ret < 0 ? -1
+                       : answer_json(answer, 200,
+                                     json_pack("{s:O, s:I}", "deliveries", list, "dropped",
+                                               (json_int_t)outbox_dropped(api->outbox)),
+                                     err);
+}
+
+/* The one member that these requests have. */
+static int target_member(const struct call *call, bool needed, const char **ret_name,
+                         struct err *err)
+{
+        const json_t *member = json_object_get(call->body, "target");
+
+        *ret_name = json_string_value(member);
+        if (json_object_size(call->body) > (member == NULL ? 0U : 1U))
+                return err_fail(err, ERR_INVALID, 0, "'target' is the only member");
+        if ((member == NULL && needed) || (member != NULL && *ret_name == NULL))
+                return err_fail(err, ERR_INVALID, 0, "'target' is the name of a file in notices.d");
+        return 0;
+}
+
+int route_notices_test(struct api *api, const struct call *call, const struct target *target,
+                       struct answer *answer, struct err *err)
+{
+        CLEANUP(target_freep) struct notice_target *known = NULL;
+        const struct notice notice = { .phase = NOTICE_TEST };
+        const char *name;
+        uint64_t id;
+
+        (void)target;
+        if (target_member(call, true, &name, err) < 0 ||
+            target_load(api->dirs->conf_fd, name, NULL, &known, err) < 0 ||
+            notice_put_to(api->outbox, &notice, name, &id, err) < 0)
+                return -1;
+        return answer_json(answer, 202, json_pack("{s:I}", "notice", (json_int_t)id), err);
+}
+
+int route_notices_retry(struct api *api, const struct call *call, const struct target *target,
+                        struct answer *answer, struct err *err)
+{
+        const char *name;
+        unsigned n;
+
+        (void)target;
+        if (target_member(call, false, &name, err) < 0 ||
+            outbox_retry(api->outbox, name, clock_wall_usec(), &n, err) < 0)
+                return -1;
+        return answer_json(answer, 200, json_pack("{s:i}", "count", (int)n), err);
+}
+
+struct check {
+        struct api *api;
+        struct site_problems problems;
+        size_t files;
+};
+
+static int check_one(const char *name, void *arg, struct err *err)
+{
+        CLEANUP(target_freep) struct notice_target *target = NULL;
+        CLEANUP(freep) char *text = NULL;
+        CLEANUP(freep) char *file = NULL;
+        struct check *check = arg;
+        size_t before = check->problems.n;
+        struct err why = { 0 };
+
+        check->files++;
+        if (target_load(check->api->dirs->conf_fd, name, &check->problems, &target, &why) == 0 &&
+            target_secret(target, &text, &why) == 0) {
+                free(text);
+                text = NULL;
+                if (target_ca(target, &text, &why) == 0)
+                        return 0;
+        }
+        if (check->problems.n > before)
+                return 0;
+        if (asprintf(&file, TARGET_DIR "/%s.conf", name) < 0) {
+                file = NULL;
+                return err_oom(err);
+        }
+        return site_problem_add(&check->problems, file, 0, "", &why, err);
+}
+
+int route_notices_check(struct api *api, const struct call *call, const struct target *target,
+                        struct answer *answer, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *list = json_array();
+        struct check check = { .api = api };
+        int ret;
+
+        (void)call;
+        (void)target;
+        if (list == NULL)
+                return err_oom(err);
+        ret = target_names(api->dirs->conf_fd, check_one, &check, err);
+        for (size_t i = 0; i < check.problems.n && ret == 0; i++) {
+                const struct site_problem *problem = &check.problems.items[i];
+
+                if (json_array_append_new(list,
+                                          json_pack("{s:s, s:i, s:s, s:s}", "file", problem->file,
+                                                    "line", problem->line, "key", problem->key,
+                                                    "message", problem->message)) < 0)
+                        ret = err_oom(err);
+        }
+        site_problems_done(&check.problems);
+        return ret < 0 ? -1
+                       : answer_json(answer, 200,
+                                     json_pack("{s:b, s:I, s:O}", "ok", json_array_size(list) == 0,
+                                               "files", (json_int_t)check.files, "problems", list),
+                                     err);
+}
