@@ -78,6 +78,8 @@ static void put_kind(struct ctl *ctl, enum word_kind kind, const char *site)
                 put_members(ctl, path, "versions", "number", "label");
         } else if (kind == WORD_OPERATION) {
                 put_members(ctl, "/v1/operations?limit=20", "operations", "id", "verb");
+        } else if (kind == WORD_TARGET) {
+                put_members(ctl, "/v1/notices/check", "targets", "name", "kind");
         } else if (kind == WORD_DIRECTORY) {
                 (void)puts(":directory");
         } else if (kind == WORD_FILE) {

@@ -166,7 +166,7 @@ int cmd_notice_check(struct ctl *ctl, struct err *err)
         }
         if (json_array_size(problems) > 0)
                 return 1;
-        if (json_get_u64(answer, "files") == 0)
+        if (json_array_size(json_object_get(answer, "targets")) == 0)
                 ctl_say(ctl, "There is no file in notices.d: nobody is told anything.");
         else
                 ctl_say(ctl, "notices.d: no mistakes");

@@ -108,7 +108,7 @@ int route_notices_retry(struct api *api, const struct call *call, const struct t
 struct check {
         struct api *api;
         struct site_problems problems;
-        size_t files;
+        json_t *targets;
 };
 
 static int check_one(const char *name, void *arg, struct err *err)
@@ -120,9 +120,14 @@ static int check_one(const char *name, void *arg, struct err *err)
         size_t before = check->problems.n;
         struct err why = { 0 };
 
-        check->files++;
-        if (target_load(check->api->dirs->conf_fd, name, &check->problems, &target, &why) == 0 &&
-            target_secret(target, &text, &why) == 0) {
+        if (target_load(check->api->dirs->conf_fd, name, &check->problems, &target, &why) < 0)
+                target = NULL;
+        if (json_array_append_new(
+                    check->targets,
+                    json_pack("{s:s, s:s?}", "name", name, "kind",
+                              target == NULL ? NULL : target_kind_name(target->kind))) < 0)
+                return err_oom(err);
+        if (target != NULL && target_secret(target, &text, &why) == 0) {
                 free(text);
                 text = NULL;
                 if (target_ca(target, &text, &why) == 0)
@@ -141,12 +146,13 @@ int route_notices_check(struct api *api, const struct call *call, const struct t
                         struct answer *answer, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *list = json_array();
-        struct check check = { .api = api };
+        CLEANUP(json_decrefp) json_t *targets = json_array();
+        struct check check = { .api = api, .targets = targets };
         int ret;
 
         (void)call;
         (void)target;
-        if (list == NULL)
+        if (list == NULL || targets == NULL)
                 return err_oom(err);
         ret = target_names(api->dirs->conf_fd, check_one, &check, err);
         for (size_t i = 0; i < check.problems.n && ret == 0; i++) {
@@ -161,7 +167,7 @@ int route_notices_check(struct api *api, const struct call *call, const struct t
         site_problems_done(&check.problems);
         return ret < 0 ? -1
                        : answer_json(answer, 200,
-                                     json_pack("{s:b, s:I, s:O}", "ok", json_array_size(list) == 0,
-                                               "files", (json_int_t)check.files, "problems", list),
+                                     json_pack("{s:b, s:O, s:O}", "ok", json_array_size(list) == 0,
+                                               "targets", targets, "problems", list),
                                      err);
 }

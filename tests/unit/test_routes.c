@@ -540,7 +540,7 @@ TEST(mistakes_in_notices_d_are_named)
 {
         begin();
         ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
-        ASSERT_STR(answer_text(), "{\"ok\":true,\"files\":0,\"problems\":[]}");
+        ASSERT_STR(answer_text(), "{\"ok\":true,\"targets\":[],\"problems\":[]}");
         ASSERT_EQ(mkdirat(dirs.conf_fd, "notices.d", 0755), 0);
         target_put("bad", "[notice]\nkind = fax\n");
         target_put("lost", "[notice]\nkind = webhook\n[webhook]\nurl = https://example.org/\n"
@@ -548,4 +548,5 @@ TEST(mistakes_in_notices_d_are_named)
         ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
         ASSERT(strstr(answer_text(), "\"file\":\"notices.d/bad.conf\",\"line\":2") != NULL);
         ASSERT(strstr(answer_text(), "/nonexistent/secret") != NULL);
+        ASSERT(strstr(answer_text(), "{\"name\":\"lost\",\"kind\":\"webhook\"}") != NULL);
 }
