@@ -518,7 +518,7 @@ TEST(notices_are_tested_listed_and_tried_again)
         ASSERT_EQ(mkdirat(dirs.conf_fd, "notices.d", 0755), 0);
         target_put("hook", "[notice]\nkind = webhook\n[webhook]\nurl = https://example.org/\n");
         ASSERT_OK(ask("GET", "/v1/notices", 0, NULL));
-        ASSERT_STR(answer_text(), "{\"deliveries\":[],\"dropped\":0}");
+        ASSERT_STR(answer_string(), "{\"deliveries\":[],\"dropped\":0}");
         ASSERT_ERR(ask("POST", "/v1/notices/test", 0, "{\"target\": \"none\"}"), ERR_NOT_FOUND,
                    "notices.d/none.conf");
         ASSERT_ERR(ask("POST", "/v1/notices/test", 0, "{\"target\": \"../x\"}"), ERR_INVALID, "");
@@ -529,24 +529,24 @@ TEST(notices_are_tested_listed_and_tried_again)
         ASSERT_EQ(json_get_u64(answer.json, "notice"), 1);
         ASSERT_OK(outbox_failed(api.outbox, 1, "no route", true, clock_wall_usec(), &err));
         ASSERT_OK(ask("GET", "/v1/notices", 0, NULL));
-        ASSERT(strstr(answer_text(), "\"phase\":\"test\",\"site\":null,\"state\":\"dead\","
-                                     "\"attempts\":1") != NULL);
-        ASSERT(strstr(answer_text(), "\"next\":null") != NULL);
+        ASSERT(strstr(answer_string(), "\"phase\":\"test\",\"site\":null,\"state\":\"dead\","
+                                       "\"attempts\":1") != NULL);
+        ASSERT(strstr(answer_string(), "\"next\":null") != NULL);
         ASSERT_OK(ask("POST", "/v1/notices/retry", 0, "{\"target\": \"hook\"}"));
-        ASSERT_STR(answer_text(), "{\"count\":1}");
+        ASSERT_STR(answer_string(), "{\"count\":1}");
 }
 
 TEST(mistakes_in_notices_d_are_named)
 {
         begin();
         ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
-        ASSERT_STR(answer_text(), "{\"ok\":true,\"targets\":[],\"problems\":[]}");
+        ASSERT_STR(answer_string(), "{\"ok\":true,\"targets\":[],\"problems\":[]}");
         ASSERT_EQ(mkdirat(dirs.conf_fd, "notices.d", 0755), 0);
         target_put("bad", "[notice]\nkind = fax\n");
         target_put("lost", "[notice]\nkind = webhook\n[webhook]\nurl = https://example.org/\n"
                            "secret_file = /nonexistent/secret\n");
         ASSERT_OK(ask("GET", "/v1/notices/check", 0, NULL));
-        ASSERT(strstr(answer_text(), "\"file\":\"notices.d/bad.conf\",\"line\":2") != NULL);
-        ASSERT(strstr(answer_text(), "/nonexistent/secret") != NULL);
-        ASSERT(strstr(answer_text(), "{\"name\":\"lost\",\"kind\":\"webhook\"}") != NULL);
+        ASSERT(strstr(answer_string(), "\"file\":\"notices.d/bad.conf\",\"line\":2") != NULL);
+        ASSERT(strstr(answer_string(), "/nonexistent/secret") != NULL);
+        ASSERT(strstr(answer_string(), "{\"name\":\"lost\",\"kind\":\"webhook\"}") != NULL);
 }
