@@ -5,6 +5,7 @@
  *   snapd                  serve the API, in the foreground
  *   snapd --operation ID   run or settle one operation (snapd/operation.h)
  *   snapd --deliver NAME   deliver what is due for a target of notices (snapd/deliver.h)
+ *   snapd --probe          measure sites for who started it (snapd/prober.h)
  *   snapd --query          answer one question on stdin (snapd/request.h)
  */
 #include <errno.h>
@@ -33,6 +34,7 @@
 #include "snapd/deliver.h"
 #include "snapd/expiry.h"
 #include "snapd/operation.h"
+#include "snapd/prober_process.h"
 #include "snapd/request.h"
 #include "snapd/server.h"
 #include "snapd/view.h"
@@ -40,7 +42,7 @@
 #define SETTLE_MSEC    30000
 #define QUESTION_BYTES (1 << 20)
 
-enum mode { MODE_DAEMON, MODE_OPERATION, MODE_QUERY, MODE_DELIVER };
+enum mode { MODE_DAEMON, MODE_OPERATION, MODE_QUERY, MODE_DELIVER, MODE_PROBE };
 
 struct options {
         struct dirs dirs;
@@ -54,7 +56,8 @@ static int usage(FILE *to, int status)
         (void)fprintf(
                 to,
                 "usage: snapd [--state DIR] [--run DIR] [--conf DIR] [--socket PATH]\n"
-                "             [--operation ID | --deliver NAME | --query | --version | --help]\n"
+                "             [--operation ID | --deliver NAME | --query | --probe | --version |\n"
+                "              --help]\n"
                 "without a mode it serves the API in the foreground; see sitesnap(8)\n");
         return status;
 }
@@ -70,6 +73,7 @@ static int options_read(int argc, char **argv, struct options *options)
                 { "operation", required_argument, NULL, 'o' },
                 { "deliver", required_argument, NULL, 'd' },
                 { "query", no_argument, NULL, 'q' },
+                { "probe", no_argument, NULL, 'p' },
                 { "version", no_argument, NULL, 'V' },
                 { "help", no_argument, NULL, 'h' },
                 { NULL, 0, NULL, 0 },
@@ -102,6 +106,9 @@ static int options_read(int argc, char **argv, struct options *options)
                         break;
                 case 'q':
                         options->mode = MODE_QUERY;
+                        break;
+                case 'p':
+                        options->mode = MODE_PROBE;
                         break;
                 case 'V':
                         (void)printf("sitesnap snapd %s\n", SITESNAP_VERSION);
@@ -298,6 +305,9 @@ int main(int argc, char **argv)
         if (status >= 0)
                 return status;
         harden();
+        /* It has what it needs from its starter, and no directory. */
+        if (options.mode == MODE_PROBE)
+                return prober_main();
         if (dirs_open(&options.dirs, &err) < 0) {
                 log_error("%s", err.msg);
                 return err_exit_status(err.code);
@@ -309,6 +319,7 @@ int main(int argc, char **argv)
                 return deliver_main(&options.dirs, options.target);
         case MODE_QUERY:
                 return answer_query(&options.dirs);
+        case MODE_PROBE:
         case MODE_DAEMON:
         default:
                 return serve(&options.dirs);

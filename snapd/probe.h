@@ -18,7 +18,7 @@
 #include "common/error.h"
 
 #define PROBE_NAME_MAX 33 /* bytes with the NUL */
-#define PROBES_MAX     32 /* of one site */
+#define PROBES_MAX     16 /* of one site */
 
 enum probe_kind {
         PROBE_HTTP,      /* pages are asked for */

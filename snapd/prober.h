@@ -57,7 +57,7 @@ struct prober_answer {
         const struct site_probe *probe; /* in the caller's list */
         enum probe_verdict verdict;     /* bad if anything was, else unknown if anything was */
         unsigned msec;
-        struct sample sample;           /* version 0 */
+        struct sample sample; /* version 0 */
 };
 struct prober_answers {
         struct prober_answer *items;

@@ -64,6 +64,21 @@ const struct role roles[WORKER_ROLES] = {
                         },
                 },
         },
+        [WORKER_PROBE] = {
+                .sandbox = {
+                        .as_user = true,
+                        .no_files = true,
+                        .umask = 077,
+                        .calls = SANDBOX_CALLS_SOCKETS,
+                        .limits = {
+                                { true, RLIMIT_AS, COMPUTE_MEMORY },
+                                { true, RLIMIT_FSIZE, 0 },
+                                { true, RLIMIT_NOFILE, 16384 },
+                                { true, RLIMIT_NPROC, 0 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
         [WORKER_AFTER] = {
                 .program = true,
                 .sandbox = {

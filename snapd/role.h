@@ -13,6 +13,8 @@
  *   database  a driver that speaks with a database server: as the user of this machine that the
  *           site's file names, with the network; what the server sends is parsed here and never by
  *           root
+ *   probe   asks sites and reads logs that are passed to it, for snapd/prober.h: nobody's user,
+ *           sockets and no files; a process of its own, `snapd --probe`, not one of worker.h
  *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root, in
  *           its own session; a service it started in another session stays
  *   deliver takes notices to mail servers and webhooks; as a user of nobody's, network and what
@@ -29,6 +31,7 @@ enum worker_role {
         WORKER_DATABASE,
         WORKER_AFTER,
         WORKER_DELIVER,
+        WORKER_PROBE,
         WORKER_ROLES
 };
 

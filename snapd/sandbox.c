@@ -43,7 +43,7 @@ static struct landlock_rules landlock_everything(int abi)
 
 /* A ruleset without rules: nothing is allowed.  A kernel without Landlock is no failure, since
  * the filter that comes with it has no open() either. */
-static int forbid_files(struct err *err)
+static int forbid_files(bool network, struct err *err)
 {
         CLEANUP(closep) int fd = -1;
         struct landlock_rules rules;
@@ -52,6 +52,8 @@ static int forbid_files(struct err *err)
         if (abi < 1)
                 return 0;
         rules = landlock_everything((int)abi);
+        if (network)
+                rules.access_net = 0;
         fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
         if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot forbid files by landlock");
@@ -109,7 +111,7 @@ int sandbox_enter(const struct sandbox *sandbox, uid_t uid, gid_t gid, struct er
         /* An administrator's command may need a set-uid program; a site's never does. */
         if (sandbox->as_user && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot give up new privileges");
-        if (sandbox->no_files && forbid_files(err) < 0)
+        if (sandbox->no_files && forbid_files(sandbox->calls == SANDBOX_CALLS_SOCKETS, err) < 0)
                 return -1;
         return sandbox_filter(sandbox->calls, err);
 }

@@ -21,13 +21,15 @@ enum sandbox_calls {
         SANDBOX_CALLS_PROGRAM, /* for a site's own tools: a list of what is denied */
         SANDBOX_CALLS_NETWORK, /* our own client of servers: a list of what is allowed */
         SANDBOX_CALLS_COMPUTE, /* read, write, memory, end: a list of what is allowed */
+        SANDBOX_CALLS_SOCKETS, /* those, sockets and waiting for them; files do not exist */
 };
 
 #define SANDBOX_LIMITS 8
 
 struct sandbox {
         bool as_user;  /* take the given uid and gid, else stay root */
-        bool no_files; /* Landlock: no file can be opened, where the kernel has it (5.13) */
+        bool no_files; /* Landlock: no file can be opened, where the kernel has it; and no TCP
+                        * unless calls are SANDBOX_CALLS_SOCKETS */
         mode_t umask;
         enum sandbox_calls calls;
         struct {

@@ -81,6 +81,29 @@ static const int network_calls[] = {
         SCMP_SYS(getegid), SCMP_SYS(getgroups), SCMP_SYS(getppid), SCMP_SYS(sched_getaffinity),
         SCMP_SYS(tgkill),
 };
+
+/* What asking over sockets alone needs beside computing: the calls of libcurl, c-ares, OpenSSL and
+ * sd-event. */
+static const int socket_calls[] = {
+        SCMP_SYS(connect), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt),
+        SCMP_SYS(setsockopt), SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg),
+        SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(shutdown), SCMP_SYS(accept4),
+        SCMP_SYS(bind), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
+        SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_pwait2), SCMP_SYS(ppoll), SCMP_SYS(pselect6),
+        SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(timerfd_gettime),
+        SCMP_SYS(eventfd2), SCMP_SYS(pipe2), SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(dup),
+        SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(uname),
+        SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+        SCMP_SYS(getppid), SCMP_SYS(sysinfo), SCMP_SYS(sched_getaffinity), SCMP_SYS(getrusage),
+        SCMP_SYS(membarrier), SCMP_SYS(rseq), SCMP_SYS(prctl), SCMP_SYS(time),
+};
+
+/* Libraries look for files and go on without: for them there are none. */
+static const int absent_calls[] = {
+        SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(access),
+        SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(stat), SCMP_SYS(lstat),
+        SCMP_SYS(statx), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
+};
 /* clang-format on */
 
 static int fill_program(scmp_filter_ctx filter)
@@ -158,6 +181,22 @@ static int fill_network(scmp_filter_ctx filter)
         return r;
 }
 
+static int fill_sockets(scmp_filter_ctx filter)
+{
+        static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+        int n = sizeof(socket_calls) / sizeof(socket_calls[0]), r = fill_compute(filter);
+
+        for (int i = 0; i < n && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, socket_calls[i], 0);
+        n = sizeof(absent_calls) / sizeof(absent_calls[0]);
+        for (int i = 0; i < n && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOENT), absent_calls[i], 0);
+        for (size_t i = 0; i < sizeof(families) / sizeof(families[0]) && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                     SCMP_A0(SCMP_CMP_EQ, families[i]));
+        return r;
+}
+
 struct calls {
         uint32_t otherwise;
         int (*fill)(scmp_filter_ctx filter);
@@ -169,6 +208,7 @@ int sandbox_filter(enum sandbox_calls calls, struct err *err)
                 [SANDBOX_CALLS_PROGRAM] = { SCMP_ACT_ALLOW, fill_program },
                 [SANDBOX_CALLS_NETWORK] = { SCMP_ACT_ERRNO(EPERM), fill_network },
                 [SANDBOX_CALLS_COMPUTE] = { SCMP_ACT_KILL_PROCESS, fill_compute },
+                [SANDBOX_CALLS_SOCKETS] = { SCMP_ACT_ERRNO(EPERM), fill_sockets },
         };
         CLEANUP(seccomp_releasep) scmp_filter_ctx filter = NULL;
         int r;

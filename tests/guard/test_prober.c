@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "snapd/prober.h"
+#include "snapd/prober_process.h"
+#include "tests/guard/hostile.h"
+#include "tests/lib/test.h"
+
+/* The prober starts this program again as `snapd --probe`. */
+__attribute__((constructor)) static void probe_instead_of_tests(int argc, char **argv)
+{
+        if (argc > 9 && strcmp(argv[9], "--probe") == 0)
+                _exit(prober_main());
+}
+
+static struct err err;
+static struct dirs dirs;
+static sd_event *event;
+static struct prober *prober;
+static unsigned port;
+
+/* What was told of each site "s0", "s1", ..., since it was last looked at. */
+static struct {
+        unsigned n, good, bad, unknown;
+        uint64_t version;
+        char what[200];
+} seen[8];
+
+static void news(const char *site, const struct site_probe *probe, const struct sample *sample,
+                 void *arg)
+{
+        size_t at = (size_t)(site[1] - '0');
+        const char *what = json_get_string(json_array_get(sample->examples, 0), "what");
+
+        (void)arg;
+        ASSERT_STR(probe->name, "a");
+        ASSERT(sample->from_usec <= sample->to_usec);
+        seen[at].n++;
+        seen[at].good += sample->good;
+        seen[at].bad += sample->bad;
+        seen[at].unknown += sample->unknown;
+        seen[at].version = sample->version;
+        if (what != NULL)
+                (void)snprintf(seen[at].what, sizeof(seen[at].what), "%s", what);
+}
+
+static void world(void)
+{
+        test_need_syscalls();
+        dirs = (struct dirs){ .state = test_tmpdir(),
+                              .run = test_tmpdir(),
+                              .conf = test_tmpdir(),
+                              .socket = "none" };
+        dirs.run_fd = dirs.conf_fd = dirs.state_fd =
+                open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT(sd_event_new(&event) >= 0);
+        ASSERT_OK(prober_open(event, &dirs, news, NULL, &prober, &err));
+}
+
+static void measure(const char *name, const char *lines)
+{
+        char text[1024];
+        struct site *site = NULL;
+
+        (void)snprintf(text, sizeof(text),
+                       "[site]\nhome = /srv/wiki\nowner = daemon\n[probe a]\ninterval = 200ms\n"
+                       "timeout = 1s\n%s\n",
+                       lines);
+        ASSERT_OK(site_parse(name, "wiki.conf", text, NULL, &site, &err));
+        ASSERT_OK(prober_set(prober, site, &site->probes, &err));
+        site_free(site);
+}
+
+static void turn(unsigned msec)
+{
+        int64_t end = clock_boot_usec() + (int64_t)msec * 1000;
+
+        memset(seen, 0, sizeof(seen));
+        while (clock_boot_usec() < end)
+                ASSERT(sd_event_run(event, 20000) >= 0);
+}
+
+/* Until so many samples of the site were told, 10 s at most. */
+static void turn_until(size_t site, unsigned n)
+{
+        int64_t end = clock_boot_usec() + 10000000;
+
+        memset(seen, 0, sizeof(seen));
+        while (seen[site].n < n && clock_boot_usec() < end)
+                ASSERT(sd_event_run(event, 20000) >= 0);
+        if (seen[site].n < n)
+                test_fail(__FILE__, __LINE__, "%u samples in 10 s", seen[site].n);
+}
+
+static void measure_path(const char *name, const char *path)
+{
+        char lines[200];
+
+        (void)snprintf(lines, sizeof(lines), "url = http://127.0.0.1:%u%s", port, path);
+        measure(name, lines);
+}
+
+/* The only child that is not the web server. */
+static pid_t prober_pid(pid_t server)
+{
+        char path[64], text[256];
+        FILE *file;
+        long pid = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+        file = fopen(path, "re");
+        ASSERT(file != NULL && fgets(text, sizeof(text), file) != NULL);
+        (void)fclose(file);
+        for (char *at = text; *at != '\0' && *at != '\n';) {
+                long one = strtol(at, &at, 10);
+
+                at += strspn(at, " ");
+                if (one != server)
+                        pid = one;
+        }
+        ASSERT(pid > 1);
+        return (pid_t)pid;
+}
+
+TEST(each_interval_has_a_sample_with_the_version_that_was_served)
+{
+        world();
+        (void)hostile_start(&port);
+        measure_path("s0", "/ok");
+        measure_path("s1", "/500");
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].version, 0);
+        prober_served(prober, "s0", 7);
+        turn(1100);
+        ASSERT(seen[0].n >= 3 && seen[0].n <= 7);
+        ASSERT_EQ(seen[0].good, seen[0].n);
+        ASSERT_EQ(seen[0].version, 7);
+        ASSERT_EQ(seen[1].bad, seen[1].n);
+        prober_close(prober);
+}
+
+TEST(a_process_that_dies_or_hangs_makes_its_interval_unknown)
+{
+        pid_t server, pid;
+
+        world();
+        server = hostile_start(&port);
+        measure_path("s0", "/ok");
+        turn_until(0, 2);
+        pid = prober_pid(server);
+        ASSERT(kill(pid, SIGKILL) == 0);
+        turn_until(0, 1);
+        ASSERT_EQ(seen[0].unknown, 1);
+        ASSERT(strstr(seen[0].what, "had ended") != NULL);
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].good, 2);
+        ASSERT(prober_pid(server) != pid);
+        prober_close(prober);
+}
+
+TEST(what_changes_is_measured_anew_and_what_is_dropped_no_more)
+{
+        world();
+        (void)hostile_start(&port);
+        measure_path("s0", "/ok");
+        measure_path("s1", "/ok");
+        turn_until(0, 2);
+        measure_path("s0", "/500");
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].bad, 2);
+        prober_drop(prober, "s0");
+        turn(600);
+        ASSERT_EQ(seen[0].n, 0);
+        ASSERT(seen[1].good >= 1);
+        prober_close(prober);
+}
+
+TEST(a_maintenance_of_ours_is_unknown)
+{
+        world();
+        (void)hostile_start(&port);
+        measure_path("s0", "/503");
+        turn_until(0, 1);
+        ASSERT_EQ(seen[0].bad, 1);
+        prober_hold(prober, "s0", true);
+        turn_until(0, 2);
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].unknown, 2);
+        prober_hold(prober, "s0", false);
+        turn_until(0, 2);
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].bad, 2);
+        prober_close(prober);
+}
+
+TEST(a_pace_shortens_intervals)
+{
+        char lines[200];
+
+        world();
+        (void)hostile_start(&port);
+        (void)snprintf(lines, sizeof(lines), "weight = wanted\nurl = http://127.0.0.1:%u/ok", port);
+        measure("s0", lines);
+        prober_pace(prober, "s0", 200);
+        turn(1500);
+        ASSERT(seen[0].n >= 4);
+        prober_close(prober);
+}
+
+/* The front door of all is shut: that is nobody's fault.  One site alone that is shut is. */
+TEST(a_door_that_is_shut_for_all_is_unknown_for_each)
+{
+        unsigned front;
+        pid_t server;
+
+        world();
+        (void)hostile_start(&port);
+        measure_path("s0", "/ok");
+        front = port;
+        server = hostile_start(&port);
+        measure_path("s1", "/ok");
+        turn_until(1, 2);
+        ASSERT_EQ(seen[1].good, 2);
+
+        /* s1's own server dies; s0 is reached still. */
+        ASSERT(kill(server, SIGKILL) == 0);
+        ASSERT(waitpid(server, NULL, 0) == server);
+        turn_until(1, 1);
+        turn_until(1, 2);
+        ASSERT_EQ(seen[1].bad, 2);
+        ASSERT(strstr(seen[1].what, "cannot connect") != NULL);
+
+        /* Two sites behind one door. */
+        server = hostile_start(&port);
+        measure_path("s2", "/ok");
+        measure_path("s3", "/ok");
+        turn_until(2, 2);
+        turn_until(3, 2);
+        ASSERT_EQ(seen[3].good, 2);
+        ASSERT(kill(server, SIGKILL) == 0);
+        ASSERT(waitpid(server, NULL, 0) == server);
+        turn_until(2, 1);
+        turn_until(2, 2);
+        turn_until(3, 2);
+        ASSERT_EQ(seen[3].unknown, seen[3].n);
+        ASSERT(strstr(seen[3].what, "no site can be connected to there") != NULL);
+        ASSERT(seen[0].bad == 0 && front != port);
+        prober_close(prober);
+}
+
+TEST(a_slow_site_delays_no_other)
+{
+        world();
+        (void)hostile_start(&port);
+        measure_path("s0", "/ok");
+        measure_path("s1", "/hang");
+        measure_path("s2", "/drip");
+        measure("s3", "url = http://nowhere.invalid/");
+        turn_until(0, 2);
+        turn(2000);
+        ASSERT(seen[0].good >= 7);
+        ASSERT(seen[1].good == 0 && seen[2].good == 0);
+        prober_close(prober);
+}
