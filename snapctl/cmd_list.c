@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "snapctl/cause.h"
 #include "snapctl/cmd.h"
 #include "snapctl/text.h"
 #include "snapctl/version.h"
@@ -128,11 +129,10 @@ int cmd_show(struct ctl *ctl, struct err *err)
         const char *name = args_word(ctl->args, 0);
         uint64_t number = args_number(ctl->args, 1);
 
-        if (number == 0) {
-                if (client_get(ctl->client, &site, err, "/v1/sites/%s", name) < 0)
-                        return -1;
+        if (client_get(ctl->client, &site, err, "/v1/sites/%s", name) < 0)
+                return -1;
+        if (number == 0)
                 number = json_get_u64(site, "active");
-        }
         if (number == 0)
                 return err_fail(err, ERR_NOTHING, 0, "site '%s' has no active version yet", name);
         if (client_get(ctl->client, &version, err, "/v1/sites/%s/versions/%" PRIu64, name, number) <
@@ -142,5 +142,11 @@ int cmd_show(struct ctl *ctl, struct err *err)
                 (void)printf("%" PRIu64 "\n", number);
                 return 0;
         }
-        return table_print_object(&version_table, version, &ctl->look, err);
+        if (table_print_object(&version_table, version, &ctl->look, err) < 0)
+                return -1;
+        /* What the guard knows is about one version. */
+        if (ctl->look.format == FORMAT_TABLE && ctl->look.columns == NULL &&
+            json_get_u64(json_object_get(site, "guard"), "version") == number)
+                guard_print(ctl, json_object_get(site, "guard"));
+        return 0;
 }

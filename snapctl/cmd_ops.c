@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "snapctl/cause.h"
 #include "snapctl/cmd.h"
 #include "snapctl/operation.h"
 #include "snapctl/progress.h"
@@ -106,6 +107,7 @@ int cmd_ops_show(struct ctl *ctl, struct err *err)
                 (void)text_put(out, json_get_string(error, "message"), 100000);
                 (void)fprintf(out, "%s\n", term_colour(&ctl->look.term, COLOUR_NONE));
         }
+        cause_print(ctl, json_object_get(op, "cause"));
         steps_list(op, &ctl->look.term, ctl->look.utc);
         return 0;
 }

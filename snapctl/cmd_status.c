@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "snapctl/cause.h"
 #include "snapctl/cmd.h"
 #include "snapctl/operation.h"
 #include "snapctl/site.h"
@@ -114,6 +115,7 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
         if (table_print_object(&site_table, site, &ctl->look, err) < 0)
                 return -1;
         say_temporary(ctl, name, json_object_get(site, "temporary"));
+        guard_print(ctl, json_object_get(site, "guard"));
         heading(ctl, "Versions");
         if (table_print(&version_table, versions, &ctl->look, err) < 0)
                 return -1;

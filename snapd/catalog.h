@@ -51,6 +51,7 @@ struct version {
         int64_t created_usec;
         int64_t active_usec;                              /* when it was last made active */
         int64_t files_bytes, freed_bytes, database_bytes; /* -1: not measured yet */
+        bool on_probation; /* not a part of the catalog: whoever shows it may set it */
 };
 
 struct version_list {

@@ -120,6 +120,35 @@ static const char *const scripts[] = {
         "  until INTEGER NOT NULL,"
         "  since INTEGER NOT NULL"
         ") WITHOUT ROWID;",
+
+        /* 4 */
+        /* A site that was there before the guard was: its active version is no news. */
+        "CREATE TABLE probations ("
+        "  site TEXT PRIMARY KEY REFERENCES sites (name) ON DELETE CASCADE,"
+        "  state TEXT NOT NULL CHECK (state IN ('none', 'probation', 'good', 'rolling-back',"
+        "    'verifying', 'rolled-back', 'held', 'frozen', 'alerted')),"
+        "  version INTEGER NOT NULL,"
+        "  prior INTEGER NOT NULL,"
+        "  seen INTEGER NOT NULL,"
+        "  operation INTEGER NOT NULL,"
+        "  began INTEGER NOT NULL,"
+        "  until INTEGER NOT NULL,"
+        "  spent INTEGER NOT NULL,"
+        "  boot_time INTEGER NOT NULL,"
+        "  boot TEXT NOT NULL,"
+        "  baseline TEXT,"
+        "  cause TEXT"
+        ") WITHOUT ROWID;"
+        "INSERT INTO probations SELECT site, 'none', 0, 0, max(number), 0, 0, 0, 0, 0, '', NULL,"
+        "  NULL FROM versions GROUP BY site;"
+        "CREATE TABLE bad_releases ("
+        "  site TEXT NOT NULL REFERENCES sites (name) ON DELETE CASCADE,"
+        "  label TEXT NOT NULL,"
+        "  version INTEGER NOT NULL,"
+        "  reason TEXT NOT NULL,"
+        "  created INTEGER NOT NULL,"
+        "  PRIMARY KEY (site, label)"
+        ") WITHOUT ROWID;",
 };
 
 static const struct sql_schema schema = {

@@ -29,7 +29,7 @@ static void end_temporary(struct expiry *expiry, const char *site)
         op_id id;
 
         if (request == NULL ||
-            request_submit(expiry->dirs, expiry->catalog, site, request, 0, &id, &err) < 0) {
+            request_submit(expiry->dirs, expiry->catalog, site, request, 0, NULL, &id, &err) < 0) {
                 expiry->again = true;
                 if (request != NULL && err.code != ERR_BUSY && err.code != ERR_EXISTS)
                         log_warning("the temporary rollback of '%s' is over and cannot be ended: "

@@ -169,6 +169,7 @@ struct daemon {
         struct questions *questions;
         struct outbox *outbox;
         struct courier *courier;
+        struct watch *watch;
         struct api api;
         struct expiry *expiry;
         struct server *server;
@@ -178,6 +179,7 @@ static void daemon_close(struct daemon *d)
 {
         server_close(d->server);
         expiry_close(d->expiry);
+        watch_close(d->watch);
         questions_close(d->questions);
         courier_close(d->courier);
         outbox_close(d->outbox);
@@ -242,6 +244,7 @@ static int socket_open(struct daemon *d, struct err *err)
 static int daemon_open(struct daemon *d, struct err *err)
 {
         struct dialog_env env = { .api = &d->api };
+        struct watch_needs needs = { .dirs = d->dirs };
 
         if (server_lock(d->dirs->run_fd, &d->lock_fd, err) < 0 ||
             catalog_open(d->dirs->state_fd, &d->catalog, err) < 0 || loop_open(d, err) < 0 ||
@@ -255,12 +258,20 @@ static int daemon_open(struct daemon *d, struct err *err)
             spawner_settle(d->spawner, SETTLE_MSEC, err) < 0 ||
             expiry_open(d->event, d->dirs, d->catalog, d->sites, d->spawner, &d->expiry, err) < 0)
                 return -1;
+        needs.event = d->event;
+        needs.catalog = d->catalog;
+        needs.sites = d->sites;
+        needs.spawner = d->spawner;
+        needs.outbox = d->outbox;
+        if (watch_open(&needs, &d->watch, err) < 0)
+                return -1;
         d->api = (struct api){ .dirs = d->dirs,
                                .catalog = d->catalog,
                                .sites = d->sites,
                                .spawner = d->spawner,
                                .outbox = d->outbox,
                                .expiry = d->expiry,
+                               .watch = d->watch,
                                .started_usec = clock_boot_usec() };
         env.questions = d->questions;
         if (courier_open(d->event, d->dirs, d->catalog, d->outbox, &d->courier, err) < 0 ||

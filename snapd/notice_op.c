@@ -115,6 +115,47 @@ static void facts_done(struct facts *facts)
                 version_done(&facts->to);
 }
 
+/* Why the guard took a version back, as a mail can show it. */
+static json_t *guard_evidence(const json_t *cause)
+{
+        json_t *evidence = json_object(), *urls = json_array(), *example;
+        const char *probe = json_get_string(cause, "probe");
+        size_t i;
+
+        if (probe != NULL)
+                (void)json_object_set_new(evidence, "probe", json_string(probe));
+        json_array_foreach (json_object_get(cause, "examples"), i, example) {
+                const char *what = json_get_string(example, "what");
+                const char *url = json_get_string(example, "url");
+                const char *excerpt = json_get_string(example, "excerpt");
+                CLEANUP(freep) char *line = NULL;
+
+                if (asprintf(&line, "%s: %s%s%s", url == NULL ? "?" : url,
+                             what == NULL ? "?" : what, excerpt == NULL ? "" : ": ",
+                             excerpt == NULL ? "" : excerpt) < 0) {
+                        line = NULL;
+                        continue;
+                }
+                (void)json_array_append_new(urls, json_string(line));
+        }
+        (void)json_object_set_new(evidence, "bad answers", urls);
+        return evidence;
+}
+
+/* A rollback that the guard asked for is not just finished: a version was taken back. */
+static void guard_caused(const struct op *op, const json_t *evidence, struct notice *notice)
+{
+        const json_t *cause = json_object_get(op->request, "cause");
+
+        if (cause == NULL || notice->phase != NOTICE_FINISHED)
+                return;
+        notice->phase = NOTICE_ROLLED_BACK;
+        notice->from = op->version;
+        notice->to = json_get_u64(cause, "version");
+        notice->why = json_get_string(cause, "text");
+        notice->evidence = evidence;
+}
+
 static int op_put(struct outbox *outbox, struct catalog *catalog, const struct dirs *dirs,
                   const struct op *op, enum notice_phase phase, const char *key, struct err *err)
 {
@@ -143,6 +184,15 @@ static int op_put(struct outbox *outbox, struct catalog *catalog, const struct d
                 notice.from = 0;
         if (facts.to.label != NULL && facts.to.label[0] != '\0')
                 notice.label = facts.to.label;
+        if (json_object_get(op->request, "cause") != NULL && phase == NOTICE_FINISHED) {
+                CLEANUP(json_decrefp)
+                json_t *proof = guard_evidence(json_object_get(op->request, "cause"));
+
+                guard_caused(op, proof, &notice);
+                ret = notice_put(outbox, &notice, err);
+                facts_done(&facts);
+                return ret;
+        }
         if (bad) {
                 json_t *tail = output_tail(dirs, op->id);
 

@@ -7,6 +7,7 @@
 #include "snapd/adopt.h"
 #include "snapd/ballast.h"
 #include "snapd/plan_verb.h"
+#include "snapd/probation.h"
 #include "snapd/request.h"
 
 DEFINE_CLEANUP(struct site *, site_free);
@@ -49,6 +50,27 @@ static int check_temporary(const json_t *request, struct err *err)
         return 0;
 }
 
+/* A version that failed and was kept comes first, and a release that was taken back does not come
+ * again by itself. */
+static int check_trial(struct catalog *catalog, const char *site, const char *label,
+                       struct err *err)
+{
+        struct probation probation;
+        bool frozen;
+
+        if (probation_get(catalog, site, &probation, err) < 0)
+                return -1;
+        frozen = probation.state == PROBATION_FROZEN;
+        probation_done(&probation);
+        if (frozen)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "'%s' is frozen: its version failed its probes and waits for a "
+                                "decision; '" SITESNAP_CTL " rollback %s' goes back, '" SITESNAP_CTL
+                                " mark %s VERSION good --reason ...' keeps it",
+                                site, site, site);
+        return probation_release_check(catalog, site, label, err);
+}
+
 /* What the catalog alone can answer. */
 static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
                        const struct plan_verb *verb, const json_t *request, struct err *err)
@@ -71,6 +93,9 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
                                         "'command' in its file",
                                         site);
         }
+        if (strcmp(verb->name, "upgrade") == 0 &&
+            check_trial(catalog, site, json_get_string(request, "label"), err) < 0)
+                return -1;
         if (strcmp(verb->name, "prune") == 0)
                 return check_prune(dirs, catalog, site, request, err);
         if (plan_facts_load(catalog, site, verb->name, request, 0, &facts, err) < 0)
@@ -124,13 +149,21 @@ int request_check(const struct dirs *dirs, struct catalog *catalog, const char *
 }
 
 int request_submit(const struct dirs *dirs, struct catalog *catalog, const char *site,
-                   const json_t *request, uid_t by, op_id *ret_id, struct err *err)
+                   const json_t *request, uid_t by, const json_t *cause, op_id *ret_id,
+                   struct err *err)
 {
         const char *verb = json_get_string(request, "verb");
+        CLEANUP(json_decrefp) json_t *caused = NULL;
         int ret;
 
         if (request_check(dirs, catalog, site, request, err) < 0)
                 return -1;
+        if (cause != NULL) {
+                caused = json_copy((json_t *)request);
+                if (json_object_set(caused, "cause", (json_t *)cause) < 0)
+                        return err_oom(err);
+                request = caused;
+        }
         ret = journal_queue(catalog, site, verb, request, by, ret_id, err);
 
         /* On a full disk there is room left for going back, and for making room. */

@@ -20,10 +20,12 @@
 int request_check(const struct dirs *dirs, struct catalog *catalog, const char *site,
                   const json_t *request, struct err *err) MUST_CHECK;
 
-/* request_submit(dirs, catalog, site, request, by, ret_id, err): Check and queue it.  Starting
- * the process is the caller's. */
+/* request_submit(dirs, catalog, site, request, by, cause, ret_id, err): Check and queue it, within
+ * a transaction of the catalog or alone.  Starting the process is the caller's.  ${cause} is what
+ * made the guard ask, and is kept with the operation; NULL for a person, who cannot give one. */
 int request_submit(const struct dirs *dirs, struct catalog *catalog, const char *site,
-                   const json_t *request, uid_t by, op_id *ret_id, struct err *err) MUST_CHECK;
+                   const json_t *request, uid_t by, const json_t *cause, op_id *ret_id,
+                   struct err *err) MUST_CHECK;
 
 /* Questions that open pools and parse configuration: they run in a process of their own (`snapd
  * --query`), which reads {"query": NAME, "site": ..., ...} and writes the answer of docs/api.md:

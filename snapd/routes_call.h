@@ -22,12 +22,14 @@
 #include "snapd/outbox.h"
 #include "snapd/sitecache.h"
 #include "snapd/spawner.h"
+#include "snapd/watch.h"
 
 struct api {
         const struct dirs *dirs;
         struct catalog *catalog;
         struct sitecache *sites;
         struct spawner *spawner;
+        struct watch *watch;
         struct outbox *outbox;
         struct expiry *expiry; /* NULL in tests */
         int64_t started_usec; /* on the boot clock */

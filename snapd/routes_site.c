@@ -38,6 +38,20 @@ struct walk {
         json_t *sites;
 };
 
+/* What the guard makes of it; ${whole}: with everything it knows. */
+static int guard_add(struct api *api, const char *name, bool whole, json_t *view, struct err *err)
+{
+        uint64_t version = 0;
+        const char *state = watch_state(api->watch, name, &version);
+
+        if (view == NULL ||
+            json_object_set_new(view, "guard_state",
+                                state == NULL ? json_null() : json_string(state)) < 0 ||
+            (whole && json_object_set_new(view, "guard", watch_view(api->watch, name)) < 0))
+                return err_oom(err);
+        return 0;
+}
+
 static int walk_add(struct walk *walk, const char *name, bool in_catalog, struct err *err)
 {
         const struct site *site = sitecache_site(walk->api->sites, name, NULL);
@@ -51,6 +65,10 @@ static int walk_add(struct walk *walk, const char *name, bool in_catalog, struct
         view = view_site(name, in_catalog ? &catalog : NULL, site, open_of(&walk->open, name));
         if (in_catalog)
                 catalog_site_done(&catalog);
+        if (guard_add(walk->api, name, false, view, err) < 0) {
+                json_decref(view);
+                return -1;
+        }
         return json_array_append_new(walk->sites, view) < 0 ? err_oom(err) : 0;
 }
 
@@ -166,10 +184,12 @@ int route_site(struct api *api, const struct call *call, const struct target *ta
         if (r >= 0) {
                 (void)json_object_set_new(view, "temporary",
                                           r > 0 ? view_temporary(&temporary) : json_null());
-                r = answer_json(answer, 200, view, err);
-        } else {
-                json_decref(view);
+                r = guard_add(api, target->name, true, view, err);
         }
+        if (r >= 0)
+                r = answer_json(answer, 200, view, err);
+        else
+                json_decref(view);
         op_list_done(&open);
         if (in_catalog)
                 catalog_site_done(&catalog);
@@ -224,7 +244,8 @@ static int request_begin(struct api *api, const struct call *call, const char *s
                                   json_pack("{s:s, s:s, s:O}", "query", "plan", "site", site,
                                             "request", request),
                                   err);
-        if (request_submit(api->dirs, api->catalog, site, request, call->peer.uid, &id, err) < 0)
+        if (request_submit(api->dirs, api->catalog, site, request, call->peer.uid, NULL, &id, err) <
+            0)
                 return -1;
         spawner_start(api->spawner, id);
         return answer_json(answer, 202, json_pack("{s:I}", "operation", (json_int_t)id), err);

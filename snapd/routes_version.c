@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "snapd/probation.h"
 #include "snapd/routes_call.h"
 #include "snapd/view.h"
 
@@ -94,6 +95,16 @@ static char *versions_text(json_t *frame, const struct version_list *list, const
         return NULL;
 }
 
+static void trial_set(struct api *api, const char *site, struct version *versions, size_t n)
+{
+        uint64_t number = 0;
+        const char *state = watch_state(api->watch, site, &number);
+
+        for (size_t i = 0; state != NULL && i < n; i++)
+                versions[i].on_probation =
+                        versions[i].number == number && strcmp(state, "probation") == 0;
+}
+
 int route_versions(struct api *api, const struct call *call, const struct target *target,
                    struct answer *answer, struct err *err)
 {
@@ -115,6 +126,7 @@ int route_versions(struct api *api, const struct call *call, const struct target
                 catalog_site_done(&catalog);
                 return -1;
         }
+        trial_set(api, target->name, list.items, list.n);
         frame = json_pack("{s:s, s:o, s:o*, s:[]}", "site", target->name, "free_bytes",
                           free_bytes(catalog.pool), "members",
                           rows != 0 ? view_row_members(members) : NULL, "versions");
@@ -138,6 +150,7 @@ int route_version(struct api *api, const struct call *call, const struct target 
                 catalog_site_done(&catalog);
                 return -1;
         }
+        trial_set(api, target->name, &version, 1);
         json = view_version(&version, target->site == NULL ? NULL : target->site->home,
                             catalog.last_good, VIEW_ALL);
         version_done(&version);
@@ -221,14 +234,21 @@ int route_version_change(struct api *api, const struct call *call, const struct 
                          struct answer *answer, struct err *err)
 {
         struct change change;
+        bool lifted;
 
         if (change_read(call->body, &change, err) < 0 || catalog_begin(api->catalog, err) < 0)
                 return -1;
-        if (change_make(api->catalog, target->name, target->version, &change, err) < 0 ||
+        if (((change.mark == MARK_GOOD || change.mark == MARK_NONE) &&
+             probation_lift(api->catalog, target->name, target->version, change.reason, &lifted,
+                            err) < 0) ||
+            change_make(api->catalog, target->name, target->version, &change, err) < 0 ||
             catalog_commit(api->catalog, err) < 0) {
                 catalog_rollback(api->catalog);
                 return -1;
         }
+        if (change.mark >= 0)
+                watch_marked(api->watch, target->name, target->version,
+                             (enum version_mark)change.mark);
         return route_version(api, call, target, answer, err);
 }
 

@@ -239,6 +239,7 @@ static json_t *version_states(const struct version *version, bool last_good)
                 { version->pinned, "pinned" },
                 { version->mounted || last_good || version->state == VERSION_ACTIVE, "mounted" },
                 { last_good, "last-good" },
+                { version->on_probation, "probation" },
         };
         json_t *array = json_array();
 
@@ -438,6 +439,7 @@ static json_t *operation_log(const struct op *op, const char *state)
 
 json_t *view_operation(const struct op *op, const char *state, bool with_steps)
 {
+        json_t *cause = json_object_get(op->request, "cause");
         /* clang-format off */
         json_t *view = json_pack(
                 "{s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o}",
@@ -445,7 +447,7 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
                 "site", op->site,
                 "verb", op->verb,
                 "state", op_state_name(op->state),
-                "by", view_user(op->by),
+                "by", cause == NULL ? view_user(op->by) : json_string("snapd"),
                 "reason", string_or_null(op->reason),
                 "created", view_time(op->created_usec),
                 "served", view_time(op->served_usec),
@@ -456,7 +458,9 @@ json_t *view_operation(const struct op *op, const char *state, bool with_steps)
                 "log", operation_log(op, state));
         /* clang-format on */
 
-        if (view != NULL && with_steps && json_object_set_new(view, "steps", steps_array(op)) < 0) {
+        if (view != NULL && with_steps &&
+            (json_object_set_new(view, "steps", steps_array(op)) < 0 ||
+             (cause != NULL && json_object_set(view, "cause", cause) < 0))) {
                 json_decref(view);
                 return NULL;
         }

@@ -37,6 +37,7 @@ SNAPD_ROWS = [
     ['step', 'catalog'],
     ['steps'],                      # the kinds of steps, by name
     ['step_kinds', 'journal'],
+    ['probation'],                  # which versions are on trial
     ['notice_op'],                  # what operations tell
     ['front'],                      # which version a visitor is given
     ['env'],                        # what a step may use
@@ -59,6 +60,7 @@ SNAPD_ROWS = [
     ['auth', 'sitecache'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts
     ['expiry'],                     # what ends by itself
+    ['watch'],                      # what becomes of a version that is bad
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP
     ['http'],
