@@ -31,6 +31,9 @@ int cmd_upgrade(struct ctl *ctl, struct err *err)
         if (ctl_set_option(ctl, body, OPT_LABEL, "label", err) < 0 ||
             ctl_set_words(body, "command", ctl->args->argv, err) < 0)
                 return -1;
+        if (args_option(ctl->args, OPT_CLOSED) != NULL &&
+            ctl_set(body, "closed", json_true(), err) < 0)
+                return -1;
         if (timeout != NULL &&
             (units_duration(timeout, &msec, err) < 0 ||
              ctl_set(body, "timeout_sec", json_integer((json_int_t)(msec / 1000)), err) < 0))

@@ -102,6 +102,25 @@ static int add_commit(const struct plan_facts *facts, struct plan *plan, const s
         return 0;
 }
 
+/* Visitors are sent away while the command runs, where that is wanted; -1, or 0 with the step. */
+static int add_closed(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                      enum plan_part part, const struct names *names, bool closed, struct err *err)
+{
+        json_int_t new = (json_int_t)names->version;
+        json_t *state;
+
+        if (!env->site->upgrade_closed && !json_get_bool(facts->request, "closed"))
+                return 0;
+        state = json_pack("{s:s, s:I, s:I, s:I, s:I}", "mode", front_mode_name(FRONT_CLOSED),
+                          "version", new, "back", new, "until_usec", (json_int_t)0, "since_usec",
+                          (json_int_t)clock_wall_usec());
+        if (closed)
+                ADD(step_front_set, "{s:o, s:n}", "to", state, "before");
+        else
+                ADD(step_front_set, "{s:n, s:o}", "to", "before", state);
+        return 0;
+}
+
 static int add_hook(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
                     const struct names *names, struct err *err)
 {
@@ -116,8 +135,14 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
         }
         if (timeout == 0)
                 timeout = env->site->timeout_sec;
+        if (add_closed(env, facts, plan, part, names, true, err) < 0) {
+                json_decref(command);
+                return -1;
+        }
         ADD(step_hook_run, "{s:I, s:o, s:I}", "version", (json_int_t)names->version, "command",
             command, "timeout_sec", (json_int_t)timeout);
+        if (add_closed(env, facts, plan, part, names, false, err) < 0)
+                return -1;
         if (facts->last_good != NULL && !facts->last_good->mounted)
                 ADD(step_fs_unmount, "{s:I, s:b}", "version", (json_int_t)facts->last_good->number,
                     "lenient", 1);
@@ -142,7 +167,8 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
             "number", new, "state", "kept", "mark", "bad", "why", 1, "leaving", 1, "number", old,
             "state", "active", "tree", (json_int_t)names->back, "database", names->copy);
-        if (plan_add_after(env, plan, part, old, err) < 0)
+        if (add_closed(env, facts, plan, part, names, false, err) < 0 ||
+            plan_add_after(env, plan, part, old, err) < 0)
                 return -1;
         plan->answer[PLAN_RESCUE] = plan->parts[PLAN_RESCUE].n;
         ADD(step_fs_drain, "{s:I}", "version", new);

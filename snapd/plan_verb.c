@@ -9,9 +9,9 @@
 
 /* name, planner, urgent, targets, what an owner needs, members */
 static const struct plan_verb verbs[] = {
-        { "upgrade", plan_upgrade, false, false, MAY_UPGRADE, "label:s command:l timeout_sec:n " },
-        { "activate", plan_activate, true, true, MAY_ACTIVATE,
-          "version:n temporary:s for_sec:n " },
+        { "upgrade", plan_upgrade, false, false, MAY_UPGRADE,
+          "label:s command:l timeout_sec:n closed:b " },
+        { "activate", plan_activate, true, true, MAY_ACTIVATE, "version:n temporary:s for_sec:n " },
         { "rollback", plan_activate, true, true, MAY_ACTIVATE, "" },
         { "forward", plan_activate, true, true, MAY_ACTIVATE, "" },
         { "mount", plan_mount, false, true, MAY_MOUNT, "version:n " },

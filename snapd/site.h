@@ -93,6 +93,7 @@ struct site {
         size_t n_rules;
         char **command; /* the site's upgrade command, argv, or NULL */
         unsigned timeout_sec;
+        bool upgrade_closed; /* visitors get 503 while the command runs */
         unsigned drain_sec;
         unsigned hold_msec;
         unsigned owner_may; /* enum site_may */

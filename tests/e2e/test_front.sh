@@ -178,6 +178,24 @@ closed() {
                 sees "$1" two "$link" && ctl forward app && sees "$1" two /
 }
 
+# The command asks the site itself, as a visitor would.
+closed_while_upgraded() {
+        local before
+
+        before=$(active app)
+        cat >"$WORLD/bin/upgrade-and-ask" <<END
+#!/bin/sh
+curl -s -o /dev/null -w '%{http_code}\\n' http://127.0.0.1:$1/ >$WEB_DIR/tmp/asked
+exec $WORLD/bin/upgrade-app "\$@"
+END
+        chmod 755 "$WORLD/bin/upgrade-and-ask"
+        ctl upgrade app --closed --label four -- "$WORLD/bin/upgrade-and-ask" four &&
+                is "$(cat "$WEB_DIR/tmp/asked")" 503 && sees "$1" four / || return 1
+        ctl upgrade app --closed -- "$WORLD/bin/upgrade-and-ask" five fail
+        is $? 6 && is "$(cat "$WEB_DIR/tmp/asked")" 503 && sees "$1" four / &&
+                ctl activate app "$before" && sees "$1" two /
+}
+
 redirects() {
         ctl activate app 1 --temporary --redirect 307 && ask "$1" '/?a=b' && is "$STATUS" 307 &&
                 header 'location: .*/\?(a=b&)?keep_version=1' &&
@@ -194,7 +212,7 @@ refused() {
         is $? 4 || return 1
         ctl activate app 1 --read-only
         is $? 2 || return 1
-        ctl link app 7
+        ctl link app 99
         is $? 1 || return 1
         ctl link app 1 --from 10.0.0.0/8
         is $? 2 || return 1
@@ -235,6 +253,7 @@ for server in "${servers[@]}"; do
         check "$name: a temporary rollback ends by itself" ends_by_itself "$port"
         check "$name: closed, but for guests" closed "$port"
         check "$name: redirected with the right status" redirects "$port"
+        check "$name: closed while it is upgraded" closed_while_upgraded "$port"
 done
 check 'nobody lists the links' links_are_not_listed
 check 'what cannot be is refused' refused
