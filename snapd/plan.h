@@ -24,6 +24,7 @@ struct plan_facts {
         struct front_temporary temporary; /* what is in force, when there is one */
         bool has_temporary;
         bool remounts;                   /* FS_CAPTURE_REMOUNTS */
+        bool probed;                     /* probes are asked after an upgrade */
         bool moves;                      /* FS_IMPORT_MOVES */
         bool copy_in_hold;               /* DB_COPY_IN_HOLD */
         const struct fs_driver *driver;  /* of a site that is being added */

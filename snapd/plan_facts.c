@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "common/cleanup.h"
 #include "common/json.h"
+#include "common/safepath.h"
 #include "snapd/adopt.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
+#include "snapd/smoke.h"
 #include "snapd/steps.h"
 
 /* One fifth more than the estimate: metadata, and what is written while we work. */
@@ -231,6 +236,32 @@ static int check_served(struct step_env *env, const struct plan_facts *facts, st
         return 0;
 }
 
+/* A site that is not well is not upgraded: whether the upgrade was good could not be told. */
+static int check_probes(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        CLEANUP(closep) int versions_fd = -1, cwd_fd = -1;
+        bool wanted;
+        char number[24];
+
+        (void)snprintf(number, sizeof(number), "%" PRIu64, facts->active->number);
+        if (smoke_wanted(env, PROBER_AFTER, &facts->probed, err) < 0 ||
+            smoke_wanted(env, PROBER_BEFORE, &wanted, err) < 0)
+                return -1;
+        if (!wanted)
+                return 0;
+        if (served_versions_fd(env, &versions_fd, err) < 0 ||
+            safepath_open_mounted(versions_fd, number, O_PATH | O_DIRECTORY, &cwd_fd, err) < 0)
+                return -1;
+        if (smoke_ask(env, PROBER_BEFORE, cwd_fd, err) < 0)
+                return err->code == ERR_REFUSED
+                               ? err_wrap(err,
+                                          "'%s' is not well before the upgrade, so nothing was "
+                                          "changed; mend it, or ask that probe only 'after'",
+                                          env->site->name)
+                               : -1;
+        return 0;
+}
+
 static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
         if (facts->has_temporary)
@@ -239,7 +270,9 @@ static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struc
                                 " for the time being: end that first, by 'forward' or by "
                                 "activating the version to upgrade",
                                 env->site->name, facts->temporary.version);
-        return check_space(env, facts, err) < 0 ? -1 : check_database(env, facts, err);
+        if (check_space(env, facts, err) < 0 || check_database(env, facts, err) < 0)
+                return -1;
+        return check_probes(env, facts, err);
 }
 
 static int prepare_prune(struct step_env *env, struct plan_facts *facts, struct err *err)

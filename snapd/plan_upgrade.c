@@ -143,6 +143,8 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
             command, "timeout_sec", (json_int_t)timeout);
         if (add_closed(env, facts, plan, part, names, false, err) < 0)
                 return -1;
+        if (facts->probed)
+                ADD(step_probe_run, "{s:I}", "version", (json_int_t)names->version);
         if (facts->last_good != NULL && !facts->last_good->mounted)
                 ADD(step_fs_unmount, "{s:I, s:b}", "version", (json_int_t)facts->last_good->number,
                     "lenient", 1);

@@ -37,6 +37,9 @@ extern const struct step_kind step_front_set;
 /* steps_hook.c: the site's own command */
 extern const struct step_kind step_hook_run;
 
+/* steps_probe.c: the site's probes */
+extern const struct step_kind step_probe_run;
+
 /* steps_catalog.c: the new state of the versions */
 extern const struct step_kind step_catalog_commit;
 

@@ -41,6 +41,7 @@ SNAPD_ROWS = [
     ['notice_op'],                  # what operations tell
     ['front'],                      # which version a visitor is given
     ['env'],                        # what a step may use
+    ['smoke'],                      # the site's probes before and after an upgrade
     ['sight'],                      # what is to be seen there
     ['served'],                     # the paths that are served
     ['render', 'webconf'],

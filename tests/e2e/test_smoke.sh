@@ -1,0 +1,103 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Probes before and after an upgrade: a site that is not well is not upgraded, and an upgrade after
+# which it is not well is taken back, with what was seen.
+. "$(dirname "$0")/common.sh"
+
+e2e_begin
+
+prepared() {
+        app_add app && cat >>"$WORLD/conf/sites.d/app.conf" <<END
+
+[guard]
+url = http://127.0.0.1:$PORT/
+
+[probe page]
+url = /
+status = 200
+expect_match = code=(\\w+) code=\\1 code=\\1 code=\\1
+reject = broken
+
+[probe feed]
+weight = wanted
+url = /feed.php
+status = 200
+END
+        ctl site check app
+}
+
+# exits STATUS COMMAND...: What it says is in $WORLD/said.
+exits() {
+        local want=$1 status
+
+        shift
+        "$@" >"$WORLD/said" 2>&1
+        status=$?
+        [ "$status" -eq "$want" ] && return 0
+        echo "exit status $status, not $want:"
+        cat "$WORLD/said"
+        return 1
+}
+
+upgraded() {
+        exits 0 ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two &&
+                app_expect "$PORT" two && [ "$(active app)" = 2 ]
+}
+
+noted() {
+        output
+        grep -q 'probe page: good (required)' "$WORLD/said" &&
+                grep -q 'probe feed: bad (wanted)' "$WORLD/said" && return 0
+        cat "$WORLD/said"
+        return 1
+}
+
+# What the last operation printed.
+output() {
+        cat "$WORLD/state/ops/$(find "$WORLD/state/ops" -mindepth 1 -maxdepth 1 -printf '%f\n' |
+                sort -n | tail -1)/output" >"$WORLD/said"
+}
+
+# The command succeeds; only a visitor sees that it broke the page.
+taken_back() {
+        cat >"$WORLD/bin/upgrade-broken" <<'END'
+#!/bin/sh
+echo '<?php http_response_code(500); echo "broken on purpose";' >index.php
+END
+        chmod 755 "$WORLD/bin/upgrade-broken"
+        exits 6 ctl upgrade app --label three -- "$WORLD/bin/upgrade-broken" &&
+                grep -q "probe 'page': status 500 instead of 200" "$WORLD/said" &&
+                app_expect "$PORT" two && [ "$(active app)" = 2 ] && has_state app 3 bad && return 0
+        cat "$WORLD/said"
+        versions app
+        return 1
+}
+
+evidence_kept() {
+        output
+        grep -q 'probe page: bad (required)' "$WORLD/said" &&
+                grep -q '| broken on purpose' "$WORLD/said" && return 0
+        cat "$WORLD/said"
+        return 1
+}
+
+refused() {
+        echo '<?php http_response_code(500); echo "broken before";' >"$SITES/app/current/index.php"
+        sleep 3
+        exits 4 ctl upgrade app --label four -- "$WORLD/bin/upgrade-app" four &&
+                grep -q "probe 'page': status 500 instead of 200" "$WORLD/said" &&
+                grep -q 'nothing was changed' "$WORLD/said" && [ "$(active app)" = 2 ] &&
+                ! versions app | grep -q four && return 0
+        cat "$WORLD/said"
+        versions app
+        return 1
+}
+
+need 'a site with probes is there' prepared
+check 'an upgrade that is well is kept' upgraded
+check 'what each probe saw is in the output; a wanted one only warns' noted
+check 'an upgrade after which the page fails is taken back, exit 6' taken_back
+check 'its output has what was seen' evidence_kept
+check 'a site that fails before is not upgraded, exit 4' refused
+tap_done
