@@ -32,6 +32,10 @@ int cmd_unpin(struct ctl *ctl, struct err *err);
 int cmd_mark(struct ctl *ctl, struct err *err);
 int cmd_diff(struct ctl *ctl, struct err *err);
 
+/* What databases are made of. */
+int cmd_schema(struct ctl *ctl, struct err *err);
+int cmd_schema_diff(struct ctl *ctl, struct err *err);
+
 /* Sites. */
 int cmd_site_add(struct ctl *ctl, struct err *err);
 int cmd_site_remove(struct ctl *ctl, struct err *err);

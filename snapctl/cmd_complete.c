@@ -38,7 +38,7 @@ static void put_members(struct ctl *ctl, const char *path, const char *list, con
         client_set_timeout(client, COMPLETE_MSEC);
         if (client_call(client, "GET", path, NULL, &answer, &ignored) < 0)
                 return;
-        json_array_foreach(json_object_get(answer, list), i, item) {
+        json_array_foreach (json_object_get(answer, list), i, item) {
                 const char *text = json_get_string(item, key);
                 const char *help = json_get_string(item, explain);
                 char number[24];

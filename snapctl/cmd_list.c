@@ -26,6 +26,7 @@ static const struct column columns[] = {
         { "parent", "From", CELL_NUMBER, COLUMN_EXTRA },
         { "path", "Path", CELL_TEXT, COLUMN_EXTRA },
         { "tree", "Tree", CELL_NUMBER, COLUMN_EXTRA },
+        { "schema_changed", "New schema", CELL_TEXT, COLUMN_EXTRA },
         { "database", "Database copy", CELL_TEXT, COLUMN_EXTRA },
 };
 

@@ -87,7 +87,7 @@ int cmd_diff(struct ctl *ctl, struct err *err)
                 return table_print(&table, answer, &ctl->look, err);
 
         /* As `snapper status` prints it: no header, nothing cut. */
-        json_array_foreach((json_t *)changes, i, change) {
+        json_array_foreach ((json_t *)changes, i, change) {
                 const char *status = json_get_string(change, "status");
                 const char *path = json_get_string(change, "path");
 

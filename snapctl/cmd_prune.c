@@ -26,7 +26,7 @@ static bool has_number(const json_t *numbers, uint64_t number)
         const json_t *item;
         size_t i;
 
-        json_array_foreach((json_t *)numbers, i, item)
+        json_array_foreach ((json_t *)numbers, i, item)
                 if ((uint64_t)json_integer_value(item) == number)
                         return true;
         return false;
@@ -46,7 +46,7 @@ static int add_range(const struct ctl *ctl, const char *word, const json_t *vers
                 return json_array_append_new(numbers, json_integer((json_int_t)first)) < 0
                                ? err_oom(err)
                                : 0;
-        json_array_foreach((json_t *)versions, i, version) {
+        json_array_foreach ((json_t *)versions, i, version) {
                 uint64_t number = json_get_u64(version, "number");
                 const char *why = stays(version);
 
@@ -70,7 +70,7 @@ static void list_losses(const struct ctl *ctl, const json_t *versions, const jso
         size_t i, n = 0;
         char size[TEXT_SIZE_MAX];
 
-        json_array_foreach((json_t *)versions, i, version) {
+        json_array_foreach ((json_t *)versions, i, version) {
                 uint64_t number = json_get_u64(version, "number");
                 uint64_t freed = json_get_u64(version, "freed_bytes");
                 const char *label = json_get_string(version, "label");
@@ -108,7 +108,7 @@ static int list_planned_losses(struct ctl *ctl, const json_t *body, struct err *
             answer_array(plan, "steps", &steps, err) < 0)
                 return -1;
         ctl_note(ctl, "The policy of '%s' would have these steps done:", args_word(ctl->args, 0));
-        json_array_foreach((json_t *)steps, i, step) {
+        json_array_foreach ((json_t *)steps, i, step) {
                 const char *text = json_get_string(step, "text");
 
                 ctl_note(ctl, "  %s", text != NULL ? text : "?");

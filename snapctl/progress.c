@@ -303,6 +303,18 @@ int operation_outcome(const struct ctl *ctl, const json_t *op, struct err *err)
 }
 
 /* How the database's copy would be made, and what that costs. */
+static void say_drift(const struct ctl *ctl, const json_t *drift)
+{
+        const json_t *line;
+        size_t i;
+
+        if (json_array_size(drift) > 0)
+                ctl_say(ctl, "\nThe database's schema is not what it was when the active version "
+                             "was written down:");
+        json_array_foreach ((json_t *)drift, i, line)
+                ctl_say(ctl, "  %s", json_is_string(line) ? json_string_value(line) : "?");
+}
+
 static void say_database(const struct ctl *ctl, const json_t *database)
 {
         const char *way = json_get_string(database, "way"), *why = json_get_string(database, "why");
@@ -347,6 +359,7 @@ static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
                 (void)fputc('\n', out);
         }
         say_database(ctl, json_object_get(plan, "database"));
+        say_drift(ctl, json_object_get(plan, "drift"));
         if (json_is_object(space)) {
                 text_size(json_get_u64(space, "needed_bytes"), needed);
                 text_size(json_get_u64(space, "free_bytes"), left);

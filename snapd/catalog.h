@@ -52,6 +52,8 @@ struct version {
         int64_t active_usec;                              /* when it was last made active */
         int64_t files_bytes, freed_bytes, database_bytes; /* -1: not measured yet */
         bool on_probation; /* not a part of the catalog: whoever shows it may set it */
+        int schema_changed; /* did it change the schema of the one before?  1, 0; -1: not known.
+                             * Read only: catalog_put_fingerprint() writes it */
 };
 
 struct version_list {
@@ -139,6 +141,14 @@ int catalog_put_version(struct catalog *catalog, const char *site, const struct 
                         struct err *err) MUST_CHECK;
 int catalog_delete_version(struct catalog *catalog, const char *site, uint64_t number,
                            struct err *err) MUST_CHECK;
+
+/* catalog_put_fingerprint(catalog, site, number, text, changed, err): Remember what the database of
+ * a version is made of; ${changed}: is that another than its parent's (1, 0; -1 leaves what is
+ * known of it).  catalog_fingerprint(): ERR_NOT_FOUND when it is not known; the caller frees. */
+int catalog_put_fingerprint(struct catalog *catalog, const char *site, uint64_t number,
+                            const char *text, int changed, struct err *err) MUST_CHECK;
+int catalog_fingerprint(struct catalog *catalog, const char *site, uint64_t number, char **ret_text,
+                        struct err *err) MUST_CHECK;
 
 /* version_last_good(list): The kept version that was active last and is not marked bad, or NULL.
  * It is what rollback goes to and what prune never removes. */

@@ -149,6 +149,19 @@ static const char *const scripts[] = {
         "  created INTEGER NOT NULL,"
         "  PRIMARY KEY (site, label)"
         ") WITHOUT ROWID;",
+
+        /* 5 */
+        /* What the database of a version is made of.  Most versions have the text of the one
+         * before. */
+        "CREATE TABLE fingerprint_texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);"
+        "CREATE TABLE fingerprints ("
+        "  site TEXT NOT NULL,"
+        "  number INTEGER NOT NULL,"
+        "  text INTEGER NOT NULL REFERENCES fingerprint_texts (id),"
+        "  changed INTEGER NOT NULL CHECK (changed IN (-1, 0, 1)),"
+        "  PRIMARY KEY (site, number),"
+        "  FOREIGN KEY (site, number) REFERENCES versions (site, number) ON DELETE CASCADE"
+        ") WITHOUT ROWID;",
 };
 
 static const struct sql_schema schema = {

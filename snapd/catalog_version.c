@@ -27,6 +27,11 @@ static const char *const mark_names[] = {
         " mark_reason, verb, operation, by, created, active, files_bytes, freed_bytes,"            \
         " database_bytes, leaving"
 
+/* ... and what other tables know of it. */
+#define SELECTED                                                                                   \
+        COLUMNS ", coalesce((SELECT f.changed FROM fingerprints AS f"                              \
+                " WHERE f.site = versions.site AND f.number = versions.number), -1)"
+
 const char *version_state_name(enum version_state state)
 {
         return (unsigned)state < STATES ? state_names[state] : NULL;
@@ -91,6 +96,7 @@ static int version_read(sqlite3_stmt *stmt, struct version *v, struct err *err)
         v->freed_bytes = sqlite3_column_int64(stmt, 17);
         v->database_bytes = sqlite3_column_int64(stmt, 18);
         v->leaving = sql_column_u64(stmt, 19) != 0;
+        v->schema_changed = (int)sqlite3_column_int64(stmt, 20);
         return 0;
 }
 
@@ -117,7 +123,7 @@ static int list_read(struct catalog *catalog, const char *site, struct version_l
         int row;
 
         if (sql_prepare(catalog_db(catalog),
-                        "SELECT " COLUMNS " FROM versions WHERE site = ? ORDER BY number",
+                        "SELECT " SELECTED " FROM versions WHERE site = ? ORDER BY number",
                         SQL_ARGS(sql_text(site)), &stmt, err) < 0)
                 return -1;
         while ((row = sql_step(stmt, err)) > 0)
@@ -179,7 +185,7 @@ int catalog_version(struct catalog *catalog, const char *site, uint64_t number,
         int row;
 
         if (sql_prepare(catalog_db(catalog),
-                        "SELECT " COLUMNS " FROM versions WHERE site = ? AND number = ?",
+                        "SELECT " SELECTED " FROM versions WHERE site = ? AND number = ?",
                         SQL_ARGS(sql_text(site), sql_uint(number)), &stmt, err) < 0)
                 return -1;
         row = sql_step(stmt, err);

@@ -30,8 +30,10 @@ struct plan_facts {
         const struct fs_driver *driver;  /* of a site that is being added */
         char *pool;                      /* the same */
         uint64_t needed_bytes, free_bytes; /* 0 when it was not asked */
+        json_t *drift;                     /* what has become of the active version's schema: lines
+                                            * with a sign; NULL: nothing */
         bool has_forecast;
-        struct db_forecast forecast;     /* what the database's copy costs */
+        struct db_forecast forecast; /* what the database's copy costs */
 };
 
 /* plan_facts_load(...): The part of plan_prepare() that only the catalog is asked for. */
@@ -77,8 +79,7 @@ int plan_target(const struct plan_facts *facts, const struct version **ret_versi
 
 /* plan_copy_name(env, name, err): A name for a copy that was never given out, and that nothing on
  * the site's server has: another machine's sitesnap may use the same server. */
-int plan_copy_name(struct step_env *env, char name[static DB_NAME_MAX],
-                   struct err *err) MUST_CHECK;
+int plan_copy_name(struct step_env *env, char name[static DB_NAME_MAX], struct err *err) MUST_CHECK;
 
 /* plan_add_drop(env, plan, database, err): A database goes with its version, in the main part; one
  * that is not a copy, but was the site's before it was added, is left. */

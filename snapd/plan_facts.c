@@ -11,10 +11,13 @@
 #include "common/json.h"
 #include "common/safepath.h"
 #include "snapd/adopt.h"
+#include "snapd/outline.h"
 #include "snapd/plan.h"
 #include "snapd/served.h"
 #include "snapd/smoke.h"
 #include "snapd/steps.h"
+
+#define DRIFT_MAX 200 /* lines that are told */
 
 /* One fifth more than the estimate: metadata, and what is written while we work. */
 #define MARGIN(bytes) ((bytes) + (bytes) / 5)
@@ -41,6 +44,7 @@ void plan_facts_done(struct plan_facts *facts)
 {
         version_list_done(&facts->versions);
         free(facts->pool);
+        json_decref(facts->drift);
         *facts = (struct plan_facts){ 0 };
 }
 
@@ -204,6 +208,37 @@ static int check_forecast(struct step_env *env, struct plan_facts *facts, struct
                         env->site->name, forecast->stall_msec, forecast->why, env->site->hold_msec);
 }
 
+static int add_drift(char sign, const char *line, void *arg, struct err *err)
+{
+        struct plan_facts *facts = arg;
+
+        (void)err;
+        if (facts->drift == NULL)
+                facts->drift = json_array();
+        if (json_array_size(facts->drift) < DRIFT_MAX)
+                (void)json_array_append_new(facts->drift, json_sprintf("%c %s", sign, line));
+        return 0;
+}
+
+/* Somebody changed the schema by hand, or the application did by itself: told before the upgrade,
+ * since its migrations may not expect it.  It is knowledge, and no reason to refuse. */
+static void look_for_drift(struct step_env *env, struct plan_facts *facts)
+{
+        struct err err;
+        json_t *line;
+        size_t i;
+
+        if (outline_drift(env, facts->active, add_drift, facts, &err) < 0)
+                env_note(env, "warning: the schema could not be compared: %s", err.msg);
+        if (facts->drift != NULL)
+                env_note(env,
+                         "warning: the schema is not what version %" PRIu64
+                         " had when it was written down:",
+                         facts->active->number);
+        json_array_foreach (facts->drift, i, line)
+                env_note(env, "  %s", json_string_value(line));
+}
+
 static int check_database(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
         const char *name = facts->active->database;
@@ -216,7 +251,10 @@ static int check_database(struct step_env *env, struct plan_facts *facts, struct
             env->database_driver->features(db, name, &features, err) < 0)
                 return -1;
         facts->copy_in_hold = (features & DB_COPY_IN_HOLD) != 0;
-        return check_forecast(env, facts, db, err);
+        if (check_forecast(env, facts, db, err) < 0)
+                return -1;
+        look_for_drift(env, facts);
+        return 0;
 }
 
 /* What serves has to be what we think: somebody may have changed it by hand. */

@@ -152,6 +152,9 @@ int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct p
             "number", (json_int_t)number, "state", "active", "tree", (json_int_t)tree, "database",
             database, "verb", "add", "reason", arg_text(facts->request, "reason"), "created_usec",
             now, "active_usec", now, "by", (json_int_t)facts->by);
+        if (database[0] != '\0')
+                ADD(step_schema_note, "{s:I, s:s}", "version", (json_int_t)number, "database",
+                    database);
         if (plan_add_after(env, plan, part, (json_int_t)number, err) < 0)
                 return -1;
 

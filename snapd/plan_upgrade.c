@@ -78,6 +78,7 @@ static int add_keep(const struct step_env *env, const struct plan_facts *facts, 
         if (!facts->copy_in_hold && add_copy(plan, names, err) < 0)
                 return -1;
         ADD(step_db_verify, "{s:s, s:s}", "from", names->live, "to", names->copy);
+        ADD(step_schema_note, "{s:I, s:s}", "version", old, "database", names->copy);
         ADD(step_db_writable, "{s:s, s:b}", "database", names->copy, "writable", 0);
         return 0;
 }
@@ -141,6 +142,9 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
         }
         ADD(step_hook_run, "{s:I, s:o, s:I}", "version", (json_int_t)names->version, "command",
             command, "timeout_sec", (json_int_t)timeout);
+        if (names->has_db)
+                ADD(step_schema_note, "{s:I, s:s, s:I}", "version", (json_int_t)names->version,
+                    "database", names->live, "before", (json_int_t)facts->active->number);
         if (add_closed(env, facts, plan, part, names, false, err) < 0)
                 return -1;
         if (facts->probed)

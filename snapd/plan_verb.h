@@ -12,11 +12,11 @@
 struct plan_verb {
         const char *name;
         plan_function plan;
-        bool urgent;          /* may use the ballast: it goes back, or makes room */
-        bool targets;         /* plan_target() says which version is meant */
-        enum site_may may;    /* what an owner must be allowed; 0: administrators only */
-        const char *members;  /* of the request beside verb, reason and dry_run: "name:type " with
-                               * type s text, n number, l list of texts, v list of numbers, o any */
+        bool urgent;         /* may use the ballast: it goes back, or makes room */
+        bool targets;        /* plan_target() says which version is meant */
+        enum site_may may;   /* what an owner must be allowed; 0: administrators only */
+        const char *members; /* of the request beside verb, reason and dry_run: "name:type " with
+                              * type s text, n number, l list of texts, v list of numbers, o any */
 };
 
 /* plan_verb_by_name(name): NULL when there is none. */

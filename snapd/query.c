@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "snapd/adopt.h"
 #include "snapd/lock.h"
+#include "snapd/outline.h"
 #include "snapd/plan_verb.h"
 #include "snapd/request.h"
 #include "snapd/strays.h"
@@ -82,9 +83,9 @@ static int query_plan(struct step_env *env, const json_t *query, json_t **ret_an
                 space = json_pack("{s:I, s:I}", "needed_bytes", (json_int_t)facts.needed_bytes,
                                   "free_bytes", (json_int_t)facts.free_bytes);
         if (ret == 0)
-                *ret_answer =
-                        json_pack("{s:s, s:o, s:o?, s:o?}", "verb", verb, "steps", describe(&plan),
-                                  "space", space, "database", describe_forecast(&facts));
+                *ret_answer = json_pack("{s:s, s:o, s:o?, s:o?, s:O?}", "verb", verb, "steps",
+                                        describe(&plan), "space", space, "database",
+                                        describe_forecast(&facts), "drift", facts.drift);
         plan_done(&plan);
         plan_facts_done(&facts);
         return ret;
@@ -134,6 +135,64 @@ static int query_diff(struct step_env *env, const json_t *query, json_t **ret_an
         }
         *ret_answer = json_pack("{s:I, s:I, s:o}", "from", (json_int_t)numbers[0], "to",
                                 (json_int_t)numbers[1], "changes", changes);
+        return 0;
+}
+
+/* One that has become active or was pruned since is the catalog's to tell. */
+static int outline_of_number(struct step_env *env, uint64_t number, char **ret_text,
+                             struct err *err)
+{
+        struct version version;
+        int ret;
+
+        if (catalog_version(env->catalog, env->site->name, number, &version, err) < 0)
+                return -1;
+        ret = outline_of(env, &version, ret_text, err);
+        version_done(&version);
+        return ret;
+}
+
+static int add_line(char sign, const char *line, void *arg, struct err *err)
+{
+        json_t *text = view_text(line, strlen(line), NULL);
+
+        if (sign != ' ')
+                text = json_pack("{s:s%, s:o}", "sign", &sign, (size_t)1, "line", text);
+        return json_array_append_new(arg, text) < 0 ? err_oom(err) : 0;
+}
+
+static int query_schema(struct step_env *env, const json_t *query, json_t **ret_answer,
+                        struct err *err)
+{
+        uint64_t number = json_get_u64(query, "version");
+        CLEANUP(json_decrefp) json_t *lines = json_array();
+        CLEANUP(freep) char *text = NULL;
+
+        if (outline_of_number(env, number, &text, err) < 0)
+                return -1;
+        for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+                *end = '\0';
+                if (add_line(' ', at, lines, err) < 0)
+                        return -1;
+        }
+        *ret_answer = json_pack("{s:s, s:I, s:O}", "site", env->site->name, "version",
+                                (json_int_t)number, "lines", lines);
+        return 0;
+}
+
+static int query_schema_diff(struct step_env *env, const json_t *query, json_t **ret_answer,
+                             struct err *err)
+{
+        uint64_t from = json_get_u64(query, "from"), to = json_get_u64(query, "to");
+        CLEANUP(json_decrefp) json_t *changes = json_array();
+        CLEANUP(freep) char *a = NULL;
+        CLEANUP(freep) char *b = NULL;
+
+        if (outline_of_number(env, from, &a, err) < 0 || outline_of_number(env, to, &b, err) < 0 ||
+            outline_diff(a, b, add_line, changes, err) < 0)
+                return -1;
+        *ret_answer = json_pack("{s:I, s:I, s:O}", "from", (json_int_t)from, "to", (json_int_t)to,
+                                "changes", changes);
         return 0;
 }
 
@@ -259,6 +318,8 @@ int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_ans
         } table[] = {
                 { "plan", query_plan },
                 { "diff", query_diff },
+                { "schema", query_schema },
+                { "schema-diff", query_schema_diff },
                 { "web-config", query_web_config },
         };
         const char *name = json_get_string(query, "query"), *site = json_get_string(query, "site");

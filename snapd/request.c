@@ -71,6 +71,31 @@ static int check_trial(struct catalog *catalog, const char *site, const char *la
         return probation_release_check(catalog, site, label, err);
 }
 
+/* Where a label has numbers as releases have ("6.5.3", "v1.43"); NULL when it has not. */
+static const char *release_of(const char *label)
+{
+        const char *at = label != NULL && label[0] == 'v' ? label + 1 : label;
+
+        return at != NULL && at[0] >= '0' && at[0] <= '9' && strchr(at, '.') != NULL ? at : NULL;
+}
+
+/* Nobody's migrations go backwards: the way back is a version that was kept. */
+static int check_downgrade(const struct plan_facts *facts, const char *site, const json_t *request,
+                           struct err *err)
+{
+        const char *label = json_get_string(request, "label"), *wanted = release_of(label);
+        const char *now = release_of(facts->active->label);
+
+        if (wanted == NULL || now == NULL || strverscmp(wanted, now) >= 0)
+                return 0;
+        return err_fail(err, ERR_REFUSED, 0,
+                        "'%s' is older than '%s', which version %" PRIu64
+                        " of '%s' is: a database is never migrated down. A kept version has its "
+                        "own: see 'snapctl list %s' and 'snapctl activate %s N'; nothing was "
+                        "changed",
+                        label, facts->active->label, facts->active->number, site, site, site);
+}
+
 /* What the catalog alone can answer. */
 static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
                        const struct plan_verb *verb, const json_t *request, struct err *err)
@@ -104,6 +129,8 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
                 ret = err_fail(err, ERR_NOT_FOUND, 0, "'%s' has no active version", site);
         else if (check_temporary(request, err) < 0)
                 ret = -1;
+        else if (strcmp(verb->name, "upgrade") == 0)
+                ret = check_downgrade(&facts, site, request, err);
         else if (verb->targets && plan_target(&facts, &version, err) < 0)
                 ret = err_wrap(err, "'%s'", site);
         plan_facts_done(&facts);

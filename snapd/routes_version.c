@@ -252,19 +252,52 @@ int route_version_change(struct api *api, const struct call *call, const struct 
         return route_version(api, call, target, answer, err);
 }
 
-int route_diff(struct api *api, const struct call *call, const struct target *target,
-               struct answer *answer, struct err *err)
+/* A question about two versions. */
+static int ask_two(const char *query, const struct call *call, const struct target *target,
+                   struct answer *answer, struct err *err)
 {
         uint64_t from, to;
 
-        (void)api;
         if (call_arg_number(call, "from", 0, &from, err) < 0 ||
             call_arg_number(call, "to", 0, &to, err) < 0)
                 return -1;
         if (from == 0 || to == 0)
                 return err_fail(err, ERR_INVALID, 0, "'from' and 'to' are versions");
         return answer_ask(answer,
-                          json_pack("{s:s, s:s, s:I, s:I}", "query", "diff", "site", target->name,
+                          json_pack("{s:s, s:s, s:I, s:I}", "query", query, "site", target->name,
                                     "from", (json_int_t)from, "to", (json_int_t)to),
+                          err);
+}
+
+int route_diff(struct api *api, const struct call *call, const struct target *target,
+               struct answer *answer, struct err *err)
+{
+        (void)api;
+        return ask_two("diff", call, target, answer, err);
+}
+
+int route_schema_diff(struct api *api, const struct call *call, const struct target *target,
+                      struct answer *answer, struct err *err)
+{
+        (void)api;
+        return ask_two("schema-diff", call, target, answer, err);
+}
+
+/* By default of the active version. */
+int route_schema(struct api *api, const struct call *call, const struct target *target,
+                 struct answer *answer, struct err *err)
+{
+        struct catalog_site catalog;
+        uint64_t version;
+
+        if (catalog_site(api->catalog, target->name, &catalog, err) < 0)
+                return -1;
+        version = catalog.active;
+        catalog_site_done(&catalog);
+        if (call_arg_number(call, "version", version, &version, err) < 0)
+                return -1;
+        return answer_ask(answer,
+                          json_pack("{s:s, s:s, s:I}", "query", "schema", "site", target->name,
+                                    "version", (json_int_t)version),
                           err);
 }

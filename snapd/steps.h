@@ -34,6 +34,9 @@ extern const struct step_kind step_db_hold, step_db_release, step_db_copy, step_
 /* steps_front.c: what visitors are given while a temporary rollback lasts */
 extern const struct step_kind step_front_set;
 
+/* steps_schema.c: what a version's database is made of */
+extern const struct step_kind step_schema_note;
+
 /* steps_hook.c: the site's own command */
 extern const struct step_kind step_hook_run;
 

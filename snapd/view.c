@@ -277,6 +277,7 @@ static const char *const version_members[] = {
         [VIEW_FILES_BYTES] = "files_bytes",
         [VIEW_DATABASE_BYTES] = "database_bytes",
         [VIEW_FREED_BYTES] = "freed_bytes",
+        [VIEW_SCHEMA_CHANGED] = "schema_changed",
 };
 
 static json_t *version_member(enum view_member member, const struct version *version,
@@ -315,6 +316,9 @@ static json_t *version_member(enum view_member member, const struct version *ver
                 return bytes_or_null(version->database_bytes);
         case VIEW_FREED_BYTES:
                 return bytes_or_null(version->freed_bytes);
+        case VIEW_SCHEMA_CHANGED:
+                return version->schema_changed < 0 ? json_null()
+                                                   : json_boolean(version->schema_changed);
         case VIEW_MEMBERS:
                 break;
         }

@@ -58,6 +58,7 @@ enum view_member {
         VIEW_FILES_BYTES,
         VIEW_DATABASE_BYTES,
         VIEW_FREED_BYTES,
+        VIEW_SCHEMA_CHANGED,
         VIEW_MEMBERS /* how many there are */
 };
 #define VIEW_ALL ((1u << VIEW_MEMBERS) - 1)

@@ -42,6 +42,7 @@ SNAPD_ROWS = [
     ['front'],                      # which version a visitor is given
     ['env'],                        # what a step may use
     ['smoke'],                      # the site's probes before and after an upgrade
+    ['outline'],                    # what a database is made of
     ['sight'],                      # what is to be seen there
     ['served'],                     # the paths that are served
     ['render', 'webconf'],

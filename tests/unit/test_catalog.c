@@ -430,3 +430,43 @@ TEST(a_thousand_versions_are_read_quickly)
         version_list_done(&list);
         catalog_close(catalog);
 }
+
+TEST(a_version_remembers_what_its_database_is_made_of)
+{
+        struct version version = { .number = 1, .files_bytes = -1 };
+        char *text = NULL;
+        uint64_t n = 0;
+
+        site_make();
+        ASSERT_ERR(catalog_fingerprint(catalog, "shop", 1, &text, &err), ERR_NOT_FOUND,
+                   "the schema of version 1 of 'shop' is not known");
+        for (version.number = 1; version.number < 4; version.number++) {
+                version.state = version.number == 3 ? VERSION_ACTIVE : VERSION_KEPT;
+                ASSERT_OK(catalog_put_version(catalog, "shop", &version, &err));
+                ASSERT_OK(catalog_put_fingerprint(catalog, "shop", version.number,
+                                                  version.number == 3 ? "table b\n" : "table a\n",
+                                                  (int)version.number - 2, &err));
+        }
+        ASSERT_OK(catalog_version(catalog, "shop", 2, &version, &err));
+        ASSERT_EQ(version.schema_changed, 0);
+        version_done(&version);
+
+        /* What changed it is still known when its schema is looked at again, and after a change of
+         * the version itself. */
+        ASSERT_OK(catalog_put_fingerprint(catalog, "shop", 3, "table c\n", -1, &err));
+        ASSERT_OK(catalog_version(catalog, "shop", 3, &version, &err));
+        ASSERT_OK(catalog_put_version(catalog, "shop", &version, &err));
+        version_done(&version);
+        ASSERT_OK(catalog_version(catalog, "shop", 3, &version, &err));
+        ASSERT_EQ(version.schema_changed, 1);
+        version_done(&version);
+        ASSERT_OK(catalog_fingerprint(catalog, "shop", 3, &text, &err));
+        ASSERT_STR(text, "table c\n");
+        free(text);
+        ASSERT(sql_number(catalog_db(catalog), "SELECT count(*) FROM fingerprint_texts", NULL, &n,
+                          &err) == 1);
+        ASSERT_EQ(n, 2);
+        ASSERT_OK(catalog_delete_version(catalog, "shop", 3, &err));
+        ASSERT_ERR(catalog_fingerprint(catalog, "shop", 3, &text, &err), ERR_NOT_FOUND,
+                   "version 3");
+}

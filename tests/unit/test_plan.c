@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "snapd/plan_verb.h"
+#include "snapd/request.h"
 #include "tests/lib/test.h"
 
 /*
@@ -96,10 +97,11 @@ static void assert_plan(size_t pivot, const char *main_part, const char *rescue_
 TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_runs)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
-        assert_plan(8,
-                    "db.hold fs.capture db.release fs.mount fs.switch db.copy db.verify "
-                    "db.writable catalog.commit fs.retire hook.run fs.unmount",
-                    RESCUE);
+        assert_plan(
+                9,
+                "db.hold fs.capture db.release fs.mount fs.switch db.copy db.verify "
+                "schema.note db.writable catalog.commit fs.retire hook.run schema.note fs.unmount",
+                RESCUE);
 }
 
 /* The same, the database on a server that says which names are taken. */
@@ -198,13 +200,32 @@ TEST(a_site_with_a_server_is_added_where_its_database_lies)
         plan_done(&plan);
 }
 
+TEST(a_database_is_never_migrated_down)
+{
+        struct version *active;
+
+        world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"],"
+                         " \"label\": \"6.5.10\"}");
+        active = version_of(4);
+        free(active->label);
+        active->label = strdup("6.10");
+        ASSERT_OK(catalog_put_version(env.catalog, "shop", active, &err));
+        ASSERT_ERR(request_check(&dirs, env.catalog, "shop", request, &err), ERR_REFUSED,
+                   "'6.5.10' is older than '6.10', which version 4 of 'shop' is");
+        ASSERT(json_object_set_new(request, "label", json_string("6.10.1")) == 0);
+        ASSERT_OK(request_check(&dirs, env.catalog, "shop", request, &err));
+        ASSERT(json_object_set_new(request, "label", json_string("spring release")) == 0);
+        ASSERT_OK(request_check(&dirs, env.catalog, "shop", request, &err));
+}
+
 TEST(a_driver_that_remounts_covers_the_old_version_before_the_flip)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
         facts.remounts = true;
-        assert_plan(9,
+        assert_plan(10,
                     "db.hold fs.capture db.release fs.mount fs.cover fs.switch db.copy "
-                    "db.verify db.writable catalog.commit fs.retire hook.run fs.unmount",
+                    "db.verify schema.note db.writable catalog.commit fs.retire hook.run "
+                    "schema.note fs.unmount",
                     RESCUE);
 }
 
@@ -212,10 +233,11 @@ TEST(a_copy_that_needs_the_hold_is_made_within_it)
 {
         world("upgrade", "{\"verb\": \"upgrade\", \"command\": [\"/bin/true\"]}");
         facts.copy_in_hold = true;
-        assert_plan(8,
-                    "db.hold fs.capture db.copy db.release fs.mount fs.switch db.verify "
-                    "db.writable catalog.commit fs.retire hook.run fs.unmount",
-                    RESCUE);
+        assert_plan(
+                9,
+                "db.hold fs.capture db.copy db.release fs.mount fs.switch db.verify "
+                "schema.note db.writable catalog.commit fs.retire hook.run schema.note fs.unmount",
+                RESCUE);
 }
 
 TEST(activation_has_its_point_of_no_return_at_the_flip)

@@ -116,7 +116,8 @@ TEST(csv_holds_every_column_unless_some_are_chosen)
         SNAPCTL("list", "wiki", "--format", "csv");
         ASSERT(strstr(ran.out,
                       "number,states,label,created,by,files_bytes,database_bytes,freed_bytes,"
-                      "reason,mark_reason,verb,operation,parent,path,tree,database\n") == ran.out);
+                      "reason,mark_reason,verb,operation,parent,path,tree,"
+                      "schema_changed,database\n") == ran.out);
 }
 
 TEST(json_is_the_answer_itself_or_the_chosen_members)

@@ -40,6 +40,7 @@ static struct version version_seven(void)
                 .files_bytes = 10,
                 .freed_bytes = -1,
                 .database_bytes = 0,
+                .schema_changed = -1,
         };
 }
 
@@ -53,7 +54,7 @@ TEST(a_version_is_shown_as_documented)
                     "\"broken\",\"created\":\"2023-11-14T22:13:20Z\",\"by\":\"root\",\"verb\":"
                     "\"upgrade\",\"operation\":9,\"parent\":6,\"path\":\"/srv/shop/versions/7\","
                     "\"tree\":12,\"database\":\"shop-3\",\"files_bytes\":10,\"database_bytes\":0,"
-                    "\"freed_bytes\":null}");
+                    "\"freed_bytes\":null,\"schema_changed\":null}");
 }
 
 TEST(a_version_is_shown_with_the_members_that_were_asked_for)
@@ -79,6 +80,7 @@ TEST(what_is_not_known_is_null)
                                    .files_bytes = -1,
                                    .freed_bytes = -1,
                                    .database_bytes = -1,
+                                   .schema_changed = -1,
                                    .by = 4000000000U };
 
         ASSERT_JSON(view_version(&version, NULL, 0, VIEW_ALL),
@@ -86,7 +88,7 @@ TEST(what_is_not_known_is_null)
                     "null,\"mark_reason\":null,\"created\":null,\"by\":\"4000000000\",\"verb\":"
                     "null,\"operation\":null,\"parent\":null,\"path\":null,\"tree\":null,"
                     "\"database\":null,\"files_bytes\":null,\"database_bytes\":null,"
-                    "\"freed_bytes\":null}");
+                    "\"freed_bytes\":null,\"schema_changed\":null}");
 }
 
 TEST(a_site_is_shown_in_each_of_its_states)

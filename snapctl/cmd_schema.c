@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What versions' databases are made of. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "snapctl/cmd.h"
+#include "snapctl/text.h"
+
+static void put(const char *text)
+{
+        (void)text_put(stdout, text != NULL ? text : "?", UINT_MAX - 1);
+}
+
+int cmd_schema(struct ctl *ctl, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *answer = NULL;
+        const char *site = args_word(ctl->args, 0);
+        uint64_t number = args_number(ctl->args, 1);
+        const json_t *lines, *line;
+        int got;
+        size_t i;
+
+        got = number == 0 ? client_get(ctl->client, &answer, err, "/v1/sites/%s/schema", site)
+                          : client_get(ctl->client, &answer, err,
+                                       "/v1/sites/%s/schema?version=%" PRIu64, site, number);
+        if (got < 0 || answer_array(answer, "lines", &lines, err) < 0)
+                return -1;
+        if (ctl->look.format == FORMAT_JSON)
+                return json_print(answer, &ctl->look.term, err);
+        json_array_foreach ((json_t *)lines, i, line) {
+                put(json_string_value(line));
+                (void)putchar('\n');
+        }
+        return 0;
+}
+
+int cmd_schema_diff(struct ctl *ctl, struct err *err)
+{
+        static const struct column columns[] = {
+                { "sign", "Sign", CELL_TEXT, 0 },
+                { "line", "Object", CELL_TEXT, 0 },
+        };
+        static const struct table table = {
+                .member = "changes",
+                .columns = columns,
+                .n_columns = 2,
+        };
+        CLEANUP(json_decrefp) json_t *answer = NULL;
+        const json_t *changes, *change;
+        size_t i;
+
+        if (client_get(ctl->client, &answer, err,
+                       "/v1/sites/%s/schema-diff?from=%" PRIu64 "&to=%" PRIu64,
+                       args_word(ctl->args, 0), args_number(ctl->args, 1),
+                       args_number(ctl->args, 2)) < 0 ||
+            answer_array(answer, "changes", &changes, err) < 0)
+                return -1;
+        if (ctl->look.format != FORMAT_TABLE || ctl->look.columns != NULL)
+                return table_print(&table, answer, &ctl->look, err);
+        json_array_foreach ((json_t *)changes, i, change) {
+                put(json_get_string(change, "sign"));
+                (void)putchar(' ');
+                put(json_get_string(change, "line"));
+                (void)putchar('\n');
+        }
+        if (json_array_size(changes) == 0)
+                ctl_say(ctl,
+                        "%s: the databases of versions %" PRIu64 " and %" PRIu64
+                        " are made of the same",
+                        args_word(ctl->args, 0), args_number(ctl->args, 1),
+                        args_number(ctl->args, 2));
+        return 0;
+}
