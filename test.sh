@@ -3,9 +3,9 @@
 #
 # ./test.sh [--all] [--sanitize | --valgrind] [SUITE...]
 #
-# Builds and runs the tests; no SUITE means all of them: unit conformance crash e2e guard lint.
-# The last line is "N passed, N failed, N skipped", counting single cases; the reason of every skipped case
-# stands above it.  Fails when a case failed, and when none ran.
+# Builds and runs the tests; no SUITE means all of them: unit conformance db crash e2e guard lint.
+# The last line is "N passed, N failed, N skipped", counting single cases; the reason of every skipped
+# case stands above it.  Fails when a case failed, and when none ran.
 #
 # --all: every point of the crash matrix over the real daemon, of which an ordinary run takes a
 # sample that changes with the commit, and a thousand switches under load instead of 300.
@@ -45,8 +45,8 @@ case ${1:-} in
         ;;
 esac
 
-known=' unit conformance crash e2e guard lint '
-[ $# -gt 0 ] || set -- unit conformance crash e2e guard lint
+known=' unit conformance db crash e2e guard lint '
+[ $# -gt 0 ] || set -- unit conformance db crash e2e guard lint
 for suite; do
         case $known in
         *" $suite "*) run+=(--suite "$suite") ;;

@@ -298,8 +298,11 @@ static pid_t copier_start(void)
                 if (driver->open(&world.conf, &db, &err) < 0 ||
                     driver->hold(db, "shop", 10000, &err) < 0 ||
                     driver->copy(db, "shop", COPY_NAME, NULL, NULL, &err) < 0 ||
-                    driver->release(db, &err) < 0)
+                    driver->release(db, &err) < 0) {
+                        printf("# %s\n", err.msg);
+                        fflush(stdout);
                         _exit(1);
+                }
                 _exit(0);
         }
         ASSERT(pid > 0);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dbdump/mariadb_names.h"
+
+#define QUOTED_MAX 512
+
+static bool in_word(char c)
+{
+        return isalnum((unsigned char)c) || c == '_' || c == '$' || (c & 0x80) != 0;
+}
+
+/* Blanks and comments may stand between a name and its dot. */
+static const char *skip_blank(const char *at)
+{
+        for (;;) {
+                const char *end;
+
+                while (isspace((unsigned char)*at))
+                        at++;
+                if (at[0] != '/' || at[1] != '*' || (end = strstr(at + 2, "*/")) == NULL)
+                        return at;
+                at = end + 2;
+        }
+}
+
+bool mariadb_names_reaches(const char *text, const char *schema)
+{
+        size_t n = strlen(schema);
+
+        for (const char *at = strcasestr(text, schema); at != NULL;
+             at = strcasestr(at + 1, schema)) {
+                const char *before = at, *behind = at + n;
+
+                if (before > text && (before[-1] == '`' || before[-1] == '"'))
+                        before--;
+                else if (before > text && in_word(before[-1]))
+                        continue;
+                if (*behind == '`' || *behind == '"')
+                        behind++;
+                else if (in_word(*behind))
+                        continue;
+                if (*skip_blank(behind) == '.' && (before == text || before[-1] != '.'))
+                        return true;
+        }
+        return false;
+}
+
+/* Where the quoted thing that begins at ${at} ends: behind its other quote, which is doubled inside
+ * it or has a backslash before it in a string. */
+static const char *skip_quoted(const char *at)
+{
+        char quote = *at++;
+
+        while (*at != '\0') {
+                if (*at == '\\' && quote == '\'' && at[1] != '\0')
+                        at++;
+                else if (*at == quote && at[1] == quote)
+                        at++;
+                else if (*at == quote)
+                        return at + 1;
+                at++;
+        }
+        return at;
+}
+
+/* Is `from`.`name` at ${at} the name of something that is called? */
+static bool is_called(const char *text, const char *at, size_t n)
+{
+        static const char nextval[] = "nextval(", lastval[] = "lastval(";
+        const char *end;
+
+        if (at[n] != '.' || at[n + 1] != '`')
+                return false;
+        end = skip_quoted(at + n + 1);
+        return *end == '(' || (at - text >= 8 && (strncmp(at - 8, nextval, 8) == 0 ||
+                                                  strncmp(at - 8, lastval, 8) == 0));
+}
+
+void mariadb_names_repoint(struct mariadb_sql *sql, const char *text, const char *from,
+                           const char *to)
+{
+        CLEANUP(mariadb_sql_done) struct mariadb_sql quoted = { 0 };
+        const char *at = text, *end;
+
+        mariadb_sql_add(&quoted, "%I", from);
+        while (*at != '\0') {
+                end = *at == '`' || *at == '\'' ? skip_quoted(at) : at + 1;
+                if (!quoted.failed && (size_t)(end - at) == quoted.n &&
+                    memcmp(at, quoted.text, quoted.n) == 0 && is_called(text, at, quoted.n) &&
+                    (at == text || at[-1] != '.'))
+                        mariadb_sql_add(sql, "%I", to);
+                else
+                        mariadb_sql_bytes(sql, at, (size_t)(end - at));
+                at = end;
+        }
+}
