@@ -62,7 +62,7 @@ static int add_range(const struct ctl *ctl, const char *word, const json_t *vers
         return 0;
 }
 
-/* What would be lost, before the question. */
+/* What would be lost, before the question; ${numbers} NULL: all of them. */
 static void list_losses(const struct ctl *ctl, const json_t *versions, const json_t *numbers)
 {
         const json_t *version;
@@ -76,7 +76,7 @@ static void list_losses(const struct ctl *ctl, const json_t *versions, const jso
                 const char *label = json_get_string(version, "label");
                 const char *created = json_get_string(version, "created");
 
-                if (!has_number(numbers, number))
+                if (numbers != NULL && !has_number(numbers, number))
                         continue;
                 text_size(freed, size);
                 ctl_note(ctl, "  version %" PRIu64 "  %s  %s  %s", number,
@@ -97,22 +97,16 @@ static int list_planned_losses(struct ctl *ctl, const json_t *body, struct err *
         CLEANUP(json_decrefp) json_t *asked = json_copy((json_t *)body);
         CLEANUP(json_decrefp) json_t *plan = NULL;
         char path[CLIENT_PATH_MAX];
-        const json_t *steps, *step;
-        size_t i;
+        const json_t *versions;
 
         if (ctl_set(asked, "verb", json_string("prune"), err) < 0 ||
             ctl_set(asked, "dry_run", json_true(), err) < 0)
                 return -1;
         (void)snprintf(path, sizeof(path), "/v1/sites/%s/operations", args_word(ctl->args, 0));
         if (client_call(ctl->client, "POST", path, asked, &plan, err) < 0 ||
-            answer_array(plan, "steps", &steps, err) < 0)
+            answer_array(plan, "versions", &versions, err) < 0)
                 return -1;
-        ctl_note(ctl, "The policy of '%s' would have these steps done:", args_word(ctl->args, 0));
-        json_array_foreach ((json_t *)steps, i, step) {
-                const char *text = json_get_string(step, "text");
-
-                ctl_note(ctl, "  %s", text != NULL ? text : "?");
-        }
+        list_losses(ctl, versions, NULL);
         return 0;
 }
 

@@ -332,6 +332,37 @@ static void say_database(const struct ctl *ctl, const json_t *database)
                 why == NULL ? "" : why);
 }
 
+/* The versions that a prune would remove. */
+static void show_losses(const struct ctl *ctl, const json_t *versions)
+{
+        FILE *out = ctl->look.term.stream;
+        char size[TEXT_SIZE_MAX];
+        const json_t *version;
+        uint64_t sum = 0;
+        size_t i;
+
+        json_array_foreach ((json_t *)versions, i, version) {
+                const char *label = json_get_string(version, "label");
+                const char *created = json_get_string(version, "created");
+                uint64_t freed = json_get_u64(version, "freed_bytes");
+
+                text_size(freed, size);
+                (void)fprintf(out, "Version %" PRIu64 " of %s would free %s",
+                              json_get_u64(version, "number"), created != NULL ? created : "?",
+                              json_is_integer(json_object_get(version, "freed_bytes"))
+                                      ? size
+                                      : "what is not measured yet");
+                if (label != NULL && *label != '\0')
+                        (void)fputs(": ", out);
+                (void)text_put(out, label != NULL ? label : "", UINT_MAX - 1);
+                (void)fputc('\n', out);
+                sum += freed;
+        }
+        text_size(sum, size);
+        if (json_array_size(versions) > 0)
+                ctl_say(ctl, "%zu in all, at least %s.\n", json_array_size(versions), size);
+}
+
 /* The steps that a dry run would make: each part of the plan is counted from 1. */
 static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
 {
@@ -344,6 +375,7 @@ static int show_plan(const struct ctl *ctl, const json_t *plan, struct err *err)
                 return -1;
         if (ctl->look.format == FORMAT_JSON)
                 return json_print(plan, &ctl->look.term, err);
+        show_losses(ctl, json_object_get(plan, "versions"));
         first_rescue = json_array_size(steps);
         json_array_foreach ((json_t *)steps, i, step) {
                 const char *part = json_get_string(step, "part");

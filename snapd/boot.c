@@ -4,6 +4,7 @@
 #include "snapd/boot.h"
 #include "snapd/lock.h"
 #include "snapd/settle.h"
+#include "snapd/sweep.h"
 
 struct boot {
         const struct dirs *dirs;
@@ -42,5 +43,8 @@ int boot_settle(const struct dirs *dirs, struct catalog *catalog, struct err *er
 {
         struct boot boot = { .dirs = dirs, .catalog = catalog };
 
+        /* Nobody misses them who cannot ask for them any more. */
+        if (sweep_outputs(dirs, catalog, err) < 0)
+                log_warning("%s", err->msg);
         return catalog_sites(catalog, boot_site, &boot, err);
 }

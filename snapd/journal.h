@@ -132,6 +132,14 @@ int journal_get(struct catalog *catalog, op_id id, bool with_steps, struct op *r
 int journal_list(struct catalog *catalog, const char *site, bool open_only, unsigned limit,
                  struct op_list *ret_list, struct err *err) MUST_CHECK;
 
+/* journal_knows(catalog, id, ret_known, err): Is the operation remembered? */
+int journal_knows(struct catalog *catalog, op_id id, bool *ret_known, struct err *err) MUST_CHECK;
+
+/* journal_life(catalog, site, ret_first, err): The first operation of the present life of the name
+ * ${site}: what was done before, a site that is gone may have done for another owner.  0: none. */
+int journal_life(struct catalog *catalog, const char *site, op_id *ret_first,
+                 struct err *err) MUST_CHECK;
+
 /* journal_is_open(catalog, id): Has the operation not ended? */
 bool journal_is_open(struct catalog *catalog, op_id id);
 

@@ -274,6 +274,28 @@ int journal_list(struct catalog *catalog, const char *site, bool open_only, unsi
         return 0;
 }
 
+/* Operations are forgotten oldest first, so without an "add" there is none of an earlier life. */
+int journal_life(struct catalog *catalog, const char *site, op_id *ret_first, struct err *err)
+{
+        *ret_first = 0;
+        return sql_number(catalog_db(catalog),
+                          "SELECT id FROM ops WHERE site = ? AND verb = 'add'"
+                          "  ORDER BY id DESC LIMIT 1",
+                          SQL_ARGS(sql_text(site)), ret_first, err) < 0
+                       ? -1
+                       : 0;
+}
+
+int journal_knows(struct catalog *catalog, op_id id, bool *ret_known, struct err *err)
+{
+        uint64_t one;
+        int row = sql_number(catalog_db(catalog), "SELECT 1 FROM ops WHERE id = ?",
+                             SQL_ARGS(sql_uint(id)), &one, err);
+
+        *ret_known = row > 0;
+        return row < 0 ? -1 : 0;
+}
+
 static bool op_is(struct catalog *catalog, op_id id, const char *query)
 {
         uint64_t is = 0;

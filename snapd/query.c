@@ -59,6 +59,27 @@ static json_t *describe_forecast(const struct plan_facts *facts)
                          view_text(forecast->why, strlen(forecast->why), NULL));
 }
 
+/* What a prune would remove, and what each would free. */
+static json_t *losses(struct step_env *env, const struct plan_facts *facts)
+{
+        const unsigned members =
+                1u << VIEW_NUMBER | 1u << VIEW_LABEL | 1u << VIEW_CREATED | 1u << VIEW_FREED_BYTES;
+        CLEANUP(freep) uint64_t *numbers = NULL;
+        json_t *list = json_array();
+        struct err ignored; /* the plan was made of the same list */
+        size_t n = 0;
+
+        if (plan_prune_list(env, facts, &numbers, &n, &ignored) < 0)
+                n = 0;
+        for (size_t i = 0; i < facts->versions.n; i++)
+                for (size_t k = 0; k < n; k++)
+                        if (numbers[k] == facts->versions.items[i].number)
+                                (void)json_array_append_new(
+                                        list,
+                                        view_version(&facts->versions.items[i], NULL, 0, members));
+        return list;
+}
+
 /* The dry run is the plan itself, made and not written down: its numbers are given back. */
 static int query_plan(struct step_env *env, const json_t *query, json_t **ret_answer,
                       struct err *err)
@@ -83,9 +104,10 @@ static int query_plan(struct step_env *env, const json_t *query, json_t **ret_an
                 space = json_pack("{s:I, s:I}", "needed_bytes", (json_int_t)facts.needed_bytes,
                                   "free_bytes", (json_int_t)facts.free_bytes);
         if (ret == 0)
-                *ret_answer = json_pack("{s:s, s:o, s:o?, s:o?, s:O?}", "verb", verb, "steps",
+                *ret_answer = json_pack("{s:s, s:o, s:o?, s:o?, s:O?, s:o*}", "verb", verb, "steps",
                                         describe(&plan), "space", space, "database",
-                                        describe_forecast(&facts), "drift", facts.drift);
+                                        describe_forecast(&facts), "drift", facts.drift, "versions",
+                                        strcmp(verb, "prune") == 0 ? losses(env, &facts) : NULL);
         plan_done(&plan);
         plan_facts_done(&facts);
         return ret;

@@ -178,6 +178,19 @@ static int target_find(struct api *api, const struct parts *parts, struct target
         return 0;
 }
 
+/* A name that is used again does not show its new owner what was done for the one before. */
+static int same_life(struct api *api, const struct call *call, const struct target *target,
+                     const struct parts *parts, struct err *err)
+{
+        op_id first;
+
+        if (target->op.id == 0 || call->peer.admin)
+                return 0;
+        if (journal_life(api->catalog, target->op.site, &first, err) < 0)
+                return -1;
+        return target->op.id < first ? target_hidden(parts, err) : 0;
+}
+
 static int allowed(enum auth_verdict verdict, const struct parts *parts, struct err *err)
 {
         if (verdict == AUTH_GRANTED)
@@ -223,6 +236,8 @@ int routes_answer(struct api *api, const struct call *call, struct answer *answe
         if (r == 0)
                 r = allowed(auth_check(&call->peer, route->role, target.site, route->may), &parts,
                             err);
+        if (r == 0)
+                r = same_life(api, call, &target, &parts, err);
         if (r == 0)
                 r = form_check(route, call, err);
         if (r == 0)

@@ -24,6 +24,20 @@ struct gather {
         size_t n;
 };
 
+/* Without those of an earlier life of the name, which are the last ones. */
+static int list_for_owner(struct api *api, const char *site, unsigned limit,
+                          struct op_list *ret_list, struct err *err)
+{
+        op_id first;
+
+        if (journal_life(api->catalog, site, &first, err) < 0 ||
+            journal_list(api->catalog, site, false, limit, ret_list, err) < 0)
+                return -1;
+        while (ret_list->n > 0 && ret_list->items[ret_list->n - 1].id < first)
+                op_done(&ret_list->items[--ret_list->n]);
+        return 0;
+}
+
 static int gather_site(const char *name, void *arg, struct err *err)
 {
         struct gather *gather = arg;
@@ -33,7 +47,7 @@ static int gather_site(const char *name, void *arg, struct err *err)
 
         if (auth_check(gather->peer, ROLE_OWNER, site, MAY_READ) != AUTH_GRANTED)
                 return 0;
-        if (journal_list(gather->api->catalog, name, false, gather->limit, &list, err) < 0)
+        if (list_for_owner(gather->api, name, gather->limit, &list, err) < 0)
                 return -1;
         if (list.n > 0) {
                 more = reallocarray(gather->ops, gather->n + list.n, sizeof(*more));
@@ -110,7 +124,8 @@ int route_operations(struct api *api, const struct call *call, const struct targ
             auth_check(&call->peer, ROLE_OWNER, sitecache_site(api->sites, name, NULL), MAY_READ) !=
                     AUTH_GRANTED)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no site '%s'", name);
-        if (journal_list(api->catalog, name, false, (unsigned)limit, &list, err) < 0)
+        if ((call->peer.admin ? journal_list(api->catalog, name, false, (unsigned)limit, &list, err)
+                              : list_for_owner(api, name, (unsigned)limit, &list, err)) < 0)
                 return -1;
         r = operations_answer(list.items, list.n, api->dirs->state, answer, err);
         op_list_done(&list);

@@ -22,6 +22,9 @@
 #include "snapd/sweep.h"
 #include "snapd/switcher.h"
 
+/* Operations are forgotten one by one; their directories need not be looked through each time. */
+#define SWEEP_EVERY 100
+
 static struct view view_of(const struct version *version)
 {
         return (struct view){
@@ -280,6 +283,8 @@ void settle_tidy(struct step_env *env)
         tell_space(env);
         if (!somebody_waits(env))
                 (void)!sweep_trees(env, &err);
+        if (env->operation % SWEEP_EVERY == 0)
+                (void)!sweep_outputs(env->dirs, env->catalog, &err);
         if (!somebody_waits(env) && step_docroot_clear.run(env, NULL, &err) < 0)
                 env_note(env, "warning: %s", err.msg);
         if (!somebody_waits(env) && strays_visit(env, note_stray, env, &err) < 0)

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "fsdrivers/tree.h"
 #include "snapd/sweep.h"
 
 #define AT_ONCE 64
@@ -37,4 +45,31 @@ int sweep_trees(struct step_env *env, struct err *err)
                         ret = -1;
         version_list_done(&sweep.versions);
         return ret;
+}
+
+int sweep_outputs(const struct dirs *dirs, struct catalog *catalog, struct err *err)
+{
+        CLEANUP(closep)
+        int ops_fd = openat(dirs->state_fd, "ops", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        CLEANUP(closep) int fd = ops_fd < 0 ? -1 : openat(ops_fd, ".", O_RDONLY | O_CLOEXEC);
+        CLEANUP(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        const struct dirent *entry;
+
+        if (dir == NULL)
+                return errno == ENOENT
+                               ? 0
+                               : err_fail(err, ERR_IO, errno, "cannot read '%s/ops'", dirs->state);
+        (void)steal_fd(&fd);
+        while ((entry = readdir(dir)) != NULL) {
+                char *end;
+                op_id id = strtoull(entry->d_name, &end, 10);
+                bool known;
+
+                if (id == 0 || *end != '\0')
+                        continue;
+                if (journal_knows(catalog, id, &known, err) < 0 ||
+                    (!known && tree_remove(ops_fd, entry->d_name, err) < 0))
+                        return -1;
+        }
+        return 0;
 }

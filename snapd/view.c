@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
@@ -438,7 +440,8 @@ static json_t *operation_log(const struct op *op, const char *state)
         char path[4200];
 
         (void)snprintf(path, sizeof(path), "%s/ops/%" PRIu64 "/output", state, op->id);
-        return string_or_null(path);
+        return string_or_null(faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? path
+                                                                                        : NULL);
 }
 
 json_t *view_operation(const struct op *op, const char *state, bool with_steps)

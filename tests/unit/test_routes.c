@@ -7,6 +7,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "snapd/routes.h"
+#include "snapd/sweep.h"
 #include "tests/lib/test.h"
 
 /* Users that every system has. */
@@ -357,6 +358,41 @@ TEST(arguments_are_checked)
         ASSERT_ERR(ask_arg("/v1/sites/shop/diff", "from", "1", NULL), ERR_INVALID, "'to'");
         ASSERT_OK(ask_arg("/v1/operations", "limit", "1", NULL));
         ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 1);
+}
+
+TEST(a_name_that_is_used_again_does_not_tell_of_its_former_life)
+{
+        op_id id;
+
+        begin();
+        ASSERT_OK(journal_queue(api.catalog, "shop", "add", empty, 0, &id, &err));
+        ASSERT_EQ(id, 3);
+        ASSERT_OK(ask("GET", "/v1/operations", SHOP_UID, NULL));
+        ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 1);
+        ASSERT_OK(ask_arg("/v1/operations", "site", "shop", NULL));
+        ASSERT_EQ(json_array_size(json_object_get(answer.json, "operations")), 2);
+        ASSERT_OK(ask("GET", "/v1/operations/3", SHOP_UID, NULL));
+        ASSERT_ERR(ask("GET", "/v1/operations/1", SHOP_UID, NULL), ERR_NOT_FOUND,
+                   "there is no operation 1");
+        ASSERT_ERR(ask("GET", "/v1/operations/1/log", SHOP_UID, NULL), ERR_NOT_FOUND, "");
+        ASSERT_OK(ask("GET", "/v1/operations/1", 0, NULL));
+        ASSERT(strstr(answer_string(), "\"log\":null") != NULL);
+}
+
+TEST(what_forgotten_operations_printed_goes)
+{
+        CLEANUP(closep) int old_fd = -1, own_fd = -1;
+
+        begin();
+        ASSERT_OK(dirs_op(&dirs, 1, &own_fd, &err));
+        ASSERT_OK(dirs_op(&dirs, 99, &old_fd, &err));
+        ASSERT_OK(file_replace(old_fd, "output", "x", 1, 0600, &err));
+        ASSERT_OK(file_replace(own_fd, "output", "x", 1, 0600, &err));
+        ASSERT_OK(sweep_outputs(&dirs, api.catalog, &err));
+        ASSERT(faccessat(dirs.state_fd, "ops/99", F_OK, 0) < 0);
+        ASSERT_EQ(faccessat(dirs.state_fd, "ops/1/output", F_OK, 0), 0);
+        ASSERT_OK(ask("GET", "/v1/operations/1", 0, NULL));
+        ASSERT(strstr(answer_string(), "/ops/1/output\"") != NULL);
 }
 
 TEST(versions_come_as_objects_or_as_rows)

@@ -494,6 +494,24 @@ TEST(prune_sends_a_single_number_as_it_is_for_the_daemon_to_judge)
         ASSERT_STR(ran.err, "snapctl: no version of 'wiki' is there to remove\n");
 }
 
+TEST(a_dry_run_of_prune_names_what_would_go_and_what_that_frees)
+{
+        static const struct fake_answer plan[] = {
+                { BEGIN,
+                  "{\"verb\": \"prune\", \"steps\": [{\"part\": \"main\", \"text\": \"go\"}], "
+                  "\"versions\": [{\"number\": 3, \"label\": \"1.2\", \"created\": \"C\", "
+                  "\"freed_bytes\": 2048}, {\"number\": 4, \"label\": \"\", \"created\": "
+                  "\"D\", \"freed_bytes\": null}]}" },
+        };
+
+        FAKE_API(plan);
+        SNAPCTL("prune", "wiki", "-n");
+        ASSERT_EQ(ran.status, 0);
+        ASSERT_STR(ran.out, "Version 3 of C would free 2.0 KiB: 1.2\n"
+                            "Version 4 of D would free what is not measured yet\n"
+                            "2 in all, at least 2.0 KiB.\n\n1. go\n\nNothing was changed.\n");
+}
+
 TEST(prune_by_policy_and_keep)
 {
         FAKE_API(prunable);

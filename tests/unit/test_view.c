@@ -152,7 +152,7 @@ TEST(an_operation_is_shown_with_its_steps)
                     "\"by\":\"root\",\"reason\":\"\",\"created\":\"2023-11-14T22:13:20Z\","
                     "\"served\":null,\"ended\":null,\"seq\":4,\"version\":null,"
                     "\"error\":{\"code\":\"busy\","
-                    "\"message\":\"it\xef\xbf\xbd is\",\"exit\":3},\"log\":\"/s/ops/9/output\","
+                    "\"message\":\"it\xef\xbf\xbd is\",\"exit\":3},\"log\":null,"
                     "\"steps\":[{\"part\":\"main\",\"n\":0,\"kind\":\"from.the.future\",\"text\":"
                     "\"from.the.future\",\"mark\":\"running\",\"progress\":{\"done\":5,\"all\":10,"
                     "\"unit\":\"bytes\"},\"started\":\"2023-11-14T22:13:20Z\",\"ended\":null}]}");
