@@ -71,6 +71,11 @@ int mount_attach(int mount_fd, int dir_fd, const char *name, struct err *err) MU
 int mount_attach_beneath(int mount_fd, int dir_fd, const char *name, struct err *err) MUST_CHECK;
 bool mount_can_beneath(void);
 
+/* mount_exchange(dir_fd, a, b, err): The directories ${a} and ${b} of ${dir_fd} exchange their
+ * names, with all that is mounted on them and whoever is in it, in every mount namespace and at
+ * once.  ERR_UNSUPPORTED: the file system has no RENAME_EXCHANGE. */
+int mount_exchange(int dir_fd, const char *a, const char *b, struct err *err) MUST_CHECK;
+
 /* mount_detach(dir_fd, name, err): Unmount the topmost mount at ${name} and what is nested in it,
  * only if nobody is in it in any namespace; else everything is as it was and ERR_BUSY says which
  * process is there, as far as can be told.  A process that is only in something nested counts

@@ -16,6 +16,7 @@
 #include "snapd/notice_op.h"
 #include "snapd/operation.h"
 #include "snapd/plan.h"
+#include "snapd/served.h"
 #include "snapd/settle.h"
 #include "snapd/txn.h"
 
@@ -186,6 +187,7 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         tell(dirs, catalog, op->id, notice_op_started);
         ret = run(&env, op, err);
         tell(dirs, catalog, op->id, notice_op_ended);
+        served_tidy(&env);
         if (ret == 0 ? strcmp(op->verb, "remove") != 0 : err->code == ERR_ROLLED_BACK)
                 settle_tidy(&env);
         env_done(&env);

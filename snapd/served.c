@@ -5,15 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/safepath.h"
+#include "snapd/aside.h"
 #include "snapd/render.h"
 #include "snapd/served.h"
 
 #define NAME_LEN 24 /* a 64-bit number */
+
+/* Whoever is in what was replaced a moment ago has mostly left after this. */
+#define TIDY_TRIES 5
+#define TIDY_NSEC  20000000
 
 /* Linux 6.8 (commit 98d2b43081972) has identities that are never used again; before it the plain
  * ones, which are enough while the memory in run/ is as old as the mount. */
@@ -218,24 +224,26 @@ static int look_for_users(int versions_fd, const char *name, bool *ret_used, str
 }
 
 /* At no moment the name shows nothing, or a part of what it showed: a request that was sent to this
- * version and waits for its turn must find it whole.  So the new sight goes beneath the old one,
- * which is then taken away with everything nested in it; or over it, when somebody is in there. */
-static int put_in_place(const struct view *view, int mount_fd, int versions_fd, const char *name,
-                        struct err *err)
+ * version and waits for its turn must find it whole. */
+static int put_in_place(int mount_fd, int versions_fd, const char *name, struct err *err)
 {
-        bool used = false;
         unsigned depth;
 
-        if (mount_depth(versions_fd, name, &depth, err) < 0 ||
-            (depth > 0 && !view->live && look_for_users(versions_fd, name, &used, err) < 0))
+        if (mount_depth(versions_fd, name, &depth, err) < 0)
                 return -1;
-        if (used && view->read_only)
-                return -1;
-        if (depth == 0 || view->live || used || !mount_can_beneath())
-                return mount_attach(mount_fd, versions_fd, name, err);
-        return mount_attach_beneath(mount_fd, versions_fd, name, err) < 0
-                       ? -1
-                       : mount_drop(versions_fd, name, err);
+        return depth == 0 ? mount_attach(mount_fd, versions_fd, name, err)
+                          : aside_show(versions_fd, name, mount_fd, err);
+}
+
+/* What is still in use goes later: with the next sight there, or when an operation ends. */
+static void clear_aside(struct step_env *env, int versions_fd, const char *name)
+{
+        struct err err;
+        bool left;
+
+        if (aside_clear(versions_fd, name, &left, &err) < 0)
+                env_note(env, "warning: what was shown at version %s before stays mounted: %s",
+                         name, err.msg);
 }
 
 int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct err *err)
@@ -252,7 +260,9 @@ int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct e
                 return 0;
         if (mount_depth(versions_fd, name, &depth, err) < 0)
                 return -1;
-        return depth == 0 ? 0 : look_for_users(versions_fd, name, ret_used, err);
+        if (depth > 0 && look_for_users(versions_fd, name, ret_used, err) < 0)
+                return -1;
+        return *ret_used ? 0 : aside_used(versions_fd, name, ret_used, err);
 }
 
 int served_show(struct step_env *env, const struct view *view, struct err *err)
@@ -269,21 +279,21 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s/versions/%s'", env->site->home,
                                 name);
         if (build(env, view, &mount_fd, err) < 0 || render_all(env, view, mount_fd, err) < 0 ||
-            put_in_place(view, mount_fd, versions_fd, name, err) < 0)
+            put_in_place(mount_fd, versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
-        return remember(env, view, versions_fd, err);
+        if (remember(env, view, versions_fd, err) < 0)
+                return -1;
+        if (!view->live)
+                clear_aside(env, versions_fd, name);
+        return 0;
 }
 
-/* Below the topmost there can be sights that a process had not left when they were covered. */
+/* An older sitesnap laid sights on each other. */
 static int drop_all(int versions_fd, const char *name, struct err *err)
 {
         unsigned depth;
-        bool used;
 
-        if (mount_depth(versions_fd, name, &depth, err) < 0 ||
-            (depth > 0 && look_for_users(versions_fd, name, &used, err) < 0))
-                return -1;
-        if (depth > 0 && used)
+        if (mount_depth(versions_fd, name, &depth, err) < 0)
                 return -1;
         for (; depth > 0; depth--)
                 if (mount_drop(versions_fd, name, err) < 0)
@@ -295,6 +305,7 @@ int served_unlay(struct step_env *env, const struct view *view, struct err *err)
 {
         CLEANUP(closep) int versions_fd = -1;
         char name[NAME_LEN];
+        bool found;
 
         if (!served_shows(env, view))
                 return 0;
@@ -302,22 +313,45 @@ int served_unlay(struct step_env *env, const struct view *view, struct err *err)
         if (served_versions_fd(env, &versions_fd, err) < 0)
                 return -1;
         forget(env, name);
-        return mount_drop(versions_fd, name, err);
+        if (aside_back(versions_fd, name, &found, err) < 0)
+                return -1;
+        return found ? 0 : mount_drop(versions_fd, name, err);
+}
+
+void served_tidy(struct step_env *env)
+{
+        const struct timespec pause = { .tv_nsec = TIDY_NSEC };
+        CLEANUP(closep) int versions_fd = -1;
+        bool left = true;
+        struct err err;
+
+        if (served_versions_fd(env, &versions_fd, &err) < 0)
+                return;
+        for (unsigned tries = 0; left && tries < TIDY_TRIES; tries++) {
+                if (tries > 0)
+                        (void)nanosleep(&pause, NULL);
+                if (aside_clear(versions_fd, NULL, &left, &err) < 0)
+                        env_note(env, "warning: a version's former sight stays mounted: %s",
+                                 err.msg);
+        }
 }
 
 int served_hide(struct step_env *env, uint64_t version, struct err *err)
 {
         CLEANUP(closep) int versions_fd = -1;
         char name[NAME_LEN];
+        bool used;
 
         number_name(version, name);
-        if (served_versions_fd(env, &versions_fd, err) < 0)
+        if (served_versions_fd(env, &versions_fd, err) < 0 ||
+            served_used(env, version, &used, err) < 0)
                 return -1;
         if (faccessat(versions_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        if (drop_all(versions_fd, name, err) < 0)
+        if (used || drop_all(versions_fd, name, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         forget(env, name);
+        clear_aside(env, versions_fd, name);
         /* Not empty: somebody of root's put something below it, which is not ours to remove. */
         (void)unlinkat(versions_fd, name, AT_REMOVEDIR);
         return 0;
@@ -345,7 +379,7 @@ int served_cover(struct step_env *env, const struct view *view, uint64_t by, str
                 return remember(env, view, versions_fd, err);
         if (safepath_open_mounted(versions_fd, name, O_PATH | O_DIRECTORY, &old_fd, err) < 0 ||
             mount_clone(versions_fd, by_name, &clone_fd, err) < 0 ||
-            mount_attach(clone_fd, versions_fd, name, err) < 0)
+            aside_show(versions_fd, name, clone_fd, err) < 0)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         if (remember(env, view, versions_fd, err) < 0)
                 return -1;
@@ -357,5 +391,8 @@ int served_cover(struct step_env *env, const struct view *view, uint64_t by, str
                          "warning: a process still has a file of version %s open for "
                          "writing; what it writes there is in the kept tree too (%s)",
                          name, seal_err.msg);
+        closep(&old_fd);
+        old_fd = -1;
+        clear_aside(env, versions_fd, name);
         return 0;
 }

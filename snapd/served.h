@@ -18,8 +18,8 @@
 #include "snapd/sight.h"
 
 /* served_show(env, view, err): After it, versions/N shows ${view}; at no moment a part of it.
- * Showing what is shown already does nothing.  ERR_NOT_FOUND names what is missing; ERR_BUSY: it
- * is to be read-only, and a process is in what is there. */
+ * Showing what is shown already does nothing.  What was there goes aside with whoever is in it
+ * (snapd/aside.h).  ERR_NOT_FOUND names what is missing. */
 int served_show(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
 
 /* served_stubs(env, head, database, err): Make the directories in ${head} onto which shared ones
@@ -30,20 +30,24 @@ int served_stubs(struct step_env *env, fs_id head, const char *database,
 /* served_shows(env, view): Does versions/N show exactly this? */
 bool served_shows(struct step_env *env, const struct view *view);
 
-/* served_used(env, version, ret_used, err): Is a process in what versions/N shows?  Then ${err}
- * says which one, although the call succeeds. */
-int served_used(struct step_env *env, uint64_t version, bool *ret_used,
-                struct err *err) MUST_CHECK;
+/* served_used(env, version, ret_used, err): Is a process in what versions/N shows, or in what it
+ * showed before?  Then ${err} says which one, although the call succeeds. */
+int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct err *err) MUST_CHECK;
 
-/* served_unlay(env, view, err): Take ${view}, which was laid over what was there, away again. */
+/* served_unlay(env, view, err): Where ${view}, a live one, is shown, what was there before comes
+ * back. */
 int served_unlay(struct step_env *env, const struct view *view, struct err *err) MUST_CHECK;
+
+/* served_tidy(env): What went aside is unmounted where nobody is in it any more, for all versions;
+ * it waits a moment for the last ones. */
+void served_tidy(struct step_env *env);
 
 /* served_hide(env, version, err): Unmount everything at versions/N and remove the directory.
  * ERR_BUSY: a process is in it; all is as it was. */
 int served_hide(struct step_env *env, uint64_t version, struct err *err) MUST_CHECK;
 
-/* served_cover(env, view, by, err): Lay a second sight of what versions/BY shows, which is
- * ${view}, over versions/N and make what was there read-only once nobody writes to it. */
+/* served_cover(env, view, by, err): Show a second sight of what versions/BY shows, which is
+ * ${view}, at versions/N and make what was there read-only once nobody writes to it. */
 int served_cover(struct step_env *env, const struct view *view, uint64_t by,
                  struct err *err) MUST_CHECK;
 

@@ -57,6 +57,7 @@ static int hide_strays(struct step_env *env, const struct plan_facts *facts, str
                 (void)close(fd);
                 return err_fail(err, ERR_IO, errno, "cannot read '%s/versions'", env->site->home);
         }
+        served_tidy(env);
         while ((entry = readdir(dir)) != NULL) {
                 char *end;
                 uint64_t number = strtoull(entry->d_name, &end, 10);

@@ -14,7 +14,7 @@ struct view {
         uint64_t version;
         fs_id tree;
         bool read_only;
-        bool live;            /* laid over what is there, whoever is in it */
+        bool live;            /* what it takes the place of may come back (served_unlay()) */
         const char *database; /* "" for none */
         int plain_fd;         /* -1; or this directory instead of the tree, without shared
                                * directories: it is being adopted and carries links to them */

@@ -274,7 +274,7 @@ const struct step_kind step_fs_drain = {
 };
 
 /* fs.retire {version, show, wait, tree, database}: show the frozen tree of a version there, or
- * nothing; with wait when its last request has ended.  Who stays keeps what he has, below. */
+ * nothing; with wait when its last request has ended.  Who stays keeps what he has, aside. */
 static int retire_run(struct step_env *env, const json_t *args, struct err *err)
 {
         struct view view = view_from(args);
@@ -286,14 +286,11 @@ static int retire_run(struct step_env *env, const json_t *args, struct err *err)
                 return -1;
         }
         if (json_get_bool(args, "show")) {
+                if (used)
+                        note_stayer(env, view.version, &who);
                 view.read_only = true;
                 if (served_show(env, &view, err) == 0)
                         return 0;
-                if (err->code == ERR_BUSY) {
-                        view.live = true;
-                        note_stayer(env, view.version, err);
-                        return served_show(env, &view, err);
-                }
                 if (err->code == ERR_NO_SPACE)
                         return -1;
                 /* The tenant wrote to it until now and may have left a FIFO for a configuration

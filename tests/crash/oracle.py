@@ -3,6 +3,7 @@
 the files, the database files, the pool's names and the rows of the catalog."""
 import configparser
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -155,21 +156,21 @@ def pool_trees(world, catalog):
     return sorted(trees), strange
 
 
-def mounted_layers():
+def mounted_layers(option=''):
     """The names of layers that an overlay is made of now: they cannot go before it does."""
     with open('/proc/self/mountinfo', encoding='utf-8') as f:
-        return set(re.findall(r'/layers/([^,/\s]+)', f.read()))
+        return set(re.findall(option + r'[^,:\s]*/layers/([^,:/\s]+)', f.read()))
 
 
-def tree_layers(pool, number):
-    words = used_layers(pool, [str(number)])
-    return words & set(os.listdir(os.path.join(pool, 'layers')))
+def top_layer(pool, number):
+    with open(os.path.join(pool, 'trees', str(number)), encoding='utf-8') as f:
+        return json.load(f)['layers'][0]
 
 
-def used_layers(pool, numbers=None):
+def used_layers(pool):
     """The names of layers that any record of the overlay driver mentions."""
     words = set()
-    for name in numbers or os.listdir(os.path.join(pool, 'trees')):
+    for name in os.listdir(os.path.join(pool, 'trees')):
         with open(os.path.join(pool, 'trees', name), encoding='utf-8', errors='replace') as f:
             words.update(re.findall(r'[0-9A-Za-z._-]+', f.read()))
     return words
@@ -186,16 +187,19 @@ def partial_files(*roots):
     return found
 
 
-def check_leaks(world, catalog, rebooted=False):
+def check_leaks(world, catalog):
     """Nothing is there that nobody will ever use."""
     trees, strange = pool_trees(world, catalog)
     named = {v['tree'] for v in catalog.versions.values()}
     pool = catalog.sites[0]['pool']
     if world.driver == 'overlayfs':
-        # What is mounted stays until it is not, which the check after a reboot is about.
-        held = mounted_layers()
-        trees = [t for t in trees if t in named or not tree_layers(pool, t) & held]
-        unused = set(os.listdir(os.path.join(pool, 'layers'))) - used_layers(pool) - held - {EMPTY}
+        # Kept for an operation that was taken back before it was shown: its topmost layer is still
+        # what the live version writes to, so that it goes with the next switch.
+        uppers = mounted_layers('upperdir=')
+        trees = [t for t in trees if t in named or top_layer(pool, t) not in uppers]
+        # A head may be mounted with layers that were merged meanwhile.
+        unused = set(os.listdir(os.path.join(pool, 'layers'))) - used_layers(pool) - \
+            mounted_layers() - {EMPTY}
         need(not unused, 'layers of no tree: %r', unused)
     need(set(trees) == named, 'trees in the pool %r, in the catalog %r', trees, sorted(named))
     need(not strange, 'debris in the pool: %r', strange)
@@ -210,9 +214,7 @@ def check_leaks(world, catalog, rebooted=False):
               if not os.path.islink('%s/versions/%d%s' % (world.home, n, rest))}
     mounted = Counter(m[0] for m in mounts_below(world.home))
     need(set(mounted) == wanted, 'mounted %r, wanted %r', sorted(mounted), sorted(wanted))
-    # Below what is shown may lie the sights that were there before: they cannot be taken away from
-    # under it, and go when the version is not shown any more or with a reboot.
-    need(not rebooted or max(mounted.values()) == 1, 'mounts pile up: %r', mounted)
+    need(max(mounted.values()) == 1, 'mounts pile up: %r', mounted)
     names = {n for n in os.listdir(world.home + '/versions')}
     need(names == {str(n) for n in catalog.shown()}, 'mount points %r, wanted %r', names,
          catalog.shown())

@@ -273,7 +273,7 @@ class Matrix:
         self.start()
         oracle.check_served(self.world, oracle.Catalog(self.world))
         self.check_all(oracle.Catalog(self.world))
-        oracle.check_leaks(self.world, oracle.Catalog(self.world), rebooted=True)
+        oracle.check_leaks(self.world, oracle.Catalog(self.world))
         self.world.go_on()
 
     # What has to be there for an operation, made without crashes.

@@ -111,7 +111,7 @@ aborted_after_a_restart() {
 # Its process ended each time before it had made a plan; the journal is as the daemon leaves it then.
 held_without_a_plan() {
         daemon_stop
-        OP=$(sqlite3 "$WORLD/state/state.db" "INSERT INTO ops
+        OP=$(sqlite3 -cmd '.timeout 5000' "$WORLD/state/state.db" "INSERT INTO ops
                 (site, verb, request, state, held_state, by, reason, created)
                 VALUES ('app', 'upgrade', '{\"verb\": \"upgrade\", \"command\":
                         [\"$WORLD/bin/upgrade-app\", \"eight\"]}', 'held', 'queued', 0, '', 1);

@@ -22,7 +22,7 @@ FOLDERS = {
 }
 
 SNAPD_ROWS = [
-    ['dirs', 'fault', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
+    ['dirs', 'fault', 'aside', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
      'ballast'],                    # know nothing
     ['outbox'],                     # notices on their way
     ['notice'],                     # their words
