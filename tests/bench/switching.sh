@@ -46,13 +46,14 @@ ctl site add app --home "$WORLD/disk/app" --owner www-data --driver "$DRIVER" \
         --adopt "$WORLD/disk/www" --shared uploads --database "sqlite:$WORLD/disk/data" \
         --set 'config.php php-assign database_dir {database_dir}' -q || exit 1
 ctl upgrade app --label two -q -- "$WORLD/bin/upgrade-app" two || exit 1
+turn=0
 for ((i = 0; i < RUNS; i++)); do
-        timed "$WORLD/activate" ctl activate app $((i % 2 + 1)) -q
+        timed "$WORLD/activate" ctl activate app $((turn++ % 2 + 1)) -q
         ctl ops follow "$(ctl ops app --limit 1 -p)" -q || exit 1
         timed "$WORLD/status" ctl status
 done
 for ((i = 0; i < RUNS; i++)); do
-        timed "$WORLD/kept" ctl activate app $((i % 2 + 1)) -q --wait
+        timed "$WORLD/kept" ctl activate app $((turn++ % 2 + 1)) -q --wait
 done
 report 'snapctl activate' "$WORLD/activate"
 report 'snapctl activate --wait' "$WORLD/kept"
