@@ -35,7 +35,13 @@ struct tasks {
 
 static const struct task_kind *const kinds[PROBE_KINDS] = {
         [PROBE_HTTP] = &task_kind_http,
+        [PROBE_ACCESSLOG] = &task_kind_accesslog,
 };
+
+sd_event *tasks_event(const struct tasks *tasks)
+{
+        return tasks->event;
+}
 
 struct fetcher *tasks_fetcher(const struct tasks *tasks)
 {

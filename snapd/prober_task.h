@@ -47,7 +47,8 @@ struct task {
 /* task_end(task): The sample is whole. */
 void task_end(struct task *task);
 
-/* tasks_fetcher(tasks): What asks for pages. */
+/* tasks_event(tasks), tasks_fetcher(tasks): The loop, and what asks for pages. */
+sd_event *tasks_event(const struct tasks *tasks);
 struct fetcher *tasks_fetcher(const struct tasks *tasks);
 
 /* sibling_end: Can others be reached?  SIBLING_NONE: there are no others to try. */

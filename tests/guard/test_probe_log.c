@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/json.h"
+#include "snapd/prober.h"
+#include "snapd/prober_line.h"
+#include "snapd/prober_process.h"
+#include "tests/guard/hostile.h"
+#include "tests/lib/test.h"
+
+/* The prober starts this program again as `snapd --probe`. */
+__attribute__((constructor)) static void probe_instead_of_tests(int argc, char **argv)
+{
+        if (argc > 9 && strcmp(argv[9], "--probe") == 0)
+                _exit(prober_main());
+}
+
+static struct err err;
+static struct line line;
+
+static bool reads(const char *text)
+{
+        const struct site_probe probe = { .time = PROBE_TIME_SECONDS };
+
+        return line_read(&probe, text, strlen(text), &line);
+}
+
+TEST(lines_of_both_servers_are_read)
+{
+        ASSERT(reads("127.0.0.1 - - [20/Nov/2026:13:00:00 +0000] \"GET /a?b=c HTTP/1.1\" 502 157 "
+                     "\"-\" \"curl/7.88\" 0.250"));
+        ASSERT_EQ(line.status, 502);
+        ASSERT_STR(line.path, "/a");
+        ASSERT_STR(line.agent, "curl/7.88");
+        ASSERT_EQ(line.usec, 250000);
+        ASSERT(reads("www.invalid:443 ::1 - me [t] \"POST /x HTTP/2.0\" 200 - \"-\" \"b\""));
+        ASSERT_STR(line.host, "www.invalid:443");
+        ASSERT_EQ(line.usec, -1);
+        ASSERT(reads("1.2.3.4 - - [t] \"GET / HTTP/1.0\" 404 0"));
+        ASSERT_STR(line.agent, "");
+        ASSERT(reads("{\"status\": \"503\", \"uri\": \"/a?b\", \"request_time\": \"1.5\", "
+                     "\"http_user_agent\": \"x\", \"host\": \"h\"}"));
+        ASSERT_EQ(line.status, 503);
+        ASSERT_EQ(line.usec, 1500000);
+        ASSERT_STR(line.path, "/a");
+        ASSERT(reads("{\"status\": 200, \"request_time\": 0.001}"));
+}
+
+/* What a visitor writes never becomes a status of ours. */
+TEST(a_visitor_cannot_write_a_line)
+{
+        /* nginx: a quote is \x22; Apache: \" */
+        ASSERT(reads("1.2.3.4 - x\\x22 200 1 [t] \"GET /\\x22 500 1 \\x22a HTTP/1.1\" 200 1 \"-\" "
+                     "\"a\""));
+        ASSERT_EQ(line.status, 200);
+        ASSERT(reads("1.2.3.4 - - [t] \"GET /\\\" 500 1 \\\"-\\\" HTTP/1.1\" 200 1 \"-\" \"a\""));
+        ASSERT_EQ(line.status, 200);
+        ASSERT(reads("1.2.3.4 - - [t] \"GET / HTTP/1.1\" 200 1 \"\\\" 500 1\" \"a\\\\\""));
+        ASSERT_EQ(line.status, 200);
+        ASSERT_STR(line.agent, "a\\\\");
+        ASSERT(reads("1.2.3.4 - - [t] \"\" 400 0 \"-\" \"-\""));
+        ASSERT(reads("1.2.3.4 - - [t] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\""));
+
+        ASSERT(!reads(""));
+        ASSERT(!reads("1.2.3.4 - - [t] \"GET / HTTP/1.1"));
+        ASSERT(!reads("1.2.3.4 - - [t] \"GET / HTTP/1.1\" 999 1"));
+        ASSERT(!reads("1.2.3.4 - - [t] \"GET / HTTP/1.1\\\" 200 1"));
+        ASSERT(!reads("{\"status\": 200, \"status\": 500}"));
+        ASSERT(!reads("{\"status\": 200"));
+        ASSERT(!reads("{\"status\": 20000}"));
+        ASSERT(!reads("[200]"));
+}
+
+TEST(a_line_takes_time_by_its_length)
+{
+        static char text[LINE_MAX_BYTES + 1];
+        int64_t began = clock_boot_usec();
+
+        for (int run = 0; run < 200; run++) {
+                memset(text, "\\\"a [{"[run % 6], LINE_MAX_BYTES);
+                (void)reads(text);
+                memcpy(text, "1 - - [t] \"", 11);
+                (void)reads(text);
+        }
+        if (clock_boot_usec() - began > 2000000)
+                test_fail(__FILE__, __LINE__, "%lld ms for 400 hostile lines of 16 KiB",
+                          (long long)(clock_boot_usec() - began) / 1000);
+}
+
+/* The whole way: a log that is passed to the process. */
+
+static struct dirs dirs;
+static sd_event *event;
+static struct prober *prober;
+static char log_path[200];
+static struct {
+        unsigned n, good, bad, unknown, timed;
+        char what[200], url[200], excerpt[400];
+} seen[2];
+
+static void news(const char *site, const struct site_probe *probe, const struct sample *sample,
+                 void *arg)
+{
+        size_t at = (size_t)(site[1] - '0');
+        const json_t *example = json_array_get(sample->examples, 0);
+        const char *what = json_get_string(example, "what"), *url = json_get_string(example, "url"),
+                   *excerpt = json_get_string(example, "excerpt");
+
+        (void)arg;
+        if (probe->kind != PROBE_ACCESSLOG)
+                return;
+        seen[at].n++;
+        seen[at].good += sample->good;
+        seen[at].bad += sample->bad;
+        seen[at].unknown += sample->unknown;
+        for (size_t i = 0; i < SAMPLE_BUCKETS; i++)
+                seen[at].timed += sample->latency[i];
+        (void)snprintf(seen[at].what, sizeof(seen[at].what), "%s", what == NULL ? "" : what);
+        if (url != NULL)
+                (void)snprintf(seen[at].url, sizeof(seen[at].url), "%s", url);
+        if (excerpt != NULL)
+                (void)snprintf(seen[at].excerpt, sizeof(seen[at].excerpt), "%s", excerpt);
+}
+
+static void append(const char *path, const char *text, unsigned times)
+{
+        int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+        ASSERT(fd >= 0);
+        for (unsigned i = 0; i < times; i++)
+                ASSERT_OK(file_write_all(fd, text, strlen(text), &err));
+        (void)close(fd);
+}
+
+static void turn(unsigned msec)
+{
+        int64_t end = clock_boot_usec() + (int64_t)msec * 1000;
+
+        memset(seen, 0, sizeof(seen));
+        while (clock_boot_usec() < end)
+                ASSERT(sd_event_run(event, 20000) >= 0);
+}
+
+/* Until the answers of s0 were so many, 10 s at most. */
+static void turn_until(unsigned good, unsigned bad)
+{
+        int64_t end = clock_boot_usec() + 10000000;
+
+        memset(seen, 0, sizeof(seen));
+        while ((seen[0].good < good || seen[0].bad < bad) && clock_boot_usec() < end)
+                ASSERT(sd_event_run(event, 20000) >= 0);
+        ASSERT_EQ(seen[0].good, good);
+        ASSERT_EQ(seen[0].bad, bad);
+}
+
+static void measure(const char *name, const char *path, const char *more)
+{
+        char text[1024];
+        struct site *site = NULL;
+
+        (void)snprintf(text, sizeof(text),
+                       "[site]\nhome = /srv/wiki\nowner = daemon\n[probe log]\nkind = accesslog\n"
+                       "interval = 200ms\nlog = %s\n%s\n",
+                       path, more);
+        ASSERT_OK(site_parse(name, "wiki.conf", text, NULL, &site, &err));
+        ASSERT_OK(prober_set(prober, site, &site->probes, &err));
+        site_free(site);
+}
+
+#define OK    "1.2.3.4 - - [t] \"GET /ok?secret HTTP/1.1\" 200 1 \"-\" \"b\" 0.010\n"
+#define WRONG "1.2.3.4 - - [t] \"GET /bad?secret HTTP/1.1\" 500 1 \"-\" \"b\" 0.010\n"
+
+static void world(const char *more)
+{
+        test_need_syscalls();
+        dirs = (struct dirs){ .state = test_tmpdir(),
+                              .run = test_tmpdir(),
+                              .conf = test_tmpdir(),
+                              .socket = "none" };
+        dirs.run_fd = dirs.conf_fd = dirs.state_fd =
+                open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT(sd_event_new(&event) >= 0);
+        ASSERT_OK(prober_open(event, &dirs, news, NULL, &prober, &err));
+        (void)snprintf(log_path, sizeof(log_path), "%s/access.log", test_tmpdir());
+        append(log_path, WRONG, 10);
+        measure("s0", log_path, more);
+        turn(800);
+        /* What was there before is of another time. */
+        ASSERT(seen[0].n >= 1 && seen[0].bad == 0 && seen[0].good == 0);
+        ASSERT_STR(seen[0].what, "no visitors");
+}
+
+TEST(visitors_are_counted_and_our_own_probes_are_not)
+{
+        CLEANUP(freep) char *token = NULL;
+        char own[400];
+        int fd;
+
+        world("time = seconds");
+        (void)snprintf(own, sizeof(own), "%s/probes", test_tmpdir());
+        fd = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ASSERT_OK(file_read(fd, "s0", 100, &token, NULL, &err));
+        (void)close(fd);
+        (void)snprintf(own, sizeof(own),
+                       "1.2.3.4 - - [t] \"GET / HTTP/1.1\" 500 1 \"-\" \"sitesnap-probe/%s (%s)\" "
+                       "0.010\n",
+                       SITESNAP_VERSION, token);
+        append(log_path, own, 5);
+        /* Whoever says he is us without knowing the token is a visitor. */
+        append(log_path,
+               "1.2.3.4 - - [t] \"GET /x HTTP/1.1\" 500 1 \"-\" \"sitesnap-probe/0.1.0 (00)\" "
+               "0.1\n",
+               1);
+        append(log_path, OK, 7);
+        append(log_path, "1.2.3.4 - - [t] \"GET / HTTP/1.1\" 404 1 \"-\" \"b\" 0.010\n", 2);
+        turn_until(7, 1);
+        ASSERT_EQ(seen[0].timed, 8);
+        ASSERT_STR(seen[0].url, "/x");
+        prober_close(prober);
+}
+
+TEST(a_log_that_is_rotated_is_followed)
+{
+        char old[220];
+
+        world("");
+        append(log_path, OK, 3);
+        (void)snprintf(old, sizeof(old), "%s.1", log_path);
+        ASSERT(rename(log_path, old) == 0);
+        append(log_path, WRONG, 2);
+        append(old, OK, 4); /* the server has the old one open still */
+        turn_until(7, 2);
+        append(log_path, OK, 5);
+        turn_until(5, 0);
+
+        /* Rotated by a copy: cut where it is. */
+        ASSERT(truncate(log_path, 0) == 0);
+        turn(500);
+        append(log_path, WRONG, 1);
+        turn_until(0, 1);
+        prober_close(prober);
+}
+
+TEST(half_a_line_waits_for_its_end)
+{
+        world("");
+        append(log_path, "1.2.3.4 - - [t] \"GET / HTTP/1.1\" 50", 1);
+        turn(500);
+        ASSERT(seen[0].bad == 0 && seen[0].good == 0);
+        append(log_path, "3 1 \"-\" \"b\"\n", 1);
+        turn_until(0, 1);
+        prober_close(prober);
+}
+
+TEST(a_flood_is_passed_over_and_delays_no_other)
+{
+        char other[220];
+        unsigned good;
+
+        world("max_bytes = 64K");
+        (void)snprintf(other, sizeof(other), "%s/other.log", test_tmpdir());
+        append(other, "", 1);
+        measure("s1", other, "");
+        turn(800);
+        append(log_path, OK, 60000); /* 4 MB */
+        append(other, WRONG, 3);
+        turn(1500);
+        good = seen[0].good;
+        ASSERT(good > 0 && good < 60000);
+        ASSERT(seen[0].unknown > 0);
+        ASSERT_EQ(seen[1].bad, 3);
+
+        /* And bytes that are no lines at all. */
+        ASSERT(truncate(log_path, 1 << 26) == 0);
+        append(other, WRONG, 2);
+        turn(1500);
+        ASSERT_EQ(seen[0].good, 0);
+        ASSERT_EQ(seen[1].bad, 2);
+        append(log_path, "\n" OK, 1);
+        turn_until(1, 0);
+        prober_close(prober);
+}
+
+TEST(a_log_that_is_a_link_is_not_read)
+{
+        char link[220];
+
+        world("");
+        (void)snprintf(link, sizeof(link), "%s/link.log", test_tmpdir());
+        ASSERT(symlink(log_path, link) == 0);
+        measure("s1", link, "");
+        append(log_path, WRONG, 3);
+        turn(1000);
+        ASSERT_EQ(seen[1].bad, 0);
+        ASSERT_STR(seen[1].what, "the log cannot be read");
+
+        /* Nor by a second name of another's. */
+        (void)unlink(link);
+        measure("s1", link, "weight = wanted");
+        ASSERT(linkat(AT_FDCWD, log_path, AT_FDCWD, link, 0) == 0);
+        append(log_path, WRONG, 3);
+        turn(1000);
+        ASSERT_EQ(seen[1].bad, 0);
+        prober_close(prober);
+}
+
+/* A site that is good to the prober and bad to visitors. */
+TEST(deception_is_seen_in_the_log)
+{
+        char lines[300];
+        unsigned port;
+
+        test_need_syscalls();
+        (void)hostile_start(&port);
+        world("");
+        (void)snprintf(lines, sizeof(lines), "[probe page]\nurl = http://127.0.0.1:%u/ok", port);
+        measure("s0", log_path, lines);
+        append(log_path, WRONG, 20);
+        append(log_path, OK, 20);
+        turn_until(20, 20);
+        ASSERT_STR(seen[0].url, "/bad");
+        prober_close(prober);
+}
