@@ -245,14 +245,17 @@ static int daemon_open(struct daemon *d, struct err *err)
 {
         struct dialog_env env = { .api = &d->api };
         struct watch_needs needs = { .dirs = d->dirs };
+        struct err silent;
 
         if (server_lock(d->dirs->run_fd, &d->lock_fd, err) < 0 ||
             catalog_open(d->dirs->state_fd, &d->catalog, err) < 0 || loop_open(d, err) < 0 ||
             sitecache_open(d->dirs, &d->sites, err) < 0 ||
             spawner_open(d->event, d->dirs, d->catalog, &d->spawner, err) < 0 ||
-            questions_open(d->event, d->dirs, &d->questions, err) < 0 ||
-            outbox_open(d->dirs->state_fd, &d->outbox, err) < 0)
+            questions_open(d->event, d->dirs, &d->questions, err) < 0)
                 return -1;
+        /* Sites are served and rolled back without a word rather than not at all. */
+        if (outbox_open(d->dirs->state_fd, &d->outbox, &silent) < 0)
+                log_error("nobody is told anything until snapd is started again: %s", silent.msg);
         (void)sd_notify(0, "STATUS=mounting sites and settling operations");
         if (boot_settle(d->dirs, d->catalog, err) < 0 ||
             spawner_settle(d->spawner, SETTLE_MSEC, err) < 0 ||
@@ -274,7 +277,8 @@ static int daemon_open(struct daemon *d, struct err *err)
                                .watch = d->watch,
                                .started_usec = clock_boot_usec() };
         env.questions = d->questions;
-        if (courier_open(d->event, d->dirs, d->catalog, d->outbox, &d->courier, err) < 0 ||
+        if ((d->outbox != NULL &&
+             courier_open(d->event, d->dirs, d->catalog, d->outbox, &d->courier, err) < 0) ||
             socket_open(d, err) < 0 ||
             server_open(d->event, d->listen_fd, &env, &d->server, err) < 0)
                 return -1;

@@ -71,7 +71,10 @@ static int open_parts(struct outbox *outbox, int dir_fd, struct err *err)
 {
         if (sql_file_open(dir_fd, OUTBOX_FILE, &outbox->db, err) < 0 ||
             sql_schema_update(outbox->db, &schema, err) < 0)
-                return err_wrap(err, "the outbox '%s'", OUTBOX_FILE);
+                return err->code == ERR_CORRUPT
+                               ? err_wrap(err, "the outbox '%s' (remove it to begin a new one)",
+                                          OUTBOX_FILE)
+                               : err_wrap(err, "the outbox '%s'", OUTBOX_FILE);
         /* Nothing that is waited for here is worth keeping an operation or the daemon longer. */
         (void)sqlite3_busy_timeout(outbox->db, BUSY_MSEC);
         return 0;
@@ -171,6 +174,8 @@ int outbox_put(struct outbox *outbox, const struct outbox_put *what, uint64_t *r
         uint64_t id = 0;
         int row;
 
+        if (outbox == NULL)
+                return err_fail(err, ERR_UNSUPPORTED, 0, "the outbox could not be opened");
         if (strlen(what->body) > OUTBOX_BODY_MAX)
                 return err_fail(err, ERR_INVALID, 0, "a notice has at most %d bytes",
                                 OUTBOX_BODY_MAX);

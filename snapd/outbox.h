@@ -77,7 +77,8 @@ struct outbox_put {
 
 /* outbox_put(outbox, put, ret_id, err): One short transaction; durable when it returns.  ${ret_id}
  * (may be NULL) is 0 when there is one with its key, and nothing was put.  ERR_INVALID: the body is
- * too long; ERR_BUSY: somebody keeps the outbox locked for 2 s. */
+ * too long; ERR_BUSY: somebody keeps the outbox locked for 2 s; ERR_UNSUPPORTED: ${outbox} is NULL,
+ * since it could not be opened. */
 int outbox_put(struct outbox *outbox, const struct outbox_put *put, uint64_t *ret_id,
                struct err *err) MUST_CHECK;
 

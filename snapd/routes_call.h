@@ -30,7 +30,7 @@ struct api {
         struct sitecache *sites;
         struct spawner *spawner;
         struct watch *watch;
-        struct outbox *outbox;
+        struct outbox *outbox; /* NULL: it could not be opened */
         struct expiry *expiry; /* NULL in tests */
         int64_t started_usec; /* on the boot clock */
 };

@@ -33,6 +33,14 @@ static json_t *delivery_json(const struct delivery *delivery)
                          time_json(delivery->ended_usec), "why", delivery->why);
 }
 
+static int outbox_check(const struct api *api, struct err *err)
+{
+        if (api->outbox != NULL)
+                return 0;
+        return err_fail(err, ERR_UNSUPPORTED, 0,
+                        "the outbox could not be opened when snapd was started; its log says why");
+}
+
 int route_notices(struct api *api, const struct call *call, const struct target *target,
                   struct answer *answer, struct err *err)
 {
@@ -44,7 +52,7 @@ int route_notices(struct api *api, const struct call *call, const struct target 
         (void)target;
         if (list == NULL)
                 return err_oom(err);
-        if (call_arg_number(call, "notice", 0, &notice, err) < 0 ||
+        if (outbox_check(api, err) < 0 || call_arg_number(call, "notice", 0, &notice, err) < 0 ||
             call_arg_number(call, "limit", LIST_DEFAULT, &limit, err) < 0)
                 return -1;
         if (limit == 0 || limit > LIST_MAX)
@@ -99,7 +107,7 @@ int route_notices_retry(struct api *api, const struct call *call, const struct t
         unsigned n;
 
         (void)target;
-        if (target_member(call, false, &name, err) < 0 ||
+        if (outbox_check(api, err) < 0 || target_member(call, false, &name, err) < 0 ||
             outbox_retry(api->outbox, name, clock_wall_usec(), &n, err) < 0)
                 return -1;
         return answer_json(answer, 200, json_pack("{s:i}", "count", (int)n), err);

@@ -63,7 +63,7 @@ static const int computing_calls[] = {
  * process is touched, nothing listens.
  */
 static const int network_calls[] = {
-        SCMP_SYS(socket), SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind),
+        SCMP_SYS(socketpair), SCMP_SYS(connect), SCMP_SYS(bind),
         SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
         SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom),
         SCMP_SYS(recvmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown), SCMP_SYS(ppoll),
@@ -73,7 +73,7 @@ static const int network_calls[] = {
         SCMP_SYS(fcntl), SCMP_SYS(ioctl), SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(stat),
         SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(faccessat),
         SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64),
-        SCMP_SYS(getcwd), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(clone),
+        SCMP_SYS(getcwd), SCMP_SYS(mmap), SCMP_SYS(mprotect),
         SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(set_tid_address), SCMP_SYS(membarrier),
         SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(clock_getres), SCMP_SYS(time),
         SCMP_SYS(uname), SCMP_SYS(sysinfo), SCMP_SYS(getrusage), SCMP_SYS(times),
@@ -169,13 +169,20 @@ static int fill_compute(scmp_filter_ctx filter)
 /* A library that asks for more is told no and does without; it has not been taken over by that. */
 static int fill_network(scmp_filter_ctx filter)
 {
+        static const unsigned families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
         int r = 0;
 
         for (size_t i = 0; i < sizeof(computing_calls) / sizeof(computing_calls[0]) && r == 0; i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, computing_calls[i], 0);
         for (size_t i = 0; i < sizeof(network_calls) / sizeof(network_calls[0]) && r == 0; i++)
                 r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, network_calls[i], 0);
-        /* As in fill_program(): threads come by clone. */
+        for (size_t i = 0; i < sizeof(families) / sizeof(families[0]) && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                     SCMP_A0(SCMP_CMP_EQ, families[i]));
+        /* Threads yes, processes no; clone3 as in fill_program(). */
+        if (r == 0)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
         if (r == 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
         return r;

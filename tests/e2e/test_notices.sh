@@ -298,6 +298,19 @@ secrets_stay_secret() {
         ! grep -rlF -e hook-secret -e 'mail "secret"' "$WORLD/state" "$WORLD/log" "$WORLD/run"
 }
 
+# Sites are served and switched without anybody being told, rather than not at all.
+broken_outbox_stops_nothing() {
+        daemon_stop
+        rm -f "$WORLD/state/outbox.db-wal" "$WORLD/state/outbox.db-shm"
+        printf 'no database, and long enough to be looked at\n%.0s' $(seq 50) >"$WORLD/state/outbox.db"
+        daemon_start && ctl activate app 1 && app_expect "$PORT" one || return 1
+        exits 1 'the outbox could not be opened' ctl notice list &&
+                grep -q 'remove it to begin a new one' "$WORLD/log/snapd.log" || return 1
+        daemon_stop
+        rm "$WORLD/state/outbox.db"
+        daemon_start && exits 0 'none waits' ctl notice list
+}
+
 need 'a certificate' certificate
 need 'a mail server and receivers' sinks_start
 targets_write
@@ -317,4 +330,5 @@ measured "beside a receiver that takes 100 s: $(cat "$WORLD/times" 2>/dev/null)"
 check 'a digest is one mail' digest_is_one_mail
 check 'little space is told once' little_space_is_told_once
 check 'no secret stands in state, log or run' secrets_stay_secret
+check 'an outbox that cannot be read stops nothing else' broken_outbox_stops_nothing
 tap_done

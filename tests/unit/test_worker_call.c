@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,6 +114,42 @@ TEST(a_function_that_opens_connects_or_forks_is_killed)
         ASSERT_ERR(call(open_file, 100, &data), ERR_IO, "signal 31");
         ASSERT_ERR(call(open_socket, 100, &data), ERR_IO, "signal 31");
         ASSERT_ERR(call(start_child, 100, &data), ERR_IO, "signal 31");
+}
+
+/* What the network side of notices could be made to try by a server that took it over. */
+static int try_all(int in_fd, int out, const void *arg, struct err *e)
+{
+        char *const argv[] = { (char *)"true", NULL };
+        struct sockaddr_in any = { .sin_family = AF_INET };
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        (void)in_fd;
+        (void)out;
+        (void)arg;
+        if (fd < 0 || open("/etc/passwd", O_RDONLY) < 0)
+                return err_fail(e, ERR_IO, errno, "it cannot do its work");
+        if (bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(fd, 1) == 0)
+                return err_fail(e, ERR_IO, 0, "it listens");
+        if (fork() >= 0)
+                return err_fail(e, ERR_IO, 0, "it forks");
+        if (socket(AF_PACKET, SOCK_RAW, 0) >= 0 || errno != EPERM)
+                return err_fail(e, ERR_IO, 0, "it sees packets");
+        if (open("/etc/shadow", O_RDONLY) >= 0 || errno != EACCES)
+                return err_fail(e, ERR_IO, 0, "it reads passwords");
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) >= 0 || kill(getppid(), 0) >= 0)
+                return err_fail(e, ERR_IO, 0, "it touches processes");
+        (void)execv("/bin/true", argv);
+        return err_fail(e, ERR_REFUSED, 0, "nothing of it, and no program: %s", strerror(errno));
+}
+
+TEST(what_speaks_to_the_network_starts_nothing_and_listens_nowhere)
+{
+        char *data;
+
+        root_begin();
+        ASSERT_ERR(worker_call(WORKER_DELIVER, NOBODY, NOBODY, try_all, NULL, in_with(""), 100,
+                               &data, NULL, &err),
+                   ERR_REFUSED, "no program: Operation not permitted");
 }
 
 __attribute__((noreturn)) static int loop_for_ever(int in_fd, int out, const void *arg,
