@@ -175,7 +175,7 @@ static const struct {
         { true, 0,
           "max_statement_time=0, idle_transaction_timeout=0, "
           "idle_write_transaction_timeout=0, idle_readonly_transaction_timeout=0, "
-          "check_constraint_checks=0" },
+          "check_constraint_checks=0, innodb_strict_mode=0" },
         { true, 101100, "system_versioning_insert_history=1" },
         { false, 0, "max_execution_time=0, show_gipk_in_create_table_and_information_schema=1" },
 };

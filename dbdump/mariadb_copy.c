@@ -7,6 +7,7 @@
 #include "dbdump/mariadb_copy.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_grants.h"
+#include "dbdump/mariadb_keys.h"
 #include "dbdump/mariadb_mark.h"
 #include "dbdump/mariadb_objects.h"
 #include "dbdump/mariadb_stream.h"
@@ -140,7 +141,8 @@ static int check_unchanged(const struct mariadb_copy *copy, struct err *err)
 
 static int fill_schema(struct mariadb_copy *copy, struct err *err)
 {
-        return make_schema(copy, err) < 0 || mariadb_stream_tables(copy, err) < 0 ||
+        return mariadb_keys_check(copy->control, copy->hold->schema, copy->prefix, err) < 0 ||
+                               make_schema(copy, err) < 0 || mariadb_stream_tables(copy, err) < 0 ||
                                set_counters(copy, err) < 0 ||
                                (copy->app_user != NULL &&
                                 mariadb_grants_set(copy->control, copy->to, copy->app_user, true,

@@ -5,9 +5,9 @@
 /*
  * A copy from the views of a hold.
  *
- * Tables are made by CREATE TABLE ... LIKE, so no text that a tenant wrote is taken apart here;
- * their rows are streamed (mariadb_stream.h); then come the counters, the foreign keys and the
- * other objects (mariadb_objects.h).  Nothing that was changed meanwhile gets through: the objects'
+ * Tables are made from the definitions that the server shows, with their foreign keys, and their
+ * rows are streamed (mariadb_stream.h); then come the counters and the other objects
+ * (mariadb_objects.h).  Nothing that was changed meanwhile gets through: the objects'
  * fingerprint from before the lock has to be that at the end.
  */
 

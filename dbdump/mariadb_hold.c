@@ -88,7 +88,8 @@ int mariadb_tables_list(struct mariadb_conn *conn, const char *schema, const cha
                          " TABLE_COMMENT, TABLE_TYPE FROM information_schema.TABLES"
                          " WHERE TABLE_SCHEMA = %L AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')"
                          " AND BINARY LEFT(TABLE_NAME, CHAR_LENGTH(%L)) = BINARY %L"
-                         " ORDER BY DATA_LENGTH + INDEX_LENGTH DESC, TABLE_NAME",
+                         " ORDER BY TABLE_TYPE <> 'SEQUENCE', DATA_LENGTH + INDEX_LENGTH DESC, "
+                         "TABLE_NAME",
                          schema, begin, begin) < 0) {
                 mariadb_tables_done(&tables);
                 return -1;

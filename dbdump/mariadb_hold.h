@@ -53,7 +53,7 @@ struct mariadb_hold {
         int64_t deadline_usec; /* 0: none */
         bool held;
         bool in_hold;                 /* the views end with the hold */
-        struct mariadb_tables tables; /* by size, largest first */
+        struct mariadb_tables tables; /* sequences, then by size, largest first */
         char *objects;                /* the fingerprint from before the lock */
 };
 

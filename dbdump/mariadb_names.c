@@ -66,6 +66,22 @@ static const char *skip_quoted(const char *at)
         return at;
 }
 
+bool mariadb_names_qualifies(const char *text, const char *schema)
+{
+        CLEANUP(mariadb_sql_done) struct mariadb_sql quoted = { 0 };
+        const char *at = text, *end;
+
+        mariadb_sql_add(&quoted, "%I", schema);
+        for (; *at != '\0'; at = end) {
+                end = *at == '`' || *at == '\'' ? skip_quoted(at) : at + 1;
+                if (quoted.failed ||
+                    (*end == '.' && (at == text || at[-1] != '.') &&
+                     (size_t)(end - at) == quoted.n && memcmp(at, quoted.text, quoted.n) == 0))
+                        return true;
+        }
+        return false;
+}
+
 /* Is `from`.`name` at ${at} the name of something that is called? */
 static bool is_called(const char *text, const char *at, size_t n)
 {

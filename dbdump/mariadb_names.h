@@ -14,6 +14,10 @@
  * alias of that name is one. */
 bool mariadb_names_reaches(const char *text, const char *schema);
 
+/* mariadb_names_qualifies(text, schema): The same for a text that the server wrote itself, where
+ * names are in backticks and strings in single quotes: what is in a string is none. */
+bool mariadb_names_qualifies(const char *text, const char *schema);
+
 /* mariadb_names_repoint(sql, text, from, to): Append ${text}, which the server wrote itself with
  * names in backticks and strings in single quotes, with every `from`.`function`( and
  * nextval(`from`.`sequence`) as one of `to`. */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dbdump/mariadb_keys.h"
 #include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_objects.h"
 
@@ -89,15 +88,18 @@ static int make(struct mariadb_conn *conn, struct mariadb_sql *sql, const char *
         return 0;
 }
 
-static int refuse_reach(const struct making *making, const char *kind, const char *name,
-                        const char *text, struct err *err)
+static int refuse(const struct making *making, const char *kind, const char *name, struct err *err)
 {
-        if (text == NULL || !mariadb_names_reaches(text, making->from))
-                return 0;
         return err_fail(err, ERR_REFUSED, 0,
                         "the %s '%s' names its schema ('%s.'), so that its copy would still use "
                         "'%s': write the names in it without the schema",
                         kind, name, making->from, making->from);
+}
+
+static int refuse_reach(const struct making *making, const char *kind, const char *name,
+                        const char *text, struct err *err)
+{
+        return mariadb_names_reaches(text, making->from) ? refuse(making, kind, name, err) : 0;
 }
 
 /* What the body was parsed with, and is again. */
@@ -186,7 +188,9 @@ static int copy_view(struct making *making, char **row, struct err *err)
                          " WHERE TABLE_SCHEMA = %L AND TABLE_NAME = %L",
                          making->to, name) < 0)
                 return -1;
-        return refuse_reach(making, "view", name, kept, err);
+        return kept == NULL || mariadb_names_qualifies(kept, making->from)
+                       ? refuse(making, "view", name, err)
+                       : 0;
 }
 
 static int copy_trigger(struct making *making, char **row, struct err *err)
@@ -325,8 +329,7 @@ int mariadb_objects_copy(struct mariadb_conn *conn, const char *from, const char
 {
         struct making making = { conn, from, to, prefix == NULL ? "" : prefix };
 
-        if (mariadb_run(conn, err, "USE %I", to) < 0 ||
-            mariadb_keys_copy(conn, from, to, making.prefix, err) < 0)
+        if (mariadb_run(conn, err, "USE %I", to) < 0)
                 return -1;
         for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
                 CLEANUP(rows_done) struct rows rows = { .columns = kinds[i].columns };

@@ -3,8 +3,7 @@
 #define DBDUMP_MARIADB_OBJECTS_H
 
 /*
- * What a schema holds besides tables with rows: foreign keys, defaults from sequences, routines,
- * views, triggers, events.
+ * What a schema holds besides tables with rows: routines, views, triggers, events.
  *
  * Nothing of it may reach back to the schema that it was copied from.  A view's text is written by
  * the server, and names in it are re-pointed; bodies of routines, triggers and events are texts of

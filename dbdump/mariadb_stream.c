@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_stream.h"
 #include "dbdump/mariadb_table.h"
 
@@ -30,6 +31,7 @@ struct stream {
         MYSQL_RES *rows; /* NULL: all were read */
         struct mariadb_sql batch;
         uint64_t batch_rows, batch_bytes, seen;
+        uint64_t told_bytes; /* of the table, in the progress */
         unsigned uncommitted;
         bool ready; /* the batch can be sent */
         bool sent;  /* an answer is to come, for these: */
@@ -112,8 +114,9 @@ static int drop_keys(struct stream *stream, struct err *err)
         return mariadb_run_sql(stream->writer, &sql, MARIADB_NO_LIMIT, err);
 }
 
-/* Behind somebody who waits to write, LIKE would wait too; looking at a definition does not.  The
- * text is the server's, with every name quoted. */
+/* From the text that the server shows, with every name in its quotes: looking at a definition
+ * waits for nobody, where LIKE would wait behind a writer who waits, and LIKE leaves out foreign
+ * keys.  A default that takes from a sequence takes from the copy's. */
 static int make_from_text(struct streams *streams, const char *name, struct err *err)
 {
         CLEANUP(freep) char *text = NULL;
@@ -123,12 +126,12 @@ static int make_from_text(struct streams *streams, const char *name, struct err 
         if (mariadb_definition(copy->control, copy->hold->schema, name, &text, err) < 0 ||
             mariadb_run(copy->control, err, "USE %I", copy->to) < 0)
                 return -1;
-        mariadb_sql_add(&sql, "%s", text);
+        mariadb_names_repoint(&sql, text, copy->hold->schema, copy->to);
         return mariadb_run_sql(copy->control, &sql, copy->control->limit_msec, err);
 }
 
 /* SHOW CREATE SEQUENCE has nothing of a tenant's but numbers, and the row that follows sets even
- * those; LIKE makes no sequence. */
+ * those. */
 static int make_table(struct streams *streams, struct stream *stream, struct err *err)
 {
         const char *schema = streams->copy->hold->schema;
@@ -137,11 +140,7 @@ static int make_table(struct streams *streams, struct stream *stream, struct err
         if (stream->table->kind == MARIADB_SEQUENCE)
                 return mariadb_run(stream->writer, err, "CREATE SEQUENCE %I ENGINE=%s",
                                    stream->table->name, stream->table->engine);
-        if (streams->copy->hold->in_hold) {
-                if (make_from_text(streams, stream->table->name, err) < 0)
-                        return -1;
-        } else if (mariadb_run(stream->writer, err, "CREATE TABLE %I LIKE %I.%I",
-                               stream->table->name, schema, stream->table->name) < 0)
+        if (make_from_text(streams, stream->table->name, err) < 0)
                 return -1;
         if (stream->layout.n_keys == 0 || stream->table->bytes < KEYS_WORTH_IT)
                 stream->layout.n_keys = 0;
@@ -158,7 +157,7 @@ static int make_table(struct streams *streams, struct stream *stream, struct err
 }
 
 /* The view's SELECT comes last: had somebody changed the table between the instant and now, it
- * would fail (error 1412), so what LIKE made is what the view has. */
+ * would fail (error 1412), so what was made is what the view has. */
 static int begin_table(struct streams *streams, struct stream *stream, struct err *err)
 {
         CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
@@ -167,7 +166,7 @@ static int begin_table(struct streams *streams, struct stream *stream, struct er
         stream->index = streams->next++;
         stream->table = &streams->copy->hold->tables.all[stream->index];
         stream->table->copied = 0;
-        stream->seen = 0;
+        stream->seen = stream->told_bytes = 0;
         stream->making_keys = stream->has_large = false;
         mariadb_layout_done(&stream->layout);
         if (mariadb_layout_read(stream->writer, schema, stream->table, &stream->layout, err) < 0)
@@ -286,6 +285,17 @@ static int send_again(struct stream *stream, struct err *err)
         return 0;
 }
 
+/* All of a table's are its pages, of which rows are a part that nobody knows before. */
+static void tell_bytes(struct streams *streams, struct stream *stream, uint64_t bytes)
+{
+        uint64_t left = stream->table->bytes - stream->told_bytes;
+
+        if (bytes > left)
+                bytes = left;
+        stream->told_bytes += bytes;
+        streams->copy->progress.bytes_done += bytes;
+}
+
 static int take_answer(struct streams *streams, struct stream *stream, struct err *err)
 {
         struct db_progress *progress = &streams->copy->progress;
@@ -297,7 +307,7 @@ static int take_answer(struct streams *streams, struct stream *stream, struct er
                 return -1;
         stream->table->copied += stream->sent_rows;
         progress->rows_done += stream->sent_rows;
-        progress->bytes_done += stream->sent_bytes;
+        tell_bytes(streams, stream, stream->sent_bytes);
         if (++stream->uncommitted >= COMMIT_EVERY) {
                 stream->uncommitted = 0;
                 if (mariadb_run(stream->writer, err, "COMMIT") < 0)
@@ -311,6 +321,7 @@ static int end_table(struct streams *streams, struct stream *stream, struct err 
         if (mariadb_run(stream->writer, err, "COMMIT") < 0)
                 return -1;
         stream->uncommitted = 0;
+        tell_bytes(streams, stream, stream->table->bytes);
         stream->table = NULL;
         streams->copy->progress.tables_done++;
         return mariadb_copy_report(streams->copy, err);

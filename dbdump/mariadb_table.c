@@ -152,8 +152,8 @@ static int read_row_key(struct mariadb_conn *conn, const char *schema, const cha
                             schema, table, name);
 }
 
-/* Plain keys of plain BTREEs.  A key that the counter stands on has to be there from the start, and
- * one with an attribute that this list does not show is left as it is. */
+/* Plain keys of plain BTREEs.  Left as they are: a key that the counter or a foreign key stands on,
+ * and one with an attribute that this list does not show. */
 static int read_plain_keys(struct mariadb_conn *conn, const char *schema, const char *table,
                            struct mariadb_layout *layout, struct err *err)
 {
@@ -170,9 +170,14 @@ static int read_plain_keys(struct mariadb_conn *conn, const char *schema, const 
                 " WHERE i.TABLE_SCHEMA = %L AND i.TABLE_NAME = %L GROUP BY i.INDEX_NAME"
                 " HAVING MIN(i.NON_UNIQUE) = 1 AND MIN(i.INDEX_TYPE) = 'BTREE'"
                 " AND MAX(i.INDEX_TYPE) = 'BTREE' AND SUM(c.EXTRA LIKE '%%auto_increment%%') = 0"
-                " AND SUM(IFNULL(c.GENERATION_EXPRESSION, '') <> '') = 0 %s)"
+                " AND SUM(IFNULL(c.GENERATION_EXPRESSION, '') <> '') = 0"
+                " AND SUM(c.COLUMN_NAME IN (SELECT IF(u.TABLE_NAME = %L, u.COLUMN_NAME,"
+                " u.REFERENCED_COLUMN_NAME) FROM information_schema.KEY_COLUMN_USAGE u WHERE"
+                " u.TABLE_SCHEMA = %L AND (u.TABLE_NAME = %L OR u.REFERENCED_TABLE_NAME = %L)"
+                " AND u.REFERENCED_TABLE_NAME IS NOT NULL)) = 0 %s)"
                 " ORDER BY s.INDEX_NAME, s.SEQ_IN_INDEX",
-                schema, table, schema, table, schema, table, schema, table,
+                schema, table, schema, table, schema, table, schema, table, table, schema, table,
+                table,
                 conn->is_mariadb
                         ? "AND MAX(i.IGNORED) = 'NO'"
                         : "AND MIN(i.IS_VISIBLE) = 'YES' AND SUM(i.EXPRESSION IS NOT NULL) = 0");

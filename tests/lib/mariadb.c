@@ -242,6 +242,7 @@ const char *mariadb_ask(const char *sql)
 {
         MYSQL *mysql = administrator();
         MYSQL_RES *result;
+        unsigned column;
         MYSQL_ROW row;
 
         if (mysql_query(mysql, sql) != 0)
@@ -249,7 +250,9 @@ const char *mariadb_ask(const char *sql)
         result = mysql_store_result(mysql);
         ASSERT(result != NULL);
         row = mysql_fetch_row(result);
-        (void)snprintf(answer, sizeof(answer), "%s", row == NULL || row[0] == NULL ? "" : row[0]);
+        column = mysql_num_fields(result) - 1;
+        (void)snprintf(answer, sizeof(answer), "%s",
+                       row == NULL || row[column] == NULL ? "" : row[column]);
         mysql_free_result(result);
         return answer;
 }

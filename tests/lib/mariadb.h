@@ -37,7 +37,7 @@ const char *mariadb_datadir(void);
 MYSQL *mariadb_log_in(const char *user, const char *password, const char *schema);
 
 /* mariadb_admin(sql): Statements as root, parted by ";\n"; each has to succeed.
- * mariadb_ask(sql): The first column of the first row as root; lives until the next call. */
+ * mariadb_ask(sql): The last column of the first row as root; lives until the next call. */
 void mariadb_admin(const char *sql);
 const char *mariadb_ask(const char *sql);
 

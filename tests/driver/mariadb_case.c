@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "tests/driver/mariadb_torture.h"
+#include "tests/lib/mariadb.h"
+#include "tests/lib/root.h"
+#include "tests/lib/test.h"
+
+#define BIG_ROWS 60000
+
+/* What only MariaDB has: everything that a schema can hold, and everything that can go wrong. */
+
+static struct err err;
+static const struct db_driver *const driver = &db_driver_mariadb;
+static struct db_conf conf;
+
+static struct db *begin(void)
+{
+        struct db *db = NULL;
+
+        torture_begin(&conf);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        return db;
+}
+
+static void copy_and_compare(struct db *db)
+{
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+        torture_compare("live", TORTURE_COPY);
+}
+
+/* No half-made copy, no mark that stays without one, no lock, and the next attempt works. */
+static void expect_clean(struct db *db)
+{
+        bool there = true;
+
+        ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
+        ASSERT(!there);
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
+                               " = '" TORTURE_COPY "'"),
+                   "0");
+        ASSERT(torture_unlocked());
+}
+
+TEST(everything_in_a_schema_is_in_its_copy)
+{
+        struct db *db = begin();
+        char *live = NULL, *copy = NULL;
+        int64_t before;
+
+        torture_fill();
+        ASSERT_OK(driver->check(db, "live", &err));
+        before = clock_boot_usec();
+        copy_and_compare(db);
+        printf("# %d ms\n", (int)((clock_boot_usec() - before) / 1000));
+        ASSERT_OK(driver->fingerprint(db, "live", &live, &err));
+        ASSERT_OK(driver->fingerprint(db, TORTURE_COPY, &copy, &err));
+        ASSERT_STR(live, copy);
+        free(live);
+        free(copy);
+        driver->close(db);
+}
+
+TEST(the_copys_objects_work_on_the_copy_alone)
+{
+        struct db *db = begin();
+
+        torture_fill();
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        mariadb_admin("UPDATE live.counters SET beat = 1;\n"
+                      "UPDATE " TORTURE_COPY ".counters SET beat = 1;\n"
+                      "INSERT INTO " TORTURE_COPY ".child VALUES (50, 1, 1);\n"
+                      "DELETE FROM " TORTURE_COPY ".child WHERE id = 50;\n"
+                      "INSERT INTO " TORTURE_COPY ".drawn (v) VALUES (9);\n"
+                      "CALL " TORTURE_COPY ".`proc``edure`(0, @n)");
+        ASSERT_STR(mariadb_ask("SELECT beat FROM live.counters"), "1");
+        ASSERT_STR(mariadb_ask("SELECT beat FROM " TORTURE_COPY ".counters"), "104");
+        ASSERT_STR(mariadb_ask("SELECT next_not_cached_value FROM live.tickets"), "37");
+        /* Foreign keys hold there, and lead nowhere else. */
+        mariadb_admin("DELETE FROM " TORTURE_COPY ".child WHERE id = 2;\n"
+                      "DELETE FROM " TORTURE_COPY ".parent WHERE id = 2");
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM live.child"), "3");
+        /* Events sleep until the copy is active. */
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA ="
+                               " '" TORTURE_COPY "' AND STATUS = 'ENABLED'"),
+                   "0");
+        ASSERT_OK(driver->set_writable(db, TORTURE_COPY, true, &err));
+        ASSERT_STR(mariadb_ask("SELECT GROUP_CONCAT(EVENT_NAME ORDER BY 1) FROM"
+                               " information_schema.EVENTS WHERE EVENT_SCHEMA = '" TORTURE_COPY
+                               "' AND STATUS = 'ENABLED'"),
+                   "once,tick");
+        ASSERT_OK(driver->set_writable(db, TORTURE_COPY, false, &err));
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA ="
+                               " '" TORTURE_COPY "' AND STATUS = 'ENABLED'"),
+                   "0");
+        driver->close(db);
+}
+
+/* Each makes the copy fail, is named in the message, and can be put right. */
+static const struct {
+        const char *make, *code_text, *undo;
+        enum err_code code;
+} refused[] = {
+        { "CREATE TABLE live.x (a INT);\nCREATE VIEW live.broken AS SELECT a FROM live.x;\n"
+          "DROP TABLE live.x",
+          "broken", "DROP VIEW live.broken", ERR_NOT_FOUND },
+        { "CREATE USER gone;\nGRANT ALL ON live.* TO gone;\n"
+          "CREATE DEFINER=gone EVENT live.orphan ON SCHEDULE EVERY 1 DAY DO DO 1;\nDROP USER gone",
+          "event 'orphan' belongs to gone@%", "DROP EVENT live.orphan", ERR_REFUSED },
+        { "CREATE PROCEDURE live.reaches() DELETE FROM `live`.counters",
+          "'reaches' names its schema", "DROP PROCEDURE live.reaches", ERR_REFUSED },
+        { "CREATE TRIGGER live.reacher BEFORE DELETE ON live.counters FOR EACH ROW INSERT INTO "
+          "Live . "
+          "numbers (t) VALUES (1)",
+          "'reacher' names its schema", "DROP TRIGGER live.reacher", ERR_REFUSED },
+        { "CREATE DATABASE other;\nCREATE TABLE other.p (id INT PRIMARY KEY) ENGINE=InnoDB;\n"
+          "CREATE TABLE live.c (id INT, CONSTRAINT outward FOREIGN KEY (id) REFERENCES other.p "
+          "(id))"
+          " ENGINE=InnoDB",
+          "'outward'", "DROP TABLE live.c", ERR_REFUSED },
+        { "CREATE DATABASE more;\nCREATE TABLE more.t (id INT);\n"
+          "GRANT ALL ON more.* TO sitesnap@localhost;\n"
+          "CREATE VIEW live.joins AS SELECT t.id FROM more.t JOIN live.counters",
+          "'joins' names", "DROP VIEW live.joins", ERR_REFUSED },
+        { "CREATE TABLE live.merged (id INT) ENGINE=MRG_MyISAM", "'merged' is of the engine",
+          "DROP TABLE live.merged", ERR_UNSUPPORTED },
+};
+
+TEST(what_cannot_be_copied_is_refused_by_name)
+{
+        struct db *db = begin();
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT) ENGINE=InnoDB;\n"
+                      "CREATE TABLE live.numbers (t INT)");
+        for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+                mariadb_admin(refused[i].make);
+                ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err),
+                           refused[i].code, refused[i].code_text);
+                printf("# %s\n", err.msg);
+                expect_clean(db);
+                mariadb_admin(refused[i].undo);
+                ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+                ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+        }
+        driver->close(db);
+}
+
+TEST(missing_rights_are_told_as_grants)
+{
+        struct db *db = begin();
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
+                      "CREATE DEFINER=app@localhost VIEW live.v AS SELECT 1;\n"
+                      "REVOKE ALL PRIVILEGES, GRANT OPTION FROM sitesnap@localhost;\n"
+                      "GRANT SELECT, SHOW VIEW ON live.* TO sitesnap@localhost");
+        ASSERT_ERR(driver->check(db, "live", &err), ERR_DENIED,
+                   "GRANT LOCK TABLES, TRIGGER, EVENT, EXECUTE ON `live`.* TO "
+                   "`sitesnap`@`localhost`; GRANT ALL PRIVILEGES ON `snap%`.* TO "
+                   "`sitesnap`@`localhost` WITH GRANT OPTION; GRANT SET USER ON *.* TO "
+                   "`sitesnap`@`localhost`");
+        ASSERT(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err) < 0);
+        ASSERT_EQ(err.code, ERR_DENIED);
+        ASSERT(torture_unlocked());
+        mariadb_admin("GRANT LOCK TABLES, TRIGGER, EVENT, EXECUTE ON `live`.* TO"
+                      " `sitesnap`@`localhost`;\nGRANT ALL PRIVILEGES ON `snap%`.* TO"
+                      " `sitesnap`@`localhost` WITH GRANT OPTION;\nGRANT SET USER ON *.* TO"
+                      " `sitesnap`@`localhost`");
+        driver->close(db);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(driver->check(db, "live", &err));
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+
+        /* A user of the site with rights everywhere cannot be kept from a copy. */
+        mariadb_admin("GRANT SELECT ON mysql.* TO sitesnap@localhost;\n"
+                      "GRANT INSERT ON *.* TO app@localhost");
+        ASSERT_ERR(driver->set_writable(db, TORTURE_COPY, false, &err), ERR_REFUSED,
+                   "a right on every database");
+        driver->close(db);
+}
+
+TEST(who_may_not_log_in_is_told_so)
+{
+        struct db *db = begin();
+        struct db_conf wrong = conf;
+
+        driver->close(db);
+        wrong.secret_fd = -1;
+        ASSERT_ERR(driver->open(&wrong, &db, &err), ERR_DENIED,
+                   "Access denied for user 'sitesnap'");
+        wrong = conf;
+        wrong.socket_path = "/nonexistent";
+        ASSERT_ERR(driver->open(&wrong, &db, &err), ERR_IO, "/nonexistent");
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        mariadb_server_kill();
+        ASSERT_ERR(driver->check(db, "live", &err), ERR_IO, "cannot log in");
+        mariadb_server_start();
+        ASSERT_OK(driver->check(db, "live", &err));
+        driver->close(db);
+}
+
+/* Do something when so much is done. */
+struct interruption {
+        void (*act)(void);
+        unsigned percent;
+        bool acted;
+};
+
+static int interrupt(const struct db_progress *progress, void *arg, struct err *stop_err)
+{
+        struct interruption *interruption = arg;
+
+        (void)stop_err;
+        if (!interruption->acted && progress->rows_done * 100 >= BIG_ROWS * interruption->percent) {
+                interruption->acted = true;
+                interruption->act();
+        }
+        return 0;
+}
+
+static void kill_writer(void)
+{
+        mariadb_admin("KILL USER sitesnap@localhost");
+}
+
+static void change_table(void)
+{
+        mariadb_admin("ALTER TABLE live.later ADD COLUMN b INT");
+}
+
+static void make_big(void)
+{
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
+                      "CREATE TABLE live.big (id INT PRIMARY KEY AUTO_INCREMENT, a CHAR(64), b"
+                      " VARCHAR(500), KEY (a)) ENGINE=InnoDB;\n"
+                      "USE live;\nINSERT INTO live.big (a, b) SELECT SHA2(seq, 256), "
+                      "REPEAT(SHA2(seq, 512), 3)"
+                      " FROM seq_1_to_60000;\n"
+                      "CREATE TABLE live.later (id INT PRIMARY KEY);\n"
+                      "INSERT INTO live.later VALUES (1);\nANALYZE TABLE live.big");
+}
+
+TEST(a_copy_whose_connection_is_killed_is_not_there)
+{
+        struct db *db = begin();
+
+        make_big();
+        for (unsigned percent = 10; percent <= 90; percent += 40) {
+                struct interruption interruption = { kill_writer, percent, false };
+
+                ASSERT(driver->copy(db, "live", TORTURE_COPY, interrupt, &interruption, &err) < 0);
+                printf("# %s\n", err.msg);
+                ASSERT(interruption.acted);
+                expect_clean(db);
+        }
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+        driver->close(db);
+}
+
+TEST(a_copy_whose_server_is_killed_is_not_there)
+{
+        struct db *db = begin();
+
+        make_big();
+        for (unsigned percent = 10; percent <= 90; percent += 40) {
+                struct interruption interruption = { mariadb_server_kill, percent, false };
+                bool there = true;
+
+                ASSERT(driver->copy(db, "live", TORTURE_COPY, interrupt, &interruption, &err) < 0);
+                printf("# %s\n", err.msg);
+                ASSERT(interruption.acted);
+                mariadb_server_start();
+                ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
+                ASSERT(!there);
+                ASSERT(torture_unlocked());
+                ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+                expect_clean(db);
+        }
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+        driver->close(db);
+}
+
+static char ballast[300];
+
+static void fill_disk(void)
+{
+        int fd = openat(AT_FDCWD, ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        static const char zeros[1 << 16];
+        struct statvfs vfs;
+
+        ASSERT(fd >= 0 && fstatvfs(fd, &vfs) == 0);
+        ASSERT(fallocate(fd, 0, 0, (off_t)(vfs.f_bavail * vfs.f_bsize * 99 / 100)) == 0);
+        while (write(fd, zeros, sizeof(zeros)) > 0)
+                continue;
+        (void)close(fd);
+}
+
+TEST(a_server_whose_disk_is_full_says_so)
+{
+        struct interruption interruption = { fill_disk, 20, false };
+        const char *disk;
+        struct db *db;
+
+        root_begin();
+        disk = root_fs("ext4", 300);
+        torture_begin_at(disk, &conf);
+        (void)snprintf(ballast, sizeof(ballast), "%s/ballast", disk);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        make_big();
+        ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, interrupt, &interruption, &err),
+                   ERR_NO_SPACE, "'big'");
+        printf("# %s\n", err.msg);
+        ASSERT(unlinkat(AT_FDCWD, ballast, 0) == 0);
+        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+        expect_clean(db);
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+
+        /* Where it can be told before, nothing is begun. */
+        fill_disk();
+        ASSERT_ERR(driver->copy(db, "live", "snap8_live", NULL, NULL, &err), ERR_NO_SPACE,
+                   "MB free");
+        driver->close(db);
+}
+
+TEST(a_table_that_is_changed_meanwhile_is_named)
+{
+        struct db *db = begin();
+        struct interruption interruption = { change_table, 10, false };
+
+        conf.streams = 1;
+        driver->close(db);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        make_big();
+        ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, interrupt, &interruption, &err), ERR_BUSY,
+                   "later");
+        printf("# %s\n", err.msg);
+        expect_clean(db);
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+        driver->close(db);
+}
+
+TEST(a_process_that_is_stopped_holds_nobody_longer_than_its_deadline)
+{
+        struct db *db = begin();
+        int64_t before;
+        int status;
+        pid_t pid;
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT)");
+        driver->close(db);
+        pid = fork();
+        if (pid == 0) {
+                if (driver->open(&conf, &db, &err) < 0 || driver->hold(db, "live", 2000, &err) < 0)
+                        _exit(1);
+                (void)raise(SIGSTOP);
+                _exit(driver->release(db, &err) < 0 && err.code == ERR_TIMEOUT ? 0 : 2);
+        }
+        ASSERT(pid > 0 && waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        before = clock_boot_usec();
+        ASSERT(!torture_unlocked());
+        while (!torture_unlocked())
+                (void)usleep(20000);
+        printf("# writers waited %d ms\n", (int)((clock_boot_usec() - before) / 1000));
+        ASSERT(clock_boot_usec() - before < 5 * USEC_PER_SEC);
+        ASSERT(kill(pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid);
+        ASSERT_EQ(status, 0);
+}
+
+TEST(a_tenants_lock_is_waited_for_and_told)
+{
+        struct db *db = begin();
+        MYSQL *tenant;
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT)");
+        tenant = mariadb_log_in(MARIADB_APP, MARIADB_APP_PASS, "live");
+        ASSERT(tenant != NULL && mysql_query(tenant, "LOCK TABLES counters WRITE") == 0);
+        ASSERT_ERR(driver->hold(db, "live", 1000, &err), ERR_BUSY, "did not let us in");
+        mysql_close(tenant);
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        driver->close(db);
+}
+
+TEST(only_tables_of_the_prefix_are_copied)
+{
+        struct db *db = begin();
+
+        mariadb_admin("CREATE TABLE live.counters (id INT);\nCREATE TABLE live.wp_a (id INT PRIMARY"
+                      " KEY);\nCREATE TABLE live.wpxa (id INT);\nCREATE TABLE live.wp_b (id INT,"
+                      " FOREIGN KEY (id) REFERENCES live.wp_a (id))");
+        driver->close(db);
+        conf.table_prefix = "wp_";
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "live", TORTURE_COPY, &err));
+        ASSERT_STR(mariadb_ask("SELECT GROUP_CONCAT(TABLE_NAME ORDER BY 1) FROM"
+                               " information_schema.TABLES WHERE TABLE_SCHEMA = '" TORTURE_COPY
+                               "'"),
+                   "wp_a,wp_b");
+        driver->close(db);
+}
