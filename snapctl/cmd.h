@@ -33,6 +33,7 @@ int cmd_mark(struct ctl *ctl, struct err *err);
 int cmd_diff(struct ctl *ctl, struct err *err);
 
 /* What databases are made of. */
+int cmd_lost_writes(struct ctl *ctl, struct err *err);
 int cmd_schema(struct ctl *ctl, struct err *err);
 int cmd_schema_diff(struct ctl *ctl, struct err *err);
 

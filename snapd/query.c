@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "snapd/adopt.h"
 #include "snapd/lock.h"
+#include "snapd/lost.h"
 #include "snapd/outline.h"
 #include "snapd/plan_verb.h"
 #include "snapd/request.h"
@@ -218,6 +219,17 @@ static int query_schema_diff(struct step_env *env, const json_t *query, json_t *
         return 0;
 }
 
+static int query_lost_writes(struct step_env *env, const json_t *query, json_t **ret_answer,
+                             struct err *err)
+{
+        enum lost_format format = lost_format_by_name(json_get_string(query, "format"));
+
+        if (format == LOST_FORMATS)
+                return err_fail(err, ERR_INVALID, 0, "'format' is sql or csv");
+        return lost_writes(env, json_get_u64(query, "from"), json_get_u64(query, "to"),
+                           json_get_string(query, "table"), format, ret_answer, err);
+}
+
 static int query_web_config(struct step_env *env, const json_t *query, json_t **ret_answer,
                             struct err *err)
 {
@@ -341,6 +353,7 @@ int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_ans
                 { "plan", query_plan },
                 { "diff", query_diff },
                 { "schema", query_schema },
+                { "lost-writes", query_lost_writes },
                 { "schema-diff", query_schema_diff },
                 { "web-config", query_web_config },
         };

@@ -19,6 +19,7 @@
 #define OPEN_MAX_USER 2
 #define ANSWER_MAX    (32U << 20)
 #define ANSWER_USEC   (60 * (uint64_t)USEC_PER_SEC)
+#define LONG_USEC     (15 * 60 * (uint64_t)USEC_PER_SEC) /* reads whole databases */
 
 struct question {
         struct questions *questions;
@@ -173,9 +174,16 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *arg)
 
         (void)source;
         (void)usec;
-        (void)err_fail(&err, ERR_TIMEOUT, 0, "no answer within a minute");
+        (void)err_fail(&err, ERR_TIMEOUT, 0, "no answer in time");
         question_end(arg, &err);
         return 0;
+}
+
+static uint64_t patience_of(const json_t *question)
+{
+        const char *name = json_get_string(question, "query");
+
+        return name != NULL && strcmp(name, "lost-writes") == 0 ? LONG_USEC : ANSWER_USEC;
 }
 
 static int question_start(struct question *question, const json_t *json, struct err *err)
@@ -215,7 +223,7 @@ static int question_start(struct question *question, const json_t *json, struct 
                 return err_fail(err, ERR_IO, 0, "cannot read from a process");
         (void)steal_fd(&read_fd);
         if (sd_event_add_time_relative(questions->event, &question->deadline, CLOCK_BOOTTIME,
-                                       ANSWER_USEC, 0, on_deadline, question) < 0)
+                                       patience_of(json), 0, on_deadline, question) < 0)
                 return err_fail(err, ERR_IO, 0, "cannot set a deadline");
         return 0;
 }

@@ -29,7 +29,7 @@ int questions_open(sd_event *event, const struct dirs *dirs, struct questions **
 void questions_close(struct questions *questions);
 
 /* question_ask(questions, uid, question, answer, arg, err): At most 8 are open at once and 2 of
- * one user, else ERR_BUSY.  ERR_TIMEOUT comes after a minute. */
+ * one user, else ERR_BUSY.  ERR_TIMEOUT comes after a minute, or 15 where databases are read. */
 int question_ask(struct questions *questions, uid_t uid, const json_t *question,
                  question_answer answer, void *arg, struct err *err) MUST_CHECK;
 

@@ -36,6 +36,8 @@ static const struct route routes[] = {
           .body = true, .handler = route_version_change },
         { "GET", "/v1/sites/{site}/diff", ROLE_OWNER, MAY_READ, .args = { "from", "to" },
           .handler = route_diff },
+        { "GET", "/v1/sites/{site}/lost-writes", ROLE_OWNER, MAY_READ,
+          .args = { "from", "to", "table", "format" }, .handler = route_lost_writes },
         { "GET", "/v1/sites/{site}/schema", ROLE_OWNER, MAY_READ, .args = { "version" },
           .handler = route_schema },
         { "GET", "/v1/sites/{site}/schema-diff", ROLE_OWNER, MAY_READ, .args = { "from", "to" },

@@ -126,6 +126,8 @@ int route_pass_drop(struct api *api, const struct call *call, const struct targe
                     struct answer *answer, struct err *err) MUST_CHECK;
 int route_diff(struct api *api, const struct call *call, const struct target *target,
                struct answer *answer, struct err *err) MUST_CHECK;
+int route_lost_writes(struct api *api, const struct call *call, const struct target *target,
+                      struct answer *answer, struct err *err) MUST_CHECK;
 int route_schema(struct api *api, const struct call *call, const struct target *target,
                  struct answer *answer, struct err *err) MUST_CHECK;
 int route_schema_diff(struct api *api, const struct call *call, const struct target *target,

@@ -283,6 +283,22 @@ int route_schema_diff(struct api *api, const struct call *call, const struct tar
         return ask_two("schema-diff", call, target, answer, err);
 }
 
+int route_lost_writes(struct api *api, const struct call *call, const struct target *target,
+                      struct answer *answer, struct err *err)
+{
+        const char *table = call_arg(call, "table"), *format = call_arg(call, "format");
+        json_t *question;
+
+        if (ask_two("lost-writes", call, target, answer, err) < 0)
+                return -1;
+        question = answer->json;
+        if ((table != NULL && json_object_set_new(question, "table", json_string(table)) < 0) ||
+            (format != NULL && json_object_set_new(question, "format", json_string(format)) < 0))
+                return err_fail(err, ERR_INVALID, 0, "'table' or 'format' is no text");
+        (void)api;
+        return 0;
+}
+
 /* By default of the active version. */
 int route_schema(struct api *api, const struct call *call, const struct target *target,
                  struct answer *answer, struct err *err)

@@ -58,6 +58,7 @@ SNAPD_ROWS = [
     ['guard'],
     ['request'],
     ['view'],                       # what there is, as the API shows it
+    ['lost'],                       # what two versions do not have alike
     ['operation', 'query', 'boot'],
     ['auth', 'sitecache'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts

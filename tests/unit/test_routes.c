@@ -159,6 +159,8 @@ static const struct row {
           "{\"pinned\": true}", 'g', 'h', 'h', "/v1/sites/blog/versions/1", 'd' },
         { "GET", "/v1/sites/{site}/diff", "/v1/sites/shop/diff", NULL, 'g', 'h', 'h',
           "/v1/sites/blog/diff", 'g' },
+        { "GET", "/v1/sites/{site}/lost-writes", "/v1/sites/shop/lost-writes", NULL, 'g', 'h', 'h',
+          "/v1/sites/blog/lost-writes", 'g' },
         { "GET", "/v1/sites/{site}/schema", "/v1/sites/shop/schema", NULL, 'g', 'h', 'h',
           "/v1/sites/blog/schema", 'g' },
         { "GET", "/v1/sites/{site}/schema-diff", "/v1/sites/shop/schema-diff", NULL, 'g', 'h', 'h',
