@@ -42,6 +42,7 @@ int cmd_site_add(struct ctl *ctl, struct err *err);
 int cmd_site_remove(struct ctl *ctl, struct err *err);
 int cmd_site_list(struct ctl *ctl, struct err *err);
 int cmd_site_show(struct ctl *ctl, struct err *err);
+int cmd_site_probe(struct ctl *ctl, struct err *err);
 int cmd_site_check(struct ctl *ctl, struct err *err);
 int cmd_link(struct ctl *ctl, struct err *err);
 int cmd_unlink(struct ctl *ctl, struct err *err);

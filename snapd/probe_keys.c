@@ -38,7 +38,7 @@ const struct probe_key probe_keys[] = {
           .help = "HOST:PORT or unix:/PATH to connect to, past DNS and front door" },
         { "header", HTTP | FPM, &probe_value_header, MEMBER(headers), .repeatable = true,
           .help = "'NAME: VALUE' to send" },
-        { "secret", HTTP | FPM, &probe_value_path, MEMBER(secret),
+        { "secret", HTTP, &probe_value_path, MEMBER(secret),
           .help = "a file of root's; {secret} in header and login_form is its first line" },
         { "tls", HTTP | FPM, &probe_value_word, MEMBER(tls), .words = tls, .preset = "verify",
           .help = "any: certificates are not looked at" },

@@ -71,10 +71,10 @@ enum prober_which {
 };
 
 /* prober_once(dirs, site, probes, which, cwd_fd, ret_answers, err): Ask each of these probes once,
- * all at the same time, in a process of their own, and wait for the answers; access logs are left
- * out, they have none.  Commands run in ${cwd_fd}, -1 for /.  What does not answer in its time is
- * unknown, so it takes at most the longest timeout and 2 s.  Give ${ret_answers} to
- * prober_answers_done(). */
+ * all pages at the same time, in a process of their own, and wait for the answers; access logs are
+ * left out, they have none.  Commands run in ${cwd_fd}, -1 for /.  What does not answer in its time
+ * is unknown, so it takes at most the longest timeout and 2 s; commands follow, one by one.  Give
+ * ${ret_answers} to prober_answers_done(). */
 int prober_once(const struct dirs *dirs, const struct site *site, const struct probe_list *probes,
                 enum prober_which which, int cwd_fd, struct prober_answers *ret_answers,
                 struct err *err) MUST_CHECK;

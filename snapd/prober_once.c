@@ -8,6 +8,7 @@
 #include "snapd/prober.h"
 #include "snapd/prober_child.h"
 #include "snapd/prober_tally.h"
+#include "snapd/prober_unit.h"
 
 #define GRACE_USEC (2 * USEC_PER_SEC)
 
@@ -96,6 +97,9 @@ static int once_ask(struct once *once, const struct dirs *dirs, const struct sit
                 const struct site_probe *probe = once->answers.items[i].probe;
                 uint64_t asks = probe->login_url == NULL ? 1 : 2;
 
+                if (probe->kind == PROBE_COMMAND)
+                        continue;
+
                 if (child_set(child, (unsigned)i, site->name, agent, probe,
                               json_pack("{s:b}", "once", 1), err) < 0)
                         return err_wrap(err, "probe '%s'", probe->name);
@@ -110,18 +114,30 @@ static int once_ask(struct once *once, const struct dirs *dirs, const struct sit
         return 0;
 }
 
-static int once_run(struct once *once, const struct dirs *dirs, const struct site *site,
+static bool once_asked(const struct once *once)
+{
+        for (size_t i = 0; i < once->answers.n; i++)
+                if (once->answers.items[i].probe->kind != PROBE_COMMAND)
+                        return true;
+        return false;
+}
+
+static int once_run(struct once *once, const struct dirs *dirs, const struct site *site, int cwd_fd,
                     struct err *err)
 {
         struct prober_child child = { 0 };
         int r = 0;
 
-        if (once->answers.n > 0) {
+        if (once_asked(once)) {
                 r = once_ask(once, dirs, site, &child, err);
-                if (r == 0 && sd_event_loop(once->event) < 0)
+                if (r == 0 && once->n_open > 0 && sd_event_loop(once->event) < 0)
                         r = err_fail(err, ERR_IO, 0, "cannot wait for the probes");
                 child_end(&child);
         }
+        for (size_t i = 0; r == 0 && i < once->answers.n; i++)
+                if (once->answers.items[i].probe->kind == PROBE_COMMAND)
+                        prober_command_ask(site, once->answers.items[i].probe, cwd_fd,
+                                           &once->answers.items[i].sample);
         for (size_t i = 0; i < once->answers.n; i++)
                 answer_close(&once->answers.items[i], once->broken.code != 0
                                                               ? "the process that probes had ended"
@@ -136,7 +152,6 @@ int prober_once(const struct dirs *dirs, const struct site *site, const struct p
         CLEANUP(sd_event_unrefp) sd_event *event = NULL;
         struct once once = { 0 };
 
-        (void)cwd_fd;
         if (sd_event_new(&event) < 0)
                 return err_oom(err);
         once.event = event;
@@ -147,7 +162,7 @@ int prober_once(const struct dirs *dirs, const struct site *site, const struct p
                 if (((unsigned)which & 1u << probes->items[i].when) != 0 &&
                     probes->items[i].kind != PROBE_ACCESSLOG)
                         once.answers.items[once.answers.n++].probe = &probes->items[i];
-        if (once_run(&once, dirs, site, err) < 0) {
+        if (once_run(&once, dirs, site, cwd_fd, err) < 0) {
                 prober_answers_done(&once.answers);
                 return -1;
         }

@@ -35,6 +35,7 @@ struct tasks {
 
 static const struct task_kind *const kinds[PROBE_KINDS] = {
         [PROBE_HTTP] = &task_kind_http,
+        [PROBE_PHPFPM] = &task_kind_phpfpm,
         [PROBE_ACCESSLOG] = &task_kind_accesslog,
 };
 

@@ -51,6 +51,11 @@ const struct prober_child *unit_child(const struct unit *unit);
 /* unit_is_remote(unit): Is it measured by the process? */
 bool unit_is_remote(const struct unit *unit);
 
+/* prober_command_ask(site, probe, cwd_fd, sample): Run its command, as the site's user in the
+ * sandbox of the role hook, and wait.  The sample goes to tally_done(). */
+void prober_command_ask(const struct site *site, const struct site_probe *probe, int cwd_fd,
+                        struct sample *sample);
+
 /* unit_local_start(unit, err), unit_local_stop(unit): Measure it from here. */
 int unit_local_start(struct unit *unit, struct err *err) MUST_CHECK;
 void unit_local_stop(struct unit *unit);

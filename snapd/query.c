@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/safepath.h"
 #include "snapd/adopt.h"
 #include "snapd/lock.h"
 #include "snapd/lost.h"
 #include "snapd/outline.h"
 #include "snapd/plan_verb.h"
+#include "snapd/prober.h"
+#include "snapd/prober_wire.h"
 #include "snapd/request.h"
+#include "snapd/served.h"
 #include "snapd/strays.h"
 #include "snapd/view.h"
 #include "snapd/webconf.h"
@@ -317,6 +324,69 @@ static int query_check(const struct dirs *dirs, const char *name, json_t **ret_a
         return 0;
 }
 
+/* Where commands run: the active version's directory, or nowhere of the site's. */
+static int current_open(const struct dirs *dirs, struct site *site, int *ret_fd, struct err *err)
+{
+        struct step_env env;
+        uint64_t version;
+        char number[24];
+        int versions_fd, r;
+
+        env_init(&env, dirs, NULL, site);
+        r = served_current(&env, &version, err);
+        if (r == 0 && version != 0) {
+                (void)snprintf(number, sizeof(number), "%" PRIu64, version);
+                r = served_versions_fd(&env, &versions_fd, err);
+                if (r == 0) {
+                        r = safepath_open_mounted(versions_fd, number, O_PATH | O_DIRECTORY, ret_fd,
+                                                  err);
+                        (void)close(versions_fd);
+                }
+        }
+        env.site = NULL; /* the caller's */
+        env_done(&env);
+        return r;
+}
+
+/* Ask the site's probes now: all of them, or the one that "probe" names, of which the sample is the
+ * answer.  An operation may run meanwhile: nothing is changed. */
+static int query_probes(const struct dirs *dirs, const char *name, const char *only,
+                        json_t **ret_answer, struct err *err)
+{
+        CLEANUP(closep) int cwd_fd = -1;
+        struct prober_answers answers = { 0 };
+        struct probe_list probes = { 0 };
+        const struct site_probe *probe;
+        struct site *site = NULL;
+        int r;
+
+        if (site_load(dirs->conf_fd, name, NULL, &site, err) < 0)
+                return -1;
+        r = site_probes(dirs->conf_fd, site, NULL, &probes, err);
+        probe = r < 0 || only == NULL ? NULL : probe_list_find(&probes, only);
+        if (r == 0 && only != NULL && probe == NULL)
+                r = err_fail(err, ERR_NOT_FOUND, 0, "'%s' has no probe '%.40s'", name, only);
+        if (r == 0)
+                r = current_open(dirs, site, &cwd_fd, err);
+        if (r == 0) {
+                const struct probe_list one = {
+                        .items = probe == NULL ? NULL : &probes.items[probe - probes.items], .n = 1
+                };
+
+                r = prober_once(dirs, site, probe == NULL ? &probes : &one, PROBER_ALL, cwd_fd,
+                                &answers, err);
+        }
+        if (r == 0)
+                *ret_answer = probe != NULL && answers.n == 1
+                                      ? prober_wire_sample(0, &answers.items[0].sample)
+                                      : json_pack("{s:s, s:o}", "site", name, "probes",
+                                                  prober_answers_json(&answers));
+        prober_answers_done(&answers);
+        probe_list_done(&probes);
+        site_free(site);
+        return r;
+}
+
 static int with_env(const struct dirs *dirs, const char *name, const json_t *query,
                     query_function function, json_t **ret_answer, struct err *err)
 {
@@ -363,6 +433,8 @@ int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_ans
                 return err_fail(err, ERR_INVALID, 0, "a question has a name and a site");
         if (strcmp(name, "check") == 0)
                 return query_check(dirs, site, ret_answer, err);
+        if (strcmp(name, "probe") == 0)
+                return query_probes(dirs, site, json_get_string(query, "probe"), ret_answer, err);
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
                 if (strcmp(table[i].name, name) == 0)
                         return with_env(dirs, site, query, table[i].function, ret_answer, err);

@@ -31,6 +31,7 @@ int request_submit(const struct dirs *dirs, struct catalog *catalog, const char 
  * --query`), which reads {"query": NAME, "site": ..., ...} and writes the answer of docs/api.md:
  *
  *   plan   "request": the dry run of a request     diff   "from", "to"
+ *   probe  "probe": ask one probe, or all of them, now; also while an operation runs
  *   check  a site's configuration                  web-config  "server"
  */
 int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_answer,

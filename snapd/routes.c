@@ -28,6 +28,8 @@ static const struct route routes[] = {
         { "POST", "/v1/sites", ROLE_ADMIN, .body = true, .handler = route_site_add },
         { "GET", "/v1/sites/{site}", ROLE_OWNER, MAY_READ, .handler = route_site },
         { "GET", "/v1/sites/{site}/check", ROLE_OWNER, MAY_READ, .handler = route_site_check },
+        { "POST", "/v1/sites/{site}/probes/run", ROLE_OWNER, MAY_READ,
+          .handler = route_probes_run },
         { "GET", "/v1/sites/{site}/versions", ROLE_OWNER, MAY_READ, .args = { "members", "rows" },
           .handler = route_versions },
         { "GET", "/v1/sites/{site}/versions/{version}", ROLE_OWNER, MAY_READ,

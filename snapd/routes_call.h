@@ -108,6 +108,8 @@ int route_site_add(struct api *api, const struct call *call, const struct target
                    struct answer *answer, struct err *err) MUST_CHECK;
 int route_site(struct api *api, const struct call *call, const struct target *target,
                struct answer *answer, struct err *err) MUST_CHECK;
+int route_probes_run(struct api *api, const struct call *call, const struct target *target,
+                     struct answer *answer, struct err *err);
 int route_site_check(struct api *api, const struct call *call, const struct target *target,
                      struct answer *answer, struct err *err) MUST_CHECK;
 int route_web_config(struct api *api, const struct call *call, const struct target *target,

@@ -205,6 +205,15 @@ int route_site_check(struct api *api, const struct call *call, const struct targ
                           err);
 }
 
+int route_probes_run(struct api *api, const struct call *call, const struct target *target,
+                     struct answer *answer, struct err *err)
+{
+        (void)api;
+        (void)call;
+        return answer_ask(answer, json_pack("{s:s, s:s}", "query", "probe", "site", target->name),
+                          err);
+}
+
 int route_web_config(struct api *api, const struct call *call, const struct target *target,
                      struct answer *answer, struct err *err)
 {

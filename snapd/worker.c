@@ -305,5 +305,7 @@ int worker_run(enum worker_role role, const struct worker_command *command, stru
                 *err = report.err;
                 return -1;
         }
+        if (command->status != NULL)
+                *command->status = reported ? report.status : status;
         return watch_result(&watch, reported ? report.status : status, err);
 }

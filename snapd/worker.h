@@ -24,6 +24,7 @@ struct worker_command {
         int output_fd;            /* stdout and stderr are copied there, bounded by output_max */
         uint64_t output_max;
         unsigned timeout_msec;
+        int *status; /* or NULL: how it ended, as from waitpid(), when it was begun */
 
         /* Asked about every 200 ms; true ends the worker as the deadline does.  May be NULL. */
         int (*cancelled)(void *arg);

@@ -94,7 +94,37 @@ refused() {
         return 1
 }
 
+# As the owner, in the version's directory.
+asked() {
+        cat >>"$WORLD/conf/sites.d/app.conf" <<'END'
+
+[probe owner]
+kind = command
+command = /bin/sh -c "test \"$(id -un)\" = www-data && test -e index.php"
+
+[probe bad]
+kind = command
+weight = wanted
+when = before
+command = /bin/sh -c "echo not well; exit 1"
+
+[probe strange]
+kind = command
+weight = wanted
+when = before
+command = /bin/sh -c "exit 17"
+END
+        ctl site check app && exits 0 ctl site probe app && cat "$WORLD/said" &&
+                grep -qE '^page +http +required +good' "$WORLD/said" &&
+                grep -qE '^feed +http +wanted +bad .*status 404' "$WORLD/said" &&
+                grep -qE '^owner +command +required +good' "$WORLD/said" &&
+                grep -qE '^bad +command +wanted +bad .*exited with status 1' "$WORLD/said" &&
+                grep -qE '^strange +command +wanted +unknown .*status 17' "$WORLD/said" &&
+                ctl site probe app --format json | grep -q '"excerpt": "not well'
+}
+
 need 'a site with probes is there' prepared
+check 'each probe is asked on request' asked
 check 'an upgrade that is well is kept' upgraded
 check 'what each probe saw is in the output; a wanted one only warns' noted
 check 'an upgrade after which the page fails is taken back, exit 6' taken_back

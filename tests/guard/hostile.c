@@ -105,6 +105,14 @@ static const struct {
         { "/member", NULL, NULL }, /* needs the cookie of /login */
         { "/login", NULL,
           PAGE("302 Found", "Set-Cookie: session=17; Path=/\r\nLocation: /\r\n", "") },
+        { "/pool", NULL,
+          PAGE("200 OK", "",
+               "{\"pool\":\"www\",\"start time\":1,\"listen queue\":0,"
+               "\"max children reached\":3}") },
+        { "/fullpool", NULL,
+          PAGE("200 OK", "",
+               "{\"pool\":\"www\",\"start time\":1,\"listen queue\":5,"
+               "\"max children reached\":3}") },
         { "/hang", hang, NULL },
         { "/drip", drip, NULL },
         { "/body", endless_body, NULL },

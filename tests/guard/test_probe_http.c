@@ -217,3 +217,14 @@ TEST(slow_servers_are_waited_for_side_by_side)
                 test_fail(__FILE__, __LINE__, "took %lld ms",
                           (long long)(clock_boot_usec() - began) / 1000);
 }
+
+TEST(a_pool_of_php_is_bad_when_requests_wait)
+{
+        world();
+        asked("kind = phpfpm\nurl = /pool", PROBE_GOOD, "");
+        asked("kind = phpfpm\nurl = /fullpool", PROBE_BAD, "5 requests wait");
+        asked("kind = phpfpm\nurl = /fullpool\nmax_queue = 5", PROBE_GOOD, "");
+        asked("kind = phpfpm\nurl = /404", PROBE_UNKNOWN, "no status page");
+        asked("kind = phpfpm\nurl = /ok\nunreachable = bad", PROBE_BAD, "no status page");
+        asked("kind = phpfpm\nurl = http://127.0.0.1:1/", PROBE_UNKNOWN, "no answer");
+}

@@ -19,6 +19,19 @@ __attribute__((constructor)) static void probe_instead_of_tests(int argc, char *
 {
         if (argc > 9 && strcmp(argv[9], "--probe") == 0)
                 _exit(prober_main());
+        /* A command is run by a process that is asked; here it says what its name is. */
+        if (argc > 9 && strcmp(argv[9], "--query") == 0) {
+                char question[400] = "";
+
+                if (read(0, question, sizeof(question) - 1) > 0 &&
+                    strstr(question, "\"probe\":\"a\"") != NULL &&
+                    strstr(question, "\"site\":\"s0\"") != NULL)
+                        (void)dprintf(1, "{\"sample\":0,\"from\":1,\"to\":2,\"wall\":3,\"good\":0,"
+                                         "\"bad\":1,\"unknown\":0,\"latency\":[]}");
+                else if (strstr(question, "\"s1\"") != NULL)
+                        (void)dprintf(1, "{\"sample\":0,\"good\":-1}");
+                _exit(0);
+        }
 }
 
 static struct err err;
@@ -268,5 +281,18 @@ TEST(a_slow_site_delays_no_other)
         turn(2000);
         ASSERT(seen[0].good >= 7);
         ASSERT(seen[1].good == 0 && seen[2].good == 0);
+        prober_close(prober);
+}
+
+TEST(a_command_is_asked_of_a_process_and_its_answer_is_not_believed)
+{
+        world();
+        measure("s0", "kind = command\ncommand = /bin/true");
+        measure("s1", "kind = command\ncommand = /bin/true");
+        turn_until(0, 2);
+        turn_until(1, 2);
+        ASSERT(seen[0].bad >= 1 && seen[0].good == 0 && seen[0].unknown == 0);
+        ASSERT_EQ(seen[1].unknown, seen[1].n);
+        ASSERT(strstr(seen[1].what, "could not be run") != NULL);
         prober_close(prober);
 }

@@ -149,6 +149,8 @@ static const struct row {
         { "GET", "/v1/sites", "/v1/sites", NULL, 'g', 'g', 'g', "/v1/sites", 'g' },
         { "POST", "/v1/sites", "/v1/sites", "{\"x\": 1}", 'd', 'd', 'd', "/v1/sites", 'd' },
         { "GET", "/v1/sites/{site}", "/v1/sites/shop", NULL, 'g', 'h', 'h', "/v1/sites/blog", 'g' },
+        { "POST", "/v1/sites/{site}/probes/run", "/v1/sites/shop/probes/run", NULL, 'g', 'h', 'h',
+          "/v1/sites/blog/probes/run", 'g' },
         { "GET", "/v1/sites/{site}/check", "/v1/sites/shop/check", NULL, 'g', 'h', 'h',
           "/v1/sites/blog/check", 'g' },
         { "GET", "/v1/sites/{site}/versions", "/v1/sites/shop/versions", NULL, 'g', 'h', 'h',
