@@ -6,7 +6,9 @@
 #include "dbdump/dbdriver.h"
 #include "dbdump/mariadb_conn.h"
 #include "dbdump/mariadb_copy.h"
+#include "dbdump/mariadb_diff.h"
 #include "dbdump/mariadb_fingerprint.h"
+#include "dbdump/mariadb_forecast.h"
 #include "dbdump/mariadb_grants.h"
 #include "dbdump/mariadb_hold.h"
 #include "dbdump/mariadb_mark.h"
@@ -28,6 +30,7 @@ struct db {
         struct mariadb_conn *control; /* opened anew when the server was restarted */
         char *app_user, *prefix;
         unsigned streams;
+        enum db_way way;
         struct mariadb_hold *hold; /* the last view; its lists stay for verify() */
         bool copied; /* it was released and a copy was made of it: the next copy() is another's */
 };
@@ -84,6 +87,7 @@ static int mariadb_driver_open(const struct db_conf *conf, struct db **ret_db, s
 
         if (db == NULL)
                 return err_oom(err);
+        db->way = conf->way;
         db->streams = conf->streams == 0 ? STREAMS : conf->streams;
         if (db->streams > MARIADB_STREAMS_MAX)
                 db->streams = MARIADB_STREAMS_MAX;
@@ -161,6 +165,18 @@ static int own_hold(struct db *db, const char *from, struct err *err)
         return in_hold ? 0 : mariadb_hold_release(db->hold, err);
 }
 
+static int mariadb_driver_forecast(struct db *db, const char *schema,
+                                   struct db_forecast *ret_forecast, struct err *err)
+{
+        CLEANUP(mariadb_tables_done) struct mariadb_tables tables = { 0 };
+        struct mariadb_conn *conn;
+
+        if (control(db, &conn, err) < 0 || mariadb_mark_need(conn, schema, err) < 0 ||
+            mariadb_tables_list(conn, schema, db->prefix, &tables, err) < 0)
+                return -1;
+        return mariadb_forecast(&tables, db->way, ret_forecast, err);
+}
+
 static int mariadb_driver_copy(struct db *db, const char *from, const char *to, db_report report,
                                void *arg, struct err *err)
 {
@@ -173,8 +189,12 @@ static int mariadb_driver_copy(struct db *db, const char *from, const char *to, 
                 .report = report,
                 .arg = arg,
         };
+        struct db_forecast forecast;
         int r;
 
+        if (db->way != DB_WAY_AUTO && db->way != DB_WAY_SNAPSHOT &&
+            mariadb_driver_forecast(db, from, &forecast, err) < 0)
+                return -1;
         if ((own && own_hold(db, from, err) < 0) || control(db, &copy.control, err) < 0)
                 return -1;
         copy.hold = db->hold;
@@ -264,6 +284,18 @@ static int mariadb_driver_fingerprint(struct db *db, const char *schema, char **
         return mariadb_fingerprint(conn, schema, db->prefix, ret_text, err);
 }
 
+/* On a connection of its own, which has the view of both. */
+static int mariadb_driver_diff(struct db *db, const char *from, const char *to,
+                               db_row_report report, void *arg, struct err *err)
+{
+        CLEANUP(mariadb_disconnectp) struct mariadb_conn *conn = NULL;
+
+        if (mariadb_conn_open(&db->login, &conn, err) < 0 ||
+            mariadb_mark_need(conn, from, err) < 0 || mariadb_mark_need(conn, to, err) < 0)
+                return -1;
+        return mariadb_diff(conn, from, to, db->prefix, report, arg, err);
+}
+
 struct visiting {
         db_visit visit;
         void *arg;
@@ -308,4 +340,6 @@ const struct db_driver db_driver_mariadb = {
         .drop = mariadb_driver_drop,
         .fingerprint = mariadb_driver_fingerprint,
         .list = mariadb_driver_list,
+        .forecast = mariadb_driver_forecast,
+        .diff = mariadb_driver_diff,
 };

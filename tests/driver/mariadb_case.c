@@ -390,6 +390,99 @@ TEST(a_tenants_lock_is_waited_for_and_told)
         driver->close(db);
 }
 
+/* What diff() tells, as text: "table change key old new;" with the columns' values. */
+struct told {
+        char text[4096];
+        size_t n;
+};
+
+static void put(struct told *told, const char *bytes, size_t size)
+{
+        ASSERT(told->n + size < sizeof(told->text));
+        memcpy(told->text + told->n, bytes, size);
+        told->n += size;
+        told->text[told->n] = '\0';
+}
+
+static void put_values(struct told *told, const struct db_value *values, size_t n)
+{
+        for (size_t i = 0; values != NULL && i < n; i++) {
+                put(told, " ", 1);
+                put(told, values[i].bytes == NULL ? "NULL" : values[i].bytes,
+                    values[i].bytes == NULL ? 4 : values[i].size);
+        }
+}
+
+static int note(const struct db_row_change *row, void *arg, struct err *stop_err)
+{
+        static const char *const words[] = { "+", "~", "-" };
+        struct told *told = arg;
+
+        (void)stop_err;
+        put(told, row->table, strlen(row->table));
+        put(told, words[row->change], 1);
+        put(told, row->whole ? "w" : row->columns[0], row->whole ? 1 : strlen(row->columns[0]));
+        put_values(told, row->from, row->n_columns);
+        put(told, " |", 2);
+        put_values(told, row->to, row->n_columns);
+        put(told, ";", 1);
+        return 0;
+}
+
+TEST(what_was_written_since_is_told_row_by_row)
+{
+        struct db *db = begin();
+        struct told told = { .n = 0 };
+
+        mariadb_admin("CREATE TABLE live.a (v VARCHAR(9), f FLOAT, id INT PRIMARY KEY);\n"
+                      "INSERT INTO live.a VALUES "
+                      "('one',0.1,1),('two',NULL,2),('three',3,3),('four',4,4);\n"
+                      "CREATE TABLE live.k (v VARCHAR(9), n INT, gone INT);\n"
+                      "INSERT INTO live.k VALUES ('x',1,1),('x',1,1),('y',NULL,1)");
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->diff(db, TORTURE_COPY, "live", note, &told, &err));
+        ASSERT_STR(told.text, "");
+        mariadb_admin(
+                "UPDATE live.a SET v = 'ONE' WHERE id = 1;\n"
+                "UPDATE live.a SET f = 2.5 WHERE id = 2;\nDELETE FROM live.a WHERE id = 3;\n"
+                "INSERT INTO live.a VALUES (NULL,-0.5,9);\n"
+                "ALTER TABLE live.k DROP COLUMN gone;\nDELETE FROM live.k WHERE n = 1 LIMIT 1;\n"
+                "INSERT INTO live.k VALUES ('Y',NULL)");
+        ASSERT_OK(driver->diff(db, TORTURE_COPY, "live", note, &told, &err));
+        printf("# %s\n", told.text);
+        ASSERT(strstr(told.text, "a~id 1 one 0.10000000149011612 | 1 ONE 0.10000000149011612;") !=
+               NULL);
+        ASSERT(strstr(told.text, "a~id 2 two NULL | 2 two 2.5;") != NULL);
+        ASSERT(strstr(told.text, "a-id 3 three 3 |;") != NULL);
+        ASSERT(strstr(told.text, "a+id | 9 NULL -0.5;") != NULL);
+        ASSERT(strstr(told.text, "k-w x 1 |;") != NULL);
+        ASSERT(strstr(told.text, "k+w | Y NULL;") != NULL);
+        ASSERT(strstr(told.text, "four") == NULL && strstr(told.text, " y ") == NULL);
+        driver->close(db);
+}
+
+TEST(a_copys_cost_is_told_before)
+{
+        struct db_forecast forecast;
+        struct db *db = begin();
+
+        make_big();
+        ASSERT_OK(driver->forecast(db, "live", &forecast, &err));
+        ASSERT_EQ(forecast.way, DB_WAY_SNAPSHOT);
+        ASSERT(forecast.disk_bytes > (20 << 20) && forecast.copy_msec > 200);
+        ASSERT(forecast.stall_msec < 50);
+        mariadb_admin("ALTER TABLE live.big ENGINE=MyISAM");
+        ASSERT_OK(driver->forecast(db, "live", &forecast, &err));
+        ASSERT(forecast.stall_msec == forecast.copy_msec && strstr(forecast.why, "'big'") != NULL);
+        driver->close(db);
+        conf.way = DB_WAY_FILES;
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_ERR(driver->forecast(db, "live", &forecast, &err), ERR_UNSUPPORTED, "snapshot");
+        ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err), ERR_UNSUPPORTED,
+                   "snapshot");
+        driver->close(db);
+}
+
 TEST(only_tables_of_the_prefix_are_copied)
 {
         struct db *db = begin();
