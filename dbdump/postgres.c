@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "dbdump/postgres_copy.h"
+#include "dbdump/postgres_mode.h"
+
+/*
+ * The PostgreSQL driver.
+ *
+ * With conf.database a schema of ours is a schema of that database; without, it is a database.
+ * postgres_view.h is the view and the hold, postgres_copy.h the copy, postgres_objects.h what a
+ * schema holds.  Nothing that a tenant wrote is run with our rights (postgres_tenant.h).
+ */
+
+struct db {
+        struct postgres_server server;
+        char *database; /* NULL: a schema is a database */
+        char *prefix, *app_user;
+        unsigned streams;
+        struct postgres_link *link; /* to the schemas' database, or the one for maintenance */
+        struct postgres_view *view; /* the last one; stays for verify() */
+        char *viewed;               /* whose */
+        bool copied; /* it was released and a copy was made of it: the next copy() is another's */
+};
+
+static void postgres_close_db(struct db *db)
+{
+        if (db == NULL)
+                return;
+        postgres_view_close(db->view);
+        postgres_close(db->link);
+        postgres_server_done(&db->server);
+        free(db->database);
+        free(db->prefix);
+        free(db->app_user);
+        free(db->viewed);
+        free(db);
+}
+
+/* NULL stays NULL. */
+static int keep(const char *text, char **ret_copy, struct err *err)
+{
+        *ret_copy = text == NULL ? NULL : strdup(text);
+        return text != NULL && *ret_copy == NULL ? err_oom(err) : 0;
+}
+
+static int postgres_open(const struct db_conf *conf, struct db **ret_db, struct err *err)
+{
+        struct db *db = calloc(1, sizeof(*db));
+
+        if (db == NULL)
+                return err_oom(err);
+        db->streams = conf->streams;
+        if (postgres_server_init(&db->server, conf, err) < 0 ||
+            keep(conf->database, &db->database, err) < 0 ||
+            keep(conf->table_prefix, &db->prefix, err) < 0 ||
+            keep(conf->app_user, &db->app_user, err) < 0 ||
+            postgres_connect(&db->server,
+                             db->database == NULL ? POSTGRES_MAINTENANCE : db->database, &db->link,
+                             err) < 0) {
+                postgres_close_db(db);
+                return -1;
+        }
+        *ret_db = db;
+        return 0;
+}
+
+static int postgres_exists(struct db *db, const char *schema, bool *ret_exists, struct err *err)
+{
+        return postgres_copy_exists(db->link, db->database != NULL, schema, ret_exists, err);
+}
+
+static int need(struct db *db, const char *schema, struct err *err)
+{
+        bool there;
+
+        if (postgres_exists(db, schema, &there, err) < 0)
+                return -1;
+        return there ? 0
+                     : err_fail(err, ERR_NOT_FOUND, 0, "there is no %s '%s'",
+                                db->database != NULL ? "schema" : "database", schema);
+}
+
+static int postgres_features(struct db *db, const char *schema, unsigned *ret_features,
+                             struct err *err)
+{
+        if (need(db, schema, err) < 0)
+                return -1;
+        *ret_features = DB_COPY_CONSISTENT;
+        return 0;
+}
+
+static int postgres_check(struct db *db, const char *schema, struct err *err)
+{
+        return need(db, schema, err);
+}
+
+static void forget(struct db *db)
+{
+        postgres_view_close(STEAL(db->view));
+        free(STEAL(db->viewed));
+        db->copied = false;
+}
+
+static int look(struct db *db, const char *schema, unsigned deadline_msec, struct err *err)
+{
+        const struct postgres_source source = {
+                .server = &db->server,
+                .database = db->database == NULL ? schema : db->database,
+                .schema = db->database == NULL ? NULL : schema,
+                .name = schema,
+                .prefix = db->prefix,
+        };
+
+        forget(db);
+        if (need(db, schema, err) < 0 || keep(schema, &db->viewed, err) < 0)
+                return -1;
+        return postgres_view_open(&source, deadline_msec, &db->view, err);
+}
+
+static int postgres_hold(struct db *db, const char *schema, unsigned deadline_msec, struct err *err)
+{
+        return look(db, schema, deadline_msec == 0 ? 1 : deadline_msec, err);
+}
+
+static int postgres_release(struct db *db, struct err *err)
+{
+        if (db->view == NULL || db->view->lock == NULL)
+                return err_fail(err, ERR_INVALID, 0, "nothing is held");
+        if (postgres_view_release(db->view, err) == 0)
+                return 0;
+        /* The instant is lost, and with it everything that could be said about it. */
+        forget(db);
+        return -1;
+}
+
+static int postgres_copy(struct db *db, const char *from, const char *to, db_report report,
+                         void *arg, struct err *err)
+{
+        struct postgres_copy copy = {
+                &db->server, db->database, NULL, from, to, db->streams, report, arg,
+        };
+        bool own = db->view == NULL || db->copied || strcmp(db->viewed, from) != 0;
+        int r;
+
+        if (own && look(db, from, 0, err) < 0)
+                return -1;
+        copy.view = db->view;
+        r = postgres_copy_make(&copy, err);
+        db->copied = r == 0 && db->view->lock == NULL;
+        if (r < 0 && own)
+                forget(db);
+        return r < 0 ? err_wrap(err, "copying '%s' to '%s'", from, to) : 0;
+}
+
+/* A connection to look at a schema, and what it is there. */
+static int reach(struct db *db, const char *schema, struct postgres_link **ret_link,
+                 struct postgres_scope *ret_scope, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *link = NULL;
+
+        if (need(db, schema, err) < 0 ||
+            postgres_connect(&db->server, db->database == NULL ? schema : db->database, &link,
+                             err) < 0 ||
+            postgres_patience(link, 0, err) < 0 || postgres_restrict(link, err) < 0 ||
+            postgres_scope_find(link, db->database == NULL ? NULL : schema, db->prefix, ret_scope,
+                                err) < 0)
+                return -1;
+        *ret_link = STEAL(link);
+        return 0;
+}
+
+static int fingerprint(struct db *db, struct postgres_link *link,
+                       const struct postgres_scope *scope, char **ret_text, struct err *err)
+{
+        struct postgres_objects objects;
+        int r;
+
+        if (postgres_objects_read(link, scope, db->database == NULL ? NULL : "_", "_", &objects,
+                                  err) < 0)
+                return -1;
+        r = postgres_objects_text(&objects, ret_text, err);
+        postgres_objects_done(&objects);
+        return r;
+}
+
+/* The first line that is in one and not in the other; both are sorted. */
+static int compare_texts(const char *a, const char *b, const char *copy, struct err *err)
+{
+        while (*a != '\0' || *b != '\0') {
+                size_t na = strcspn(a, "\n"), nb = strcspn(b, "\n");
+                int order = strncmp(a, b, na < nb ? na : nb);
+
+                if (order == 0)
+                        order = na < nb ? -1 : na > nb;
+                if (order != 0) {
+                        bool missing = *b == '\0' || (*a != '\0' && order < 0);
+                        const char *line = missing ? a : b;
+
+                        return err_fail(err, ERR_CORRUPT, 0, "'%s' differs: it has %s%.*s", copy,
+                                        missing ? "no " : "", (int)(missing ? na : nb), line);
+                }
+                a += na + (a[na] == '\n');
+                b += nb + (b[nb] == '\n');
+        }
+        return 0;
+}
+
+static int postgres_verify(struct db *db, const char *schema, const char *copy, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *link = NULL;
+        CLEANUP(freep) char *text = NULL;
+        struct postgres_scope scope = { 0 };
+        int r;
+
+        if (db->view == NULL || db->view->told == NULL || strcmp(db->viewed, schema) != 0)
+                return err_fail(err, ERR_INVALID, 0, "no copy of '%s' was made here", schema);
+        r = reach(db, copy, &link, &scope, err);
+        if (r == 0)
+                r = fingerprint(db, link, &scope, &text, err);
+        if (r == 0)
+                r = compare_texts(db->view->told, text, copy, err);
+        if (r == 0)
+                r = postgres_view_count(link, db->view, db->database == NULL ? NULL : copy, err);
+        postgres_scope_done(&scope);
+        return r < 0 && err->code != ERR_CORRUPT ? err_wrap(err, "verifying '%s'", copy) : r;
+}
+
+static int postgres_fingerprint(struct db *db, const char *schema, char **ret_text, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *link = NULL;
+        struct postgres_scope scope = { 0 };
+        int r = reach(db, schema, &link, &scope, err);
+
+        if (r == 0)
+                r = fingerprint(db, link, &scope, ret_text, err);
+        postgres_scope_done(&scope);
+        return r;
+}
+
+static int postgres_set_writable(struct db *db, const char *schema, bool writable, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *link = NULL;
+
+        if (need(db, schema, err) < 0)
+                return -1;
+        if (db->app_user == NULL)
+                return 0; /* nobody is held to anything */
+        /* A view that nobody waits for must not be what is in the way. */
+        if (db->view != NULL && db->view->lock == NULL && strcmp(db->viewed, schema) == 0)
+                forget(db);
+        if (postgres_connect(&db->server, db->database == NULL ? schema : db->database, &link,
+                             err) < 0)
+                return -1;
+        return postgres_mode_set(link, db->database == NULL ? NULL : schema, schema, db->app_user,
+                                 writable, err) < 0
+                       ? err_wrap(err, "making '%s' %s", schema,
+                                  writable ? "writable" : "read-only")
+                       : 0;
+}
+
+static int postgres_size(struct db *db, const char *schema, uint64_t *ret_bytes, struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *result = NULL;
+        const char *const params[] = { schema, db->prefix };
+
+        if (need(db, schema, err) < 0 ||
+            postgres_ask(
+                    db->link,
+                    db->database == NULL
+                            ? "SELECT pg_database_size($1::name) WHERE $2::text IS NULL OR true"
+                            : "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM "
+                              "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+                              "n.nspname = $1 AND c.relkind IN ('r', 'm', 'S') AND ($2::text "
+                              "IS NULL OR starts_with(c.relname::text, $2))",
+                    params, 2, &result, err) < 0)
+                return -1;
+        *ret_bytes = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        return 0;
+}
+
+static int postgres_drop(struct db *db, const char *copy, struct err *err)
+{
+        /* A view of it would stand in the way. */
+        if (db->viewed != NULL && strcmp(db->viewed, copy) == 0)
+                forget(db);
+        return postgres_copy_drop(&db->server, db->database, copy, true, err);
+}
+
+static int postgres_list(struct db *db, db_visit visit, void *arg, struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *result = NULL;
+
+        if (postgres_ask(db->link,
+                         db->database != NULL
+                                 ? "SELECT nspname FROM pg_namespace ORDER BY 1"
+                                 : "SELECT datname FROM pg_database ORDER BY 1",
+                         NULL, 0, &result, err) < 0)
+                return -1;
+        for (int i = 0; i < PQntuples(result); i++)
+                if (db_is_copy_name(PQgetvalue(result, i, 0)) &&
+                    visit(PQgetvalue(result, i, 0), arg, err) < 0)
+                        return -1;
+        return 0;
+}
+
+const struct db_driver db_driver_postgres = {
+        .name = "postgres",
+        .open = postgres_open,
+        .close = postgres_close_db,
+        .features = postgres_features,
+        .check = postgres_check,
+        .hold = postgres_hold,
+        .release = postgres_release,
+        .copy = postgres_copy,
+        .exists = postgres_exists,
+        .verify = postgres_verify,
+        .set_writable = postgres_set_writable,
+        .size = postgres_size,
+        .drop = postgres_drop,
+        .fingerprint = postgres_fingerprint,
+        .list = postgres_list,
+};
