@@ -33,6 +33,19 @@ services_allow() {
         [ ! -e $policy.sitesnap-saved ] || mv $policy.sitesnap-saved $policy
 }
 
+# cluster_forbid / cluster_allow: PostgreSQL's packages make a cluster when they are installed,
+# unless a file says no.
+cluster_file=/etc/postgresql-common/createcluster.d/sitesnap-tests.conf
+
+cluster_forbid() {
+        mkdir -p "${cluster_file%/*}"
+        echo 'create_main_cluster = false' >$cluster_file
+}
+
+cluster_allow() {
+        rm -f $cluster_file
+}
+
 packages_install() (
         list=$(dirname "${BASH_SOURCE[0]}")/packages
         missing=$(packages_missing "$list")
@@ -45,7 +58,8 @@ packages_install() (
         fi
         export DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes
         services_forbid
-        trap services_allow EXIT
+        cluster_forbid
+        trap 'services_allow; cluster_allow' EXIT
         trap 'exit 1' INT TERM HUP
         # shellcheck disable=SC2086
         apt-get -qq update &&
