@@ -293,9 +293,8 @@ static int postgres_list(struct db *db, db_visit visit, void *arg, struct err *e
         CLEANUP(PQclearp) PGresult *result = NULL;
 
         if (postgres_ask(db->link,
-                         db->database != NULL
-                                 ? "SELECT nspname FROM pg_namespace ORDER BY 1"
-                                 : "SELECT datname FROM pg_database ORDER BY 1",
+                         db->database != NULL ? "SELECT nspname FROM pg_namespace ORDER BY 1"
+                                              : "SELECT datname FROM pg_database ORDER BY 1",
                          NULL, 0, &result, err) < 0)
                 return -1;
         for (int i = 0; i < PQntuples(result); i++)

@@ -78,25 +78,22 @@ static int take_row(struct postgres_object *object, const struct postgres_kind *
         return object->statement == NULL ? err_oom(err) : 0;
 }
 
-static int take_kind(struct postgres_objects *objects, const struct postgres_kind *kind,
-                     const PGresult *result, const struct postgres_scope *scope, const char *last,
-                     struct err *err)
+/* All questions as one: each is a round trip otherwise, and there are thirty. */
+static int question(char **ret_sql, struct err *err)
 {
-        size_t rows = (size_t)PQntuples(result);
-        struct postgres_object *more;
+        size_t bytes = 0;
+        FILE *out = open_memstream(ret_sql, &bytes);
 
-        if (rows == 0)
-                return 0;
-        more = reallocarray(objects->list, objects->n + rows, sizeof(*more));
-        if (more == NULL)
+        if (out == NULL)
                 return err_oom(err);
-        objects->list = more;
-        for (size_t i = 0; i < rows; i++)
-                /* Counted before it is whole, so that what it has got is freed. */
-                if (take_row(&objects->list[objects->n++], kind, result, (int)i, scope, last, err) <
-                    0)
-                        return -1;
-        return 0;
+        for (const struct postgres_kind *kind = postgres_kinds; kind->name != NULL; kind++)
+                (void)fprintf(out,
+                              "%sSELECT a::text, b::text, c::oid, d, %td, row_number() OVER () "
+                              "FROM (%s) AS q(a, b, c, d)",
+                              kind == postgres_kinds ? "" : " UNION ALL ", kind - postgres_kinds,
+                              kind->sql);
+        (void)fputs(" ORDER BY 5, 6", out);
+        return fclose(out) == 0 ? 0 : err_oom(err);
 }
 
 int postgres_objects_read(struct postgres_link *link, const struct postgres_scope *scope,
@@ -104,22 +101,25 @@ int postgres_objects_read(struct postgres_link *link, const struct postgres_scop
                           struct postgres_objects *ret_objects, struct err *err)
 {
         const char *const params[] = { scope->oids, target, scope->prefix, scope->path };
+        CLEANUP(PQclearp) PGresult *result = NULL;
+        CLEANUP(freep) char *sql = NULL;
         int r = 0;
 
         *ret_objects = (struct postgres_objects){ 0 };
-        for (const struct postgres_kind *kind = postgres_kinds; r == 0 && kind->name != NULL;
-             kind++) {
-                CLEANUP(PQclearp) PGresult *result = NULL;
+        /* In a transaction the statement's path stays: nothing of ours may be looked up there. */
+        if (question(&sql, err) < 0 || postgres_ask(link, sql, params, 4, &result, err) < 0 ||
+            postgres_run(link, "SET search_path = pg_catalog, pg_temp", err) < 0)
+                return err_wrap(err, "reading the definitions");
+        ret_objects->list = calloc((size_t)PQntuples(result) + 1, sizeof(*ret_objects->list));
+        if (ret_objects->list == NULL)
+                return err_oom(err);
+        for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+                const struct postgres_kind *kind =
+                        &postgres_kinds[strtoul(PQgetvalue(result, i, 4), NULL, 10)];
 
-                r = postgres_ask(link, kind->sql, params, 4, &result, err);
-                if (r == 0)
-                        /* In a transaction the statement's path stays: nothing of ours may be
-                         * looked up there. */
-                        r = postgres_run(link, "SET search_path = pg_catalog, pg_temp", err);
-                if (r < 0)
-                        (void)err_wrap(err, "reading the definitions (%s)", kind->name);
-                else
-                        r = take_kind(ret_objects, kind, result, scope, last, err);
+                /* Counted before it is whole, so that what it has got is freed. */
+                r = take_row(&ret_objects->list[ret_objects->n++], kind, result, i, scope, last,
+                             err);
         }
         if (r < 0)
                 postgres_objects_done(ret_objects);

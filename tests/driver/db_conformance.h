@@ -24,6 +24,10 @@ struct db_counts {
 struct db_factory {
         const struct db_driver *driver;
 
+        /* A copy takes long, as a server makes it: of the moments to be killed at, every eighth,
+         * from another one each time; all with SITESNAP_TEST_ALL=1. */
+        bool costly;
+
         /* Fill in where schemas live and whose they are; in the test's own process, which may
          * skip.  Everything made lies below test_tmpdir(). */
         void (*start)(struct db_conf *conf);

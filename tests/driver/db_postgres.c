@@ -148,6 +148,7 @@ static int damage(const struct db_conf *conf, const char *schema)
 
 const struct db_factory db_factory = {
         .driver = &db_driver_postgres,
+        .costly = true,
         .start = start,
         .provision = provision,
         .create = create,
