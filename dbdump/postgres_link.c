@@ -30,7 +30,7 @@ static void socket_place(struct postgres_server *server, const char *path, uint1
                 return;
         }
         (void)snprintf(server->host, sizeof(server->host), "%s", path);
-        (void)snprintf(server->port, sizeof(server->port), "%u", port == 0 ? 5432 : port);
+        (void)snprintf(server->port, sizeof(server->port), "%d", port == 0 ? 5432 : port);
 }
 
 int postgres_server_init(struct postgres_server *server, const struct db_conf *conf,
@@ -50,7 +50,7 @@ int postgres_server_init(struct postgres_server *server, const struct db_conf *c
                 socket_place(server, where, conf->port);
         } else {
                 (void)snprintf(server->host, sizeof(server->host), "%s", where);
-                (void)snprintf(server->port, sizeof(server->port), "%u",
+                (void)snprintf(server->port, sizeof(server->port), "%d",
                                conf->port == 0 ? 5432 : conf->port);
         }
         (void)snprintf(server->user, sizeof(server->user), "%s", conf->user);
@@ -230,13 +230,14 @@ int postgres_answer(struct postgres_link *link, PGresult **ret_result, struct er
                 link->patience_msec == 0
                         ? 0
                         : clock_boot_usec() + (int64_t)(link->patience_msec + GRACE_MSEC) * 1000;
+        struct err later; /* than the first, which counts */
         int r = 0;
 
         for (;;) {
                 PGresult *result;
                 ExecStatusType status;
 
-                if (wait_answer(link, until_usec, r < 0 ? &(struct err){ 0 } : err) < 0)
+                if (wait_answer(link, until_usec, r < 0 ? &later : err) < 0)
                         return -1;
                 result = PQgetResult(link->conn);
                 if (result == NULL)
