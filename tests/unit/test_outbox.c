@@ -91,10 +91,12 @@ static size_t due(struct outbox *outbox, int64_t now, struct delivery_list *ret_
         return n;
 }
 
+/* Its texts live until the next call. */
 static struct delivery only(struct outbox *outbox)
 {
-        struct delivery_list list;
+        static struct delivery_list list;
 
+        delivery_list_done(&list);
         ASSERT_OK(outbox_deliveries(outbox, 0, 10, &list, &err));
         ASSERT_EQ(list.n, 1);
         return list.items[0];
@@ -328,9 +330,11 @@ TEST(old_ones_are_forgotten_and_waiting_ones_never)
         ASSERT_OK(outbox_tidy(outbox, now + 6 * day, &err));
         ASSERT_OK(outbox_deliveries(outbox, 0, 10, &list, &err));
         ASSERT_EQ(list.n, 3);
+        delivery_list_done(&list);
         ASSERT_OK(outbox_tidy(outbox, now + 8 * day, &err));
         ASSERT_OK(outbox_deliveries(outbox, 0, 10, &list, &err));
         ASSERT_EQ(list.n, 2);
+        delivery_list_done(&list);
         ASSERT_OK(outbox_tidy(outbox, now + 400 * day, &err));
         ASSERT_EQ(only(outbox).state, DELIVERY_WAITING);
         outbox_close(outbox);

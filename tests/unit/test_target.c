@@ -169,6 +169,7 @@ TEST(files_are_found_by_name_and_must_be_roots_own)
         ASSERT_OK(target_names(fd, count, out, &err));
         ASSERT(fclose(out) == 0);
         ASSERT_STR(names, "a b c ");
+        free(names);
         ASSERT_OK(target_load(fd, "b", NULL, &target, &err));
         ASSERT_STR(target->webhook.url, "https://example.org/x");
         target_free(target);
