@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# probes.sh [BUILD [SITES [SECONDS]]]: What probing 2,000 sites every 10 s takes, at an nginx on the
+# loopback; then as fast as the prober can, beside curl and wrk doing the same requests.  The server
+# has the other core: see uptime before believing anything.  Fails above 64 MB or 25 % of a core.
+set -u
+BUILD=$(readlink -f "${1:-build}") SITES=${2:-2000} SECONDS_=${3:-30}
+DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX=''
+chmod 755 "$DIR"
+trap '[ -z "$NGINX" ] || kill "$NGINX"; wait; rm -rf "$DIR"' EXIT
+. "$(dirname "$0")/../lib/web.sh"
+PORT=$(port_free)
+ulimit -n 16384
+
+cat >"$DIR/nginx.conf" <<END
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 16384;
+pid $DIR/nginx.pid;
+error_log $DIR/nginx.log;
+events { worker_connections 8192; }
+http {
+        access_log off;
+        keepalive_requests 1000000;
+        client_body_temp_path $DIR/body;
+        proxy_temp_path $DIR/proxy;
+        fastcgi_temp_path $DIR/fastcgi;
+        uwsgi_temp_path $DIR/uwsgi;
+        scgi_temp_path $DIR/scgi;
+        server { listen $PORT backlog=4096; location / { return 200 "a page of nginx, of $(printf '%0500d' 0) bytes\n"; } }
+}
+END
+nginx -e "$DIR/nginx.log" -p "$DIR" -c "$DIR/nginx.conf" >"$DIR/said" 2>&1 </dev/null &
+NGINX=$!
+for _ in $(seq 50); do
+        (: <"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && break
+        sleep 0.1
+done
+
+probes() {
+        mkdir -p "$DIR/run"
+        "$BUILD/tests/bench/probes" "$DIR/run" "$PORT" "$@"
+}
+
+# rate NAME REQUESTS COMMAND...: Requests for each second of the processor that COMMAND took.
+rate() {
+        local name=$1 requests=$2 used
+
+        shift 2
+        used=$({ TIMEFORMAT='%U %S'; time "$@" >/dev/null 2>&1; } 2>&1)
+        echo "$name $requests $used" |
+                awk '{ printf "%s: %.0f requests per second of a core\n", $1, $2 / ($3 + $4) }'
+}
+
+uptime
+probes "$SITES" "$SECONDS_" 10000 | tee "$DIR/result"
+probes "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
+probes 200 10 200
+
+seq 20000 | sed "s,.*,url = \"http://127.0.0.1:$PORT/?sitesnap=&\"\noutput = /dev/null," >"$DIR/urls"
+rate curl 20000 curl -s -K "$DIR/urls"
+if command -v wrk >/dev/null; then
+        { TIMEFORMAT='%U %S'; time wrk -t1 -c16 -d5s "http://127.0.0.1:$PORT/?sitesnap=1" >"$DIR/wrk"; } 2>"$DIR/used"
+        awk -v n="$(awk '/requests in/ { print $1 }' "$DIR/wrk")" \
+                '{ printf "wrk: %.0f requests per second of a core\n", n / ($1 + $2) }' "$DIR/used"
+else
+        echo 'wrk: skipped, it is not installed'
+fi
+# "... (1.6 % of a core, ...), 18.4 MB at most; ..."
+sed 's/.*(\([0-9.]*\) % of a core.*, \([0-9.]*\) MB at most.*/\1 \2/' "$DIR/result" |
+        awk '$1 > 25 || $2 > 64 || NF != 2 { bad = 1 } END { exit bad }'
