@@ -198,7 +198,7 @@ static int check_forecast(struct step_env *env, struct plan_facts *facts, struct
                 return 0;
         if (env->database_driver->forecast(db, facts->active->database, forecast, err) < 0)
                 return -1;
-        facts->has_forecast = true;
+        facts->has_forecast = forecast->way != DB_WAY_AUTO;
         if (forecast->stall_msec <= env->site->hold_msec)
                 return 0;
         return err_fail(err, ERR_REFUSED, 0,

@@ -237,9 +237,9 @@ static int serve_forecast(struct server *server, struct err *err)
 {
         struct db_forecast forecast = { 0 };
 
-        if (server->driver->forecast == NULL)
-                return serve_fail(server, "tell what a copy will cost", err);
-        if (server->driver->forecast(server->db, wire_get_text(&server->in), &forecast, err) < 0)
+        /* Without one, what is sent says nothing: DB_WAY_AUTO. */
+        if (server->driver->forecast != NULL &&
+            server->driver->forecast(server->db, wire_get_text(&server->in), &forecast, err) < 0)
                 return -1;
         wire_put(&server->out, forecast.way);
         wire_put(&server->out, forecast.copy_msec);

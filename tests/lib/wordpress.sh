@@ -6,7 +6,7 @@
 # (for as_user).
 #
 #   wordpress_fetch VERSION                    print the tree's path
-#   wordpress_install VERSION DOCROOT PORT USER
+#   wordpress_install VERSION DOCROOT PORT USER [DATABASE]   on SQLite, or on our MariaDB (database.sh)
 #   wordpress_verify PORT VERSION              its pages, its content, its upload
 #   wordpress_login PORT
 
@@ -56,11 +56,12 @@ wordpress_php() {
 }
 
 wordpress_install() {
-        local tree docroot=$2 port=$3 user=$4 key
+        local tree docroot=$2 port=$3 user=$4 database=${5:-} key
 
         tree=$(wordpress_fetch "$1") || return 1
         mkdir -p "$docroot"
         cp -a --no-preserve=ownership "$tree/." "$docroot/"
+        [ -z "$database" ] || rm -rf "$docroot/wp-content/db.php" "$docroot/wp-content/mu-plugins"
         sed -n "s/.*wp_version *= *'\([^']*\)'.*/\1/p" "$docroot/wp-includes/version.php" \
                 >"$docroot/stamp.txt"
         {
@@ -69,11 +70,11 @@ wordpress_install() {
                         SECURE_AUTH_SALT LOGGED_IN_SALT NONCE_SALT; do
                         echo "define( '$key', '$(head -c 24 /dev/urandom | base64)' );"
                 done
+                echo "define( 'DB_NAME', '${database:-wordpress}' );"
+                echo "define( 'DB_USER', '$database' );"
+                echo "define( 'DB_PASSWORD', '${database:+$MARIADB_PASSWORD}' );"
+                echo "define( 'DB_HOST', '${database:+localhost:$MARIADB_SOCKET}' );"
                 cat <<'END'
-define( 'DB_NAME', 'wordpress' );
-define( 'DB_USER', '' );
-define( 'DB_PASSWORD', '' );
-define( 'DB_HOST', '' );
 define( 'DB_DIR', __DIR__ . '/wp-content/database/' );
 define( 'DB_FILE', '.ht.sqlite' );
 define( 'AUTOMATIC_UPDATER_DISABLED', true );
@@ -86,7 +87,8 @@ if ( ! defined( 'ABSPATH' ) ) {
 require_once ABSPATH . 'wp-settings.php';
 END
         } >"$docroot/wp-config.php"
-        mkdir -p "$docroot/wp-content/database" "$docroot/wp-content/uploads"
+        mkdir -p "$docroot/wp-content/uploads"
+        [ -n "$database" ] || mkdir -p "$docroot/wp-content/database"
         echo 'an upload' >"$docroot/wp-content/uploads/kept.txt"
         chown -R "$user": "$docroot"
         wordpress_php "$docroot" "$user" '
@@ -99,7 +101,7 @@ END
                 for ($i = 1; $i <= 5; $i++) wp_insert_post(["post_title" => "Kept post $i",
                         "post_name" => "kept-post-$i", "post_content" => "Kept text $i",
                         "post_status" => "publish"]);' >"$docroot/../install.log" 2>&1 &&
-                [ -s "$docroot/wp-content/database/.ht.sqlite" ] ||
+                { [ -n "$database" ] || [ -s "$docroot/wp-content/database/.ht.sqlite" ]; } ||
                 { tail -n 20 "$docroot/../install.log" >&2; return 1; }
 }
 
