@@ -16,8 +16,9 @@ enum lost_format { LOST_COUNTS, LOST_SQL, LOST_CSV, LOST_FORMATS };
 /* lost_format_by_name(name): LOST_FORMATS when there is none; NULL is LOST_COUNTS. */
 enum lost_format lost_format_by_name(const char *name);
 
-/* lost_writes(env, from, to, table, format, ret_answer, err): The answer of the API; of all tables
- * when ${table} is NULL.  ERR_UNSUPPORTED: the driver cannot compare, or the text would be too long. */
+/* lost_writes(env, from, to, table, format, ret_answer, err): The answer of the API, about one
+ * table or, when that is NULL, all.  ERR_UNSUPPORTED: the driver cannot compare, or the text would
+ * be too long. */
 int lost_writes(struct step_env *env, uint64_t from, uint64_t to, const char *table,
                 enum lost_format format, json_t **ret_answer, struct err *err) MUST_CHECK;
 

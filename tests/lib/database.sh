@@ -13,7 +13,6 @@
 MARIADB_DIR='' MARIADB_PID='' MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECRET=''
 
 mariadb_begin() {
-
         MARIADB_DIR=$1 MARIADB_SOCKET=$1/sock
         mkdir -p "$MARIADB_DIR/data"
         chown -R mysql: "$MARIADB_DIR"
