@@ -289,7 +289,7 @@ const struct step_kind step_docroot_take = {
 };
 
 /* docroot.clear {}: the directory that a driver copied when the site was adopted goes, unless
- * somebody still sees it: below what is shown at the adopted version, until that is retired. */
+ * somebody is still in it. */
 static int docroot_clear_run(struct step_env *env, const json_t *args, struct err *err)
 {
         bool shows;
