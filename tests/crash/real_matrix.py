@@ -456,7 +456,7 @@ def read_options():
     parser.add_argument('--sample', default=sample.of_the_commit(), help='which sample: any word')
     parser.add_argument('--only', metavar='FROM-TO', help='of all points or the sample only these')
     parser.add_argument('--point', action='append', help="one point, as a case calls it")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     options.verbs = options.verbs or list(CASES)
     return options
 
