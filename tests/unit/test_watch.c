@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * The watch over a catalog in which this test plays the operations, and with samples of its own.
- */
+/* The watch over a catalog in which this test plays the operations, and with samples of its own. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,7 +23,7 @@ __attribute__((constructor)) static void never_an_operation(int argc, char **arg
 static struct err err;
 static struct dirs dirs;
 static struct watch_needs needs = { .dirs = &dirs };
-static struct watch *watch;
+static struct watch *watch, *volatile dead; /* a killed one is never freed */
 static char state[200], run[200], conf[200];
 static int64_t played_usec; /* until when samples were played */
 
@@ -125,6 +123,7 @@ static void daemon_end(void)
 static void daemon_dies(void)
 {
         catalog_close(needs.catalog);
+        dead = watch;
         watch = NULL;
         played_usec += USEC_PER_SEC;
 }
@@ -233,12 +232,11 @@ static const char *state_now(void)
 
 static struct op newest_op(void)
 {
-        struct op_list list;
-        struct op op;
+        static struct op_list list;
 
+        op_list_done(&list);
         ASSERT_OK(journal_list(needs.catalog, "shop", false, 1, &list, &err));
-        op = list.items[0];
-        return op;
+        return list.items[0];
 }
 
 static uint64_t notices(const char *phase)
@@ -257,7 +255,7 @@ static uint64_t notices(const char *phase)
 
 TEST(an_upgraded_version_is_on_probation)
 {
-        json_t *view;
+        CLEANUP(json_decrefp) json_t *view = NULL;
 
         begin("");
         plays(300, 1, true);
@@ -312,7 +310,7 @@ TEST(a_version_that_fails_is_taken_back_once)
         ASSERT_OK(catalog_version(needs.catalog, "shop", 2, &version, &err));
         ASSERT_EQ(version.mark, MARK_BAD);
         ASSERT(strstr(version.mark_reason, "failed") != NULL);
-
+        version_done(&version);
         now_active(2, 1);
         op_is(op.id, "done");
         watch_look(watch);
@@ -325,7 +323,7 @@ TEST(a_version_that_fails_is_taken_back_once)
 
 TEST(the_release_is_refused_until_somebody_says_why_not)
 {
-        json_t *request;
+        CLEANUP(json_decrefp) json_t *request = NULL;
         bool lifted;
 
         begin("");
@@ -393,6 +391,7 @@ TEST(a_rollback_that_cannot_be_made_is_held_after_three_tries)
 
 TEST(freeze_keeps_the_version_and_refuses_the_next)
 {
+        CLEANUP(json_decrefp)
         json_t *request = json_pack("{s:s, s:s}", "verb", "upgrade", "label", "three");
 
         begin("policy = freeze\n");
@@ -443,7 +442,7 @@ TEST(probation_survives_a_kill_and_a_reboot)
         ASSERT_OK(probation_get(needs.catalog, "shop", &trial, &err));
         ASSERT_EQ(trial.spent_usec, 590000000);
         ASSERT_EQ(json_get_u64(json_object_get(trial.baseline, "front"), "good"), 300);
-
+        probation_done(&trial);
         /* What was measured before the upgrade is remembered, so it can still be judged. */
         plays(6, 2, false);
         ASSERT_STR(state_now(), "rolling-back");
@@ -490,7 +489,7 @@ TEST(what_somebody_activates_meanwhile_is_left_alone)
         now_active(2, 1);
         version_put("shop", 3, VERSION_KEPT, 0, "x");
         {
-                json_t *request = json_pack("{s:s}", "verb", "forward");
+                CLEANUP(json_decrefp) json_t *request = json_pack("{s:s}", "verb", "forward");
                 op_id id;
 
                 ASSERT_OK(journal_queue(needs.catalog, "shop", "rollback", request, 0, &id, &err));
@@ -596,5 +595,6 @@ TEST(the_end_of_a_probation_marks_the_version)
         ASSERT_STR(state_now(), "good");
         ASSERT_OK(catalog_version(needs.catalog, "shop", 2, &version, &err));
         ASSERT_EQ(version.mark, MARK_GOOD);
+        version_done(&version);
         daemon_end();
 }
