@@ -292,6 +292,11 @@ class Matrix:
             self.plainly('upgrade')
         while name == 'prune' and not prunable(site):
             self.plainly('upgrade')
+        # Two versions each time, so that each plan has the same steps.
+        while name == 'remove' and prunable(site):
+            self.plainly('prune')
+        if name == 'remove' and len(site.versions) < 2:
+            self.plainly('upgrade')
 
     def begin(self):
         self.start()
