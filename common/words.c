@@ -131,3 +131,13 @@ int words_join(const char *const *words, char **ret_line, struct err *err)
         *ret_line = line;
         return 0;
 }
+
+void words_list(const char *const *words, char *buf, size_t size)
+{
+        size_t used = 0;
+
+        buf[0] = '\0';
+        for (; *words != NULL && used < size; words++)
+                used += (size_t)snprintf(buf + used, size - used, "%s'%s'", used == 0 ? "" : ", ",
+                                         *words);
+}

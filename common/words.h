@@ -37,4 +37,8 @@ static inline void words_freep(char ***words)
         words_free(*words);
 }
 
+/* words_list(words, buf, size): "'smtp', 'smtps'" of a list that ends with NULL, for an error; what
+ * does not fit is cut. */
+void words_list(const char *const *words, char *buf, size_t size);
+
 #endif

@@ -59,9 +59,8 @@ void env_note(struct step_env *env, const char *fmt, ...) PRINTF(2, 3);
  * any, so that what failed for want of room can be tried again. */
 bool env_make_room(struct step_env *env);
 
-/* env_drivers, env_databases: NULL-terminated, in order of preference. */
+/* env_drivers: NULL-terminated, in order of preference. */
 extern const struct fs_driver *const env_drivers[];
-extern const struct db_driver *const env_databases[];
 
 /* env_pool_path(site, home_fd, ret_path, err): Where the pool of a new site goes: what its
  * configuration says, else .sitesnap/NAME at the root of the file system that HOME is on.  The

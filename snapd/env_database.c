@@ -21,15 +21,14 @@
 #define RUN_AS       "sitesnap-db"
 #define CREDENTIALS  "/run/credentials/sitesnap.service"
 
-const struct db_driver *const env_databases[] = {
-        &db_driver_sqlite,
+static const struct remote_engine servers[] = {
 #ifdef SITESNAP_MARIADB
-        &db_driver_mariadb,
+        { "mariadb", NULL },
 #endif
 #ifdef SITESNAP_POSTGRES
-        &db_driver_postgres,
+        { "postgres", NULL },
 #endif
-        NULL,
+        { NULL, NULL },
 };
 
 /* A password that others can read is none. */
@@ -112,7 +111,7 @@ static enum db_way way_of(const char *word)
         return DB_WAY_AUTO;
 }
 
-static int open_server(struct step_env *env, const struct db_driver *driver, struct err *err)
+static int open_server(struct step_env *env, struct err *err)
 {
         const struct site_database *database = &env->site->database;
         CLEANUP(closep) int secret_fd = -1;
@@ -133,17 +132,23 @@ static int open_server(struct step_env *env, const struct db_driver *driver, str
                 .way = way_of(database->way),
                 .streams = database->streams,
         };
+        const struct remote_engine *engine = servers;
         uid_t uid;
         gid_t gid;
 
+        while (engine->name != NULL && strcmp(engine->name, database->engine) != 0)
+                engine++;
+        if (engine->name == NULL)
+                return err_fail(err, ERR_UNSUPPORTED, 0,
+                                "this build has no driver for '%s' databases", database->engine);
         if (user_of(database, &uid, &gid, err) < 0 || secret_of(database, &secret_fd, err) < 0)
                 return -1;
         conf.secret_fd = secret_fd;
         env->database_driver = &remote_driver;
-        return remote_open(driver, &conf, uid, gid, &env->database, err);
+        return remote_open(engine, &conf, uid, gid, &env->database, err);
 }
 
-static int open_files(struct step_env *env, const struct db_driver *driver, struct err *err)
+static int open_files(struct step_env *env, struct err *err)
 {
         struct db_conf conf = {
                 .owner_uid = env->site->uid,
@@ -159,14 +164,13 @@ static int open_files(struct step_env *env, const struct db_driver *driver, stru
             safepath_open(home_fd, "db", O_RDONLY | O_DIRECTORY, &env->db_fd, err) < 0)
                 return err_wrap(err, "'%s'", env->site->home);
         conf.root_fd = env->db_fd;
-        env->database_driver = driver;
-        return driver->open(&conf, &env->database, err);
+        env->database_driver = &db_driver_sqlite;
+        return db_driver_sqlite.open(&conf, &env->database, err);
 }
 
 int env_database(struct step_env *env, struct db **ret_db, struct err *err)
 {
         const struct site *site = env->site;
-        const struct db_driver *driver;
 
         if (site->database.engine == NULL)
                 return err_fail(err, ERR_INVALID, 0, "'%s' has no database", site->name);
@@ -176,12 +180,7 @@ int env_database(struct step_env *env, struct db **ret_db, struct err *err)
                 env->database = NULL;
         }
         if (env->database == NULL) {
-                driver = db_driver_by_name(env_databases, site->database.engine);
-                if (driver == NULL)
-                        return err_fail(err, ERR_UNSUPPORTED, 0,
-                                        "this build has no driver for '%s' databases",
-                                        site->database.engine);
-                if ((site_database_serves(site) ? open_server : open_files)(env, driver, err) < 0)
+                if ((site_database_serves(site) ? open_server : open_files)(env, err) < 0)
                         return err_wrap(err, "the database of '%s'", site->name);
         }
         *ret_db = env->database;

@@ -31,10 +31,9 @@
 #include "common/log.h"
 #include "snapd/boot.h"
 #include "snapd/courier.h"
-#include "snapd/deliver.h"
 #include "snapd/expiry.h"
+#include "snapd/module.h"
 #include "snapd/operation.h"
-#include "snapd/prober_process.h"
 #include "snapd/request.h"
 #include "snapd/server.h"
 #include "snapd/view.h"
@@ -304,6 +303,22 @@ static int serve(const struct dirs *dirs)
         return r < 0 ? err_exit_status(err.code != 0 ? err.code : ERR_IO) : 0;
 }
 
+/* What speaks with the network lies in a module, so that nobody else loads libcurl. */
+static int run_module(const struct options *options)
+{
+        bool probes = options->mode == MODE_PROBE;
+        struct err err;
+        void *found;
+
+        if (module_find("net", probes ? "prober_main" : "deliver_main", &found, &err) < 0) {
+                log_error("%s", err.msg);
+                return err_exit_status(err.code);
+        }
+        if (probes)
+                return ((int (*)(void))found)();
+        return ((int (*)(const struct dirs *, const char *))found)(&options->dirs, options->target);
+}
+
 int main(int argc, char **argv)
 {
         struct options options = {
@@ -322,7 +337,7 @@ int main(int argc, char **argv)
         harden();
         /* It has what it needs from its starter, and no directory. */
         if (options.mode == MODE_PROBE)
-                return prober_main();
+                return run_module(&options);
         if (dirs_open(&options.dirs, &err) < 0) {
                 log_error("%s", err.msg);
                 return err_exit_status(err.code);
@@ -331,7 +346,7 @@ int main(int argc, char **argv)
         case MODE_OPERATION:
                 return operation_main(&options.dirs, options.operation);
         case MODE_DELIVER:
-                return deliver_main(&options.dirs, options.target);
+                return run_module(&options);
         case MODE_QUERY:
                 return answer_query(&options.dirs);
         case MODE_PROBE:

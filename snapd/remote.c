@@ -296,12 +296,12 @@ static int child_body(const struct worker_ends *ends, const void *arg, int *ret_
         _exit(remote_child_run(arg));
 }
 
-int remote_open(const struct db_driver *driver, const struct db_conf *conf, uid_t uid, gid_t gid,
-                struct db **ret_db, struct err *err)
+int remote_open(const struct remote_engine *engine, const struct db_conf *conf, uid_t uid,
+                gid_t gid, struct db **ret_db, struct err *err)
 {
         CLEANUP(closep) int ours = -1, theirs = -1;
         CLEANUP(freep) struct db *db = calloc(1, sizeof(*db));
-        struct remote_child child = { driver, conf, uid, gid, -1 };
+        struct remote_child child = { engine, conf, uid, gid, -1 };
         struct listener nobody = { 0 };
         int pair[2];
 

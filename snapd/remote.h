@@ -16,14 +16,20 @@
 
 #include "dbdump/dbdriver.h"
 
+/* A driver by name; NULL: the module "db-NAME" has it (snapd/module.h). */
+struct remote_engine {
+        const char *name;
+        const struct db_driver *driver;
+};
+
 /* Its `open` is NULL: remote_open() is the way in. */
 extern const struct db_driver remote_driver;
 
-/* remote_open(driver, conf, uid, gid, ret_db, err): Start a child as ${uid} and let it open
- * ${driver} with ${conf}; conf->secret_fd may be closed afterwards.  ERR_REFUSED: ${uid} is root.
+/* remote_open(engine, conf, uid, gid, ret_db, err): Start a child as ${uid} and let it open the
+ * driver with ${conf}; conf->secret_fd may be closed afterwards.  ERR_REFUSED: ${uid} is root.
  * ERR_UNSUPPORTED comes later, from each call that the driver does not have. */
-int remote_open(const struct db_driver *driver, const struct db_conf *conf, uid_t uid, gid_t gid,
-                struct db **ret_db, struct err *err) MUST_CHECK;
+int remote_open(const struct remote_engine *engine, const struct db_conf *conf, uid_t uid,
+                gid_t gid, struct db **ret_db, struct err *err) MUST_CHECK;
 
 /* remote_alive(db): Can it still be called?  Not after the child died or was ended. */
 bool remote_alive(const struct db *db);

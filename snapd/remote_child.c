@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "snapd/module.h"
 #include "snapd/remote_child.h"
 #include "snapd/remote_wire.h"
 #include "snapd/role.h"
@@ -399,6 +400,19 @@ static int enter(const struct remote_child *child, pid_t parent, struct err *err
         return 0;
 }
 
+/* While files can still be opened. */
+static const struct db_driver *find(const struct remote_engine *engine, struct err *err)
+{
+        char module[64], symbol[64];
+        void *found = NULL;
+
+        if (engine->driver != NULL)
+                return engine->driver;
+        (void)snprintf(module, sizeof(module), "db-%s", engine->name);
+        (void)snprintf(symbol, sizeof(symbol), "db_driver_%s", engine->name);
+        return module_find(module, symbol, &found, err) < 0 ? NULL : found;
+}
+
 int remote_child_run(const struct remote_child *child)
 {
         static struct server server; /* there is one in a process */
@@ -406,13 +420,14 @@ int remote_child_run(const struct remote_child *child)
         struct err failed = { 0 }, err;
         pid_t parent = getppid();
 
-        server.driver = child->driver;
+        server.driver = find(child->engine, &failed);
         if (settle(child, &failed) < 0)
                 return 1; /* where the socket is now nobody can say */
         conf.secret_fd = conf.secret_fd >= 0 ? SECRET_FD : -1;
         conf.root_fd = -1;
-        if ((enter(child, parent, &failed) < 0 ||
-             child->driver->open(&conf, &server.db, &failed) < 0) &&
+        if (server.driver != NULL &&
+            (enter(child, parent, &failed) < 0 ||
+             server.driver->open(&conf, &server.db, &failed) < 0) &&
             failed.code == 0)
                 (void)err_fail(&failed, ERR_IO, 0, "the driver failed without a reason");
         wire_begin(&server.out, 0);

@@ -8,10 +8,10 @@
 
 #include <sys/types.h>
 
-#include "dbdump/dbdriver.h"
+#include "snapd/remote.h"
 
 struct remote_child {
-        const struct db_driver *driver;
+        const struct remote_engine *engine;
         const struct db_conf *conf;
         uid_t uid;
         gid_t gid;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <assert.h>
-#include <curl/curl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 
 #include "common/safepath.h"
 #include "common/units.h"
+#include "common/url.h"
 #include "common/words.h"
 #include "snapd/target_keys.h"
 
@@ -27,16 +27,6 @@ static const char *const webhook_schemes[] = { "https", "http", NULL };
 const char *target_kind_name(unsigned kind)
 {
         return kinds[kind];
-}
-
-static void words_list(const char *const *words, char *buf, size_t size)
-{
-        size_t used = 0;
-
-        buf[0] = '\0';
-        for (; *words != NULL && used < size; words++)
-                used += (size_t)snprintf(buf + used, size - used, "%s'%s'", used == 0 ? "" : ", ",
-                                         *words);
 }
 
 static int text_set(char **field, const char *text, struct err *err)
@@ -167,41 +157,11 @@ static int read_addresses(struct notice_target *target, void *member, const stru
         return 0;
 }
 
-static void urlp(CURLU **url)
-{
-        curl_url_cleanup(*url);
-}
-
-static void curl_textp(char **text)
-{
-        curl_free(*text);
-}
-
 static int read_url(struct notice_target *target, void *member, const struct target_key *key,
                     const char *text, struct err *err)
 {
-        CLEANUP(urlp) CURLU *url = curl_url();
-        CLEANUP(curl_textp) char *scheme = NULL;
-        CLEANUP(curl_textp) char *user = NULL;
-        char list[200];
-
         (void)target;
-        if (url == NULL)
-                return err_oom(err);
-        words_list(key->words, list, sizeof(list));
-        if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
-            curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK)
-                return err_fail(err, ERR_INVALID, 0,
-                                "'%.100s' is not a URL; it begins with one of %s and '://'", text,
-                                list);
-        if (curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_OK)
-                return err_fail(err, ERR_INVALID, 0,
-                                "a name or a password does not belong into a URL: use secret_file");
-        for (size_t i = 0; key->words[i] != NULL; i++)
-                if (strcmp(key->words[i], scheme) == 0)
-                        return text_set(member, text, err);
-        return err_fail(err, ERR_INVALID, 0, "a URL of %s is expected, not of '%.20s'", list,
-                        scheme);
+        return url_check(text, key->words, NULL, err) < 0 ? -1 : text_set(member, text, err);
 }
 
 static int read_path(struct notice_target *target, void *member, const struct target_key *key,

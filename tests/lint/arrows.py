@@ -23,6 +23,7 @@ FOLDERS = {
 
 SNAPD_ROWS = [
     ['dirs', 'fault', 'aside', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
+     'module', 'module_version',
      'ballast'],                    # know nothing
     ['outbox'],                     # notices on their way
     ['notice'],                     # their words

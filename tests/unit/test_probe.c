@@ -102,7 +102,7 @@ TEST(a_probe_is_written_as_it_was_read)
 
         ASSERT_ERR(
                 site_parse("wiki", "x", GOOD "[probe a]\nurl = https://b/ c\n", NULL, &site, &err),
-                ERR_INVALID, "no URL");
+                ERR_INVALID, "is not a URL");
         {
                 char good[sizeof(text)];
                 char *blank;

@@ -214,6 +214,8 @@ static const struct db_driver play = {
         .list = play_list,
 };
 
+static const struct remote_engine engine = { "play", &play };
+
 static void need_root(void)
 {
         test_need_syscalls();
@@ -228,7 +230,7 @@ static struct db *begin(const struct db_conf *conf)
 
         need_root();
         ASSERT(user != NULL);
-        ASSERT_OK(remote_open(&play, conf, user->pw_uid, user->pw_gid, &db, &err));
+        ASSERT_OK(remote_open(&engine, conf, user->pw_uid, user->pw_gid, &db, &err));
         return db;
 }
 
@@ -253,7 +255,7 @@ TEST(root_is_nobody_to_speak_with_a_server)
 {
         struct db *db = NULL;
 
-        ASSERT_ERR(remote_open(&play, &plain, 0, 0, &db, &err), ERR_REFUSED, "not read as root");
+        ASSERT_ERR(remote_open(&engine, &plain, 0, 0, &db, &err), ERR_REFUSED, "not read as root");
 }
 
 TEST(an_error_of_the_server_comes_back_in_one_line)
@@ -264,7 +266,7 @@ TEST(an_error_of_the_server_comes_back_in_one_line)
 
         need_root();
         conf.host = "x";
-        ASSERT_ERR(remote_open(&play, &conf, user->pw_uid, user->pw_gid, &db, &err), ERR_DENIED,
+        ASSERT_ERR(remote_open(&engine, &conf, user->pw_uid, user->pw_gid, &db, &err), ERR_DENIED,
                    "the server?says \"no\"");
 }
 
