@@ -46,6 +46,7 @@ int cmd_site_probe(struct ctl *ctl, struct err *err);
 int cmd_site_check(struct ctl *ctl, struct err *err);
 int cmd_link(struct ctl *ctl, struct err *err);
 int cmd_unlink(struct ctl *ctl, struct err *err);
+int cmd_probe(struct ctl *ctl, struct err *err);
 int cmd_web_config(struct ctl *ctl, struct err *err);
 
 /* Operations that were begun before. */

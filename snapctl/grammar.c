@@ -93,6 +93,7 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_RULE] = { "'FILE KIND KEY VALUE'", NULL, NULL, "'FILE KIND KEY VALUE'" },
         [WORD_USER] = { "USER", NULL, NULL, "a user's name" },
         [WORD_TEXT] = { "TEXT", NULL, NULL, "a text" },
+        [WORD_SPAN] = { "SPAN", "hour day month", NULL, "one of hour, day, month" },
         [WORD_TOPIC] = { "COMMAND", NULL, NULL, "a command" },
 };
 
@@ -147,6 +148,8 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_UNTIL] = { "until", '\0', WORD_UNTIL, false, "end it by itself then" },
         [OPT_FOR] = { "for", '\0', WORD_DURATION, false, "end it by itself after this time" },
         [OPT_FROM] = { "from", '\0', WORD_ADDRESS, false, "for a tester at this address" },
+        [OPT_SPAN] = { "span", '\0', WORD_SPAN, false, "the last hour, day or month" },
+        [OPT_WATCH] = { "watch", '\0', WORD_NONE, false, "again every two seconds" },
 };
 
 const struct command commands[] = {
@@ -285,6 +288,12 @@ const struct command commands[] = {
           .args = { { WORD_SITE }, { WORD_SERVER } },
           .run = cmd_web_config,
           .help = "print the lines the web server needs" },
+        { .words = "probe",
+          .aliases = { "probes" },
+          .args = { { WORD_SITE } },
+          .options = OPT_BIT(OPT_SPAN) | OPT_BIT(OPT_WATCH),
+          .run = cmd_probe,
+          .help = "show what was measured" },
         { .words = "ops list",
           .aliases = { "ops", "log" },
           .args = { { WORD_SITE, MAYBE } },

@@ -43,6 +43,7 @@ enum word_kind {
         WORD_RULE,
         WORD_USER,
         WORD_TEXT,
+        WORD_SPAN,
         WORD_TOPIC,
         WORD_KINDS
 };
@@ -96,6 +97,8 @@ enum option_id {
         OPT_UNTIL,
         OPT_FOR,
         OPT_FROM,
+        OPT_SPAN,
+        OPT_WATCH,
         OPTIONS
 };
 

@@ -79,8 +79,8 @@ bool dialog_suspended(const struct dialog *dialog)
 
 /* Sending */
 
-static enum MHD_Result send_text(struct dialog *dialog, unsigned status, char *text, size_t n,
-                                 bool close_after)
+static enum MHD_Result send_text(struct dialog *dialog, unsigned status, const char *type,
+                                 char *text, size_t n, bool close_after)
 {
         struct MHD_Response *response =
                 MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
@@ -91,7 +91,8 @@ static enum MHD_Result send_text(struct dialog *dialog, unsigned status, char *t
                 return MHD_NO;
         }
         dialog->state = ANSWERED;
-        if (MHD_add_response_header(response, "Content-Type", "application/json") != MHD_YES ||
+        if (MHD_add_response_header(response, "Content-Type",
+                                    type == NULL ? "application/json" : type) != MHD_YES ||
             (close_after && MHD_add_response_header(response, "Connection", "close") != MHD_YES)) {
                 MHD_destroy_response(response);
                 return MHD_NO;
@@ -107,7 +108,8 @@ static enum MHD_Result send_json(struct dialog *dialog, unsigned status, const j
         char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
 
         /* Without memory for an answer, the closed connection is one. */
-        return text == NULL ? MHD_NO : send_text(dialog, status, text, strlen(text), close_after);
+        return text == NULL ? MHD_NO
+                            : send_text(dialog, status, NULL, text, strlen(text), close_after);
 }
 
 static enum MHD_Result send_error(struct dialog *dialog, unsigned status, const struct err *err,
@@ -296,8 +298,8 @@ static enum MHD_Result dialog_answer(struct dialog *dialog)
         case ANSWER_JSON:
         default:
                 if (answer.text != NULL)
-                        return send_text(dialog, answer.status, answer.text, strlen(answer.text),
-                                         false);
+                        return send_text(dialog, answer.status, answer.type, answer.text,
+                                         strlen(answer.text), false);
                 result = send_json(dialog, answer.status, answer.json, false);
                 json_decref(answer.json);
                 return result;
@@ -309,7 +311,7 @@ static enum MHD_Result asked_answer(struct dialog *dialog)
         if (dialog->asked_err.code != 0)
                 return send_error(dialog, view_status(dialog->asked_err.code), &dialog->asked_err,
                                   false);
-        return send_text(dialog, 200, STEAL(dialog->asked_text), dialog->asked_n, false);
+        return send_text(dialog, 200, NULL, STEAL(dialog->asked_text), dialog->asked_n, false);
 }
 
 enum MHD_Result dialog_continue(struct dialog *dialog, const char *data, size_t *n)

@@ -137,14 +137,32 @@ void guard_baseline_add(struct guard_baseline *baseline, const struct sample *sa
                 baseline->latency[i] += sample->latency[i];
 }
 
+static int64_t silent_after(const struct guard *guard)
+{
+        int64_t usec = SILENT_INTERVALS * guard->policy.interval_usec;
+
+        return usec > SILENT_MIN_USEC ? usec : SILENT_MIN_USEC;
+}
+
+/* A sample speaks for the time since the one before, unless that is too long ago. */
+static int64_t covered_usec(const struct guard *guard, const struct watched *watched,
+                            const struct sample *sample)
+{
+        int64_t since = sample->to_usec - watched->last_usec;
+
+        return since <= silent_after(guard) ? since : sample->to_usec - sample->from_usec;
+}
+
 void guard_feed(struct guard *guard, size_t probe, const struct sample *sample)
 {
         struct run_sums sums = { .answers = sample->good + sample->bad, .bad = sample->bad };
         struct watched *watched;
+        int64_t covered;
 
         if (probe >= guard->n || sample->to_usec <= guard->watched[probe].last_usec)
                 return;
         watched = &guard->watched[probe];
+        covered = covered_usec(guard, watched, sample);
         watched->last_usec = sample->to_usec;
         if (sums.answers == 0)
                 return;
@@ -157,7 +175,7 @@ void guard_feed(struct guard *guard, size_t probe, const struct sample *sample)
         watched->answers += sums.answers;
         watched->bad += sums.bad;
         if (sums.bad <= WELL * sums.answers)
-                watched->well_usec += sample->to_usec - sample->from_usec;
+                watched->well_usec += covered;
         run_add(&watched->log, sample->from_usec, &sums);
 }
 
@@ -214,13 +232,6 @@ static bool find_broken(const struct guard *guard, struct guard_decision *decisi
                     gravity[one.verdict] > gravity[decision->verdict])
                         *decision = one;
         return decision->verdict != GUARD_GOING;
-}
-
-static int64_t silent_after(const struct guard *guard)
-{
-        int64_t usec = SILENT_INTERVALS * guard->policy.interval_usec;
-
-        return usec > SILENT_MIN_USEC ? usec : SILENT_MIN_USEC;
 }
 
 /* Has any required probe said something lately? */

@@ -37,7 +37,7 @@
 #include "snapd/sample.h"
 
 #define GUARD_WINDOW      256 /* judged intervals that a run may have */
-#define GUARD_PROBES_MAX  16
+#define GUARD_PROBES_MAX  32
 #define GUARD_TEXT_MAX    256
 #define GUARD_CONFIRM_MAX 60
 

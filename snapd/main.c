@@ -32,6 +32,7 @@
 #include "snapd/boot.h"
 #include "snapd/courier.h"
 #include "snapd/expiry.h"
+#include "snapd/measure.h"
 #include "snapd/module.h"
 #include "snapd/operation.h"
 #include "snapd/request.h"
@@ -168,7 +169,7 @@ struct daemon {
         struct questions *questions;
         struct outbox *outbox;
         struct courier *courier;
-        struct watch *watch;
+        struct measure *measure;
         struct api api;
         struct expiry *expiry;
         struct server *server;
@@ -178,7 +179,7 @@ static void daemon_close(struct daemon *d)
 {
         server_close(d->server);
         expiry_close(d->expiry);
-        watch_close(d->watch);
+        measure_close(d->measure);
         questions_close(d->questions);
         courier_close(d->courier);
         outbox_close(d->outbox);
@@ -265,7 +266,7 @@ static int daemon_open(struct daemon *d, struct err *err)
         needs.sites = d->sites;
         needs.spawner = d->spawner;
         needs.outbox = d->outbox;
-        if (watch_open(&needs, &d->watch, err) < 0)
+        if (measure_open(&needs, &d->measure, err) < 0)
                 return -1;
         d->api = (struct api){ .dirs = d->dirs,
                                .catalog = d->catalog,
@@ -273,7 +274,8 @@ static int daemon_open(struct daemon *d, struct err *err)
                                .spawner = d->spawner,
                                .outbox = d->outbox,
                                .expiry = d->expiry,
-                               .watch = d->watch,
+                               .watch = measure_watch(d->measure),
+                               .history = measure_history(d->measure),
                                .started_usec = clock_boot_usec() };
         env.questions = d->questions;
         if ((d->outbox != NULL &&

@@ -499,3 +499,20 @@ void delivery_list_done(struct delivery_list *list)
         free(list->items);
         *list = (struct delivery_list){ 0 };
 }
+
+int outbox_lag(struct outbox *outbox, uint64_t *ret_waiting, int64_t *ret_oldest_usec,
+               struct err *err)
+{
+        uint64_t waiting = 0, oldest = 0;
+
+        if (sql_number(outbox->db, "SELECT count(*) FROM deliveries WHERE state = 'waiting'", NULL,
+                       &waiting, err) < 0 ||
+            sql_number(outbox->db,
+                       "SELECT ifnull(min(created), 0) FROM notices WHERE id IN"
+                       "  (SELECT notice FROM deliveries WHERE state = 'waiting')",
+                       NULL, &oldest, err) < 0)
+                return -1;
+        *ret_waiting = waiting;
+        *ret_oldest_usec = (int64_t)oldest;
+        return 0;
+}

@@ -150,6 +150,11 @@ int outbox_retry(struct outbox *outbox, const char *target, int64_t now_usec, un
 int outbox_deliveries(struct outbox *outbox, uint64_t notice, unsigned limit,
                       struct delivery_list *ret_list, struct err *err) MUST_CHECK;
 
+/* outbox_lag(outbox, ret_waiting, ret_oldest_usec, err): How many deliveries wait, and the wall
+ * clock's time of the oldest notice among them, 0 for none. */
+int outbox_lag(struct outbox *outbox, uint64_t *ret_waiting, int64_t *ret_oldest_usec,
+               struct err *err) MUST_CHECK;
+
 /* outbox_dropped(outbox): How many notices went before they were sent, because they were too many.
  */
 uint64_t outbox_dropped(struct outbox *outbox);

@@ -24,6 +24,7 @@ struct route {
 static const struct route routes[] = {
         { "GET", "/v1", ROLE_ANYONE, .handler = route_root },
         { "GET", "/v1/status", ROLE_ADMIN, .handler = route_status },
+        { "GET", "/v1/metrics", ROLE_ADMIN, .handler = route_metrics },
         { "GET", "/v1/sites", ROLE_ANYONE, .handler = route_sites },
         { "POST", "/v1/sites", ROLE_ADMIN, .body = true, .handler = route_site_add },
         { "GET", "/v1/sites/{site}", ROLE_OWNER, MAY_READ, .handler = route_site },
@@ -36,6 +37,8 @@ static const struct route routes[] = {
           .handler = route_version },
         { "PATCH", "/v1/sites/{site}/versions/{version}", ROLE_OWNER, MAY_READ | MAY_MARK,
           .body = true, .handler = route_version_change },
+        { "GET", "/v1/sites/{site}/probes", ROLE_OWNER, MAY_READ, .args = { "span" },
+          .handler = route_probes },
         { "GET", "/v1/sites/{site}/diff", ROLE_OWNER, MAY_READ, .args = { "from", "to" },
           .handler = route_diff },
         { "GET", "/v1/sites/{site}/lost-writes", ROLE_OWNER, MAY_READ,

@@ -17,6 +17,7 @@
 #include "snapd/auth.h"
 #include "snapd/catalog.h"
 #include "snapd/dirs.h"
+#include "snapd/history.h"
 #include "snapd/expiry.h"
 #include "snapd/journal.h"
 #include "snapd/outbox.h"
@@ -30,6 +31,7 @@ struct api {
         struct sitecache *sites;
         struct spawner *spawner;
         struct watch *watch;
+        struct history *history; /* NULL: not kept */
         struct outbox *outbox; /* NULL: it could not be opened */
         struct expiry *expiry; /* NULL in tests */
         int64_t started_usec; /* on the boot clock */
@@ -68,6 +70,7 @@ struct answer {
         unsigned status;
         json_t *json; /* owned, as is text */
         char *text;
+        const char *type; /* of text; NULL: JSON */
         op_id op;
         bool answered; /* that the operation is served is known already */
         uint64_t seq;
@@ -126,6 +129,10 @@ int route_pass_add(struct api *api, const struct call *call, const struct target
                    struct answer *answer, struct err *err) MUST_CHECK;
 int route_pass_drop(struct api *api, const struct call *call, const struct target *target,
                     struct answer *answer, struct err *err) MUST_CHECK;
+int route_probes(struct api *api, const struct call *call, const struct target *target,
+                 struct answer *answer, struct err *err) MUST_CHECK;
+int route_metrics(struct api *api, const struct call *call, const struct target *target,
+                  struct answer *answer, struct err *err) MUST_CHECK;
 int route_diff(struct api *api, const struct call *call, const struct target *target,
                struct answer *answer, struct err *err) MUST_CHECK;
 int route_lost_writes(struct api *api, const struct call *call, const struct target *target,

@@ -47,6 +47,9 @@ static int bind_value(sqlite3_stmt *stmt, int i, const struct sql_value *value)
 {
         if (value->type == SQL_INT)
                 return sqlite3_bind_int64(stmt, i, value->number);
+        if (value->type == SQL_BLOB)
+                return sqlite3_bind_blob64(stmt, i, value->text, (uint64_t)value->number,
+                                           SQLITE_TRANSIENT);
         if (value->text == NULL)
                 return sqlite3_bind_null(stmt, i);
         return sqlite3_bind_text(stmt, i, value->text, -1, SQLITE_TRANSIENT);

@@ -16,6 +16,7 @@
  */
 
 #include <sqlite3.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -23,9 +24,9 @@
 
 /* What a '?' of a statement stands for. */
 struct sql_value {
-        enum { SQL_END, SQL_INT, SQL_TEXT } type;
-        int64_t number;
-        const char *text;
+        enum { SQL_END, SQL_INT, SQL_TEXT, SQL_BLOB } type;
+        int64_t number; /* of a blob: its bytes */
+        const void *text;
 };
 
 static inline struct sql_value sql_int(int64_t number)
@@ -43,6 +44,12 @@ static inline struct sql_value sql_uint(uint64_t number)
 static inline struct sql_value sql_text(const char *text)
 {
         return (struct sql_value){ .type = SQL_TEXT, .text = text };
+}
+
+/* sql_blob(data, n): Bytes. */
+static inline struct sql_value sql_blob(const void *data, size_t n)
+{
+        return (struct sql_value){ .type = SQL_BLOB, .number = (int64_t)n, .text = data };
 }
 
 /* SQL_ARGS(...): The values of a statement in order; NULL stands for none. */

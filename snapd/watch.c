@@ -401,3 +401,11 @@ const char *watch_state(struct watch *watch, const char *site, uint64_t *ret_ver
         *ret_version = ward->trial.version;
         return probation_state_name(ward->trial.state);
 }
+
+void watch_count(struct watch *watch, watch_count_visit visit, void *arg)
+{
+        for (const struct ward *ward = watch == NULL ? NULL : watch->wards; ward != NULL;
+             ward = ward->next)
+                for (size_t i = 0; i < ward->n; i++)
+                        visit(ward->name, ward->probes[i].name, &ward->probes[i].counts, arg);
+}

@@ -76,6 +76,15 @@ json_t *watch_view(struct watch *watch, const char *site);
  * the site is not watched. */
 const char *watch_state(struct watch *watch, const char *site, uint64_t *ret_version);
 
+/* watch_count(watch, visit, arg): Visit every probe with what it has measured since snapd was
+ * started; nothing for NULL. */
+struct watch_counts {
+        uint64_t good, bad, unknown;
+};
+typedef void (*watch_count_visit)(const char *site, const char *probe,
+                                  const struct watch_counts *counts, void *arg);
+void watch_count(struct watch *watch, watch_count_visit visit, void *arg);
+
 /* watch_baseline(watch, site, probe, add): Count ${add} among what was measured lately, before
  * anything is: after a start. */
 void watch_baseline(struct watch *watch, const char *site, const char *probe,

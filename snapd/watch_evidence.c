@@ -72,6 +72,9 @@ void ward_remember(struct ward_probe *probe, const struct sample *sample)
                 .bad = sample->bad,
                 .unknown = sample->unknown,
         };
+        probe->counts.good += sample->good;
+        probe->counts.bad += sample->bad;
+        probe->counts.unknown += sample->unknown;
         if (sample->bad == 0)
                 return;
         if (probe->examples == NULL)

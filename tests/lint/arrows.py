@@ -64,7 +64,8 @@ SNAPD_ROWS = [
     ['auth', 'sitecache'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts
     ['expiry'],                     # what ends by itself
-    ['watch'],                      # what becomes of a version that is bad
+    ['watch', 'history'],           # what becomes of a version that is bad; what was measured
+    ['measure'],                    # whose samples those are
     ['routes'],                     # who may ask what, and what answers
     ['dialog'],                     # one request over HTTP
     ['http'],

@@ -115,7 +115,7 @@ static int route(struct call *call)
         memset(&err, 0, sizeof(err));
         if (routes_answer(&api, call, &answer, &err) < 0)
                 return -1;
-        if (answer.text != NULL)
+        if (answer.text != NULL && answer.type == NULL)
                 answer.json = json_of(answer.text);
         free(STEAL(answer.text));
         return 0;
@@ -146,9 +146,12 @@ static const struct row {
 } rows[] = {
         { "GET", "/v1", "/v1", NULL, 'g', 'g', 'g', "/v1", 'g' },
         { "GET", "/v1/status", "/v1/status", NULL, 'd', 'd', 'd', "/v1/status", 'd' },
+        { "GET", "/v1/metrics", "/v1/metrics", NULL, 'd', 'd', 'd', "/v1/metrics", 'd' },
         { "GET", "/v1/sites", "/v1/sites", NULL, 'g', 'g', 'g', "/v1/sites", 'g' },
         { "POST", "/v1/sites", "/v1/sites", "{\"x\": 1}", 'd', 'd', 'd', "/v1/sites", 'd' },
         { "GET", "/v1/sites/{site}", "/v1/sites/shop", NULL, 'g', 'h', 'h', "/v1/sites/blog", 'g' },
+        { "GET", "/v1/sites/{site}/probes", "/v1/sites/shop/probes", NULL, 'g', 'h', 'h',
+          "/v1/sites/blog/probes", 'g' },
         { "POST", "/v1/sites/{site}/probes/run", "/v1/sites/shop/probes/run", NULL, 'g', 'h', 'h',
           "/v1/sites/blog/probes/run", 'g' },
         { "GET", "/v1/sites/{site}/check", "/v1/sites/shop/check", NULL, 'g', 'h', 'h',

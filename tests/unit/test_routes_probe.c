@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "snapd/routes.h"
+#include "snapd/sql.h"
+#include "tests/lib/test.h"
+
+static struct err err;
+static struct dirs dirs;
+static struct api api = { .dirs = &dirs };
+static char state[200], run[200], conf[200];
+
+static void begin(void)
+{
+        struct version version = { .number = 1, .label = (char *)"one", .verb = (char *)"add" };
+        json_t *empty = json_object();
+        op_id id;
+
+        if (getuid() != 0)
+                test_skip("the daemon's directories are root's");
+        test_need_syscalls();
+        (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
+        (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
+        (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
+        dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
+        ASSERT_OK(dirs_open(&dirs, &err));
+        ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
+        ASSERT_OK(catalog_open(dirs.state_fd, &api.catalog, &err));
+        ASSERT_OK(sitecache_open(&dirs, &api.sites, &err));
+        ASSERT_OK(catalog_add_site(api.catalog, "shop", "overlayfs", "/", &err));
+        ASSERT_OK(catalog_put_version(api.catalog, "shop", &version, &err));
+        ASSERT_OK(journal_queue(api.catalog, "shop", "activate", empty, 0, &id, &err));
+        ASSERT_OK(journal_state(api.catalog, id, OP_FAILED, NULL, &err));
+        ASSERT_OK(history_open(dirs.state_fd, &api.history, &err));
+        ASSERT_OK(outbox_open(dirs.state_fd, &api.outbox, &err));
+        json_decref(empty);
+}
+
+static int ask(const char *path, const char *span, struct answer *answer)
+{
+        struct call call = { .method = "GET", .path = path, .peer = { .admin = true } };
+
+        if (span != NULL) {
+                call.args[0].name = "span";
+                call.args[0].value = span;
+                call.n_args = 1;
+        }
+        *answer = (struct answer){ 0 };
+        return routes_answer(&api, &call, answer, &err);
+}
+
+TEST(metrics_are_text_of_prometheus)
+{
+        struct answer answer;
+
+        begin();
+
+        /* No name of ours has quotes in it; that is what a reader may not have to rely on. */
+        ASSERT_OK(sql_script(catalog_db(api.catalog),
+                             "INSERT INTO sites VALUES ('a\"b\\' || char(10) || 'c', 'x', '/')",
+                             &err));
+        ASSERT_OK(ask("/v1/metrics", NULL, &answer));
+        ASSERT(strncmp(answer.type, "text/plain", 10) == 0);
+        ASSERT(strstr(answer.text, "\nsitesnap_sites 2\n") != NULL);
+        ASSERT(strstr(answer.text, "\nsitesnap_active_version{site=\"shop\"} 1\n") != NULL);
+        ASSERT(strstr(answer.text, "{site=\"a\\\"b\\\\\\nc\"} 0\n") != NULL);
+        ASSERT(strstr(answer.text, "verb=\"activate\",state=\"failed\"} 1") != NULL);
+        ASSERT(strstr(answer.text, "\nsitesnap_notices_waiting 0\n") != NULL);
+        for (const char *line = answer.text; *line != '\0'; line = strchr(line, '\n') + 1)
+                ASSERT(line[0] == '#' || strncmp(line, "sitesnap_", 9) == 0);
+        free(answer.text);
+}
+
+TEST(what_was_measured_is_asked_by_span)
+{
+        struct sample sample = {
+                .wall_usec = clock_wall_usec() - 60 * USEC_PER_SEC,
+                .good = 7,
+                .to_usec = 1,
+        };
+        struct answer answer;
+        char *text;
+
+        begin();
+        history_add(api.history, "shop", "front", &sample);
+        ASSERT_OK(ask("/v1/sites/shop/probes", NULL, &answer));
+        text = json_dumps(answer.json, JSON_COMPACT);
+        ASSERT(strstr(text,
+                      "\"span\":\"hour\",\"round_sec\":10,\"probes\":[{\"probe\":\"front\"") !=
+               NULL);
+        ASSERT(strstr(text, "\"good\":7,") != NULL);
+        free(text);
+        json_decref(answer.json);
+        ASSERT_ERR(ask("/v1/sites/shop/probes", "year", &answer), ERR_INVALID,
+                   "hour, day or month");
+}
