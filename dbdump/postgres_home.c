@@ -96,12 +96,16 @@ static int ask_of(const struct postgres_view *view, const char *sql, const char 
 }
 
 /* clang-format off */
+#define APART(class, oid) \
+        " NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND " \
+        "e.objid = " oid " AND e.deptype IN ('e', 'i')) "
 #define OWNERS \
-        "(SELECT relowner AS o FROM pg_class WHERE relnamespace = ANY ($1::oid[]) UNION SELECT " \
-        "proowner FROM pg_proc WHERE pronamespace = ANY ($1::oid[]) UNION SELECT typowner FROM " \
-        "pg_type WHERE typnamespace = ANY ($1::oid[]) UNION SELECT stxowner FROM " \
-        "pg_statistic_ext WHERE stxnamespace = ANY ($1::oid[]) UNION SELECT defaclrole FROM " \
-        "pg_default_acl WHERE defaclnamespace = ANY ($1::oid[])) owners"
+        "(SELECT relowner AS o FROM pg_class c WHERE relnamespace = ANY ($1::oid[]) AND" \
+        APART("pg_class", "c.oid") "UNION SELECT proowner FROM pg_proc f WHERE pronamespace = " \
+        "ANY ($1::oid[]) AND" APART("pg_proc", "f.oid") "UNION SELECT typowner FROM pg_type t " \
+        "WHERE typnamespace = ANY ($1::oid[]) AND" APART("pg_type", "t.oid") "UNION SELECT " \
+        "stxowner FROM pg_statistic_ext WHERE stxnamespace = ANY ($1::oid[]) UNION SELECT " \
+        "defaclrole FROM pg_default_acl WHERE defaclnamespace = ANY ($1::oid[])) owners"
 /* clang-format on */
 
 /* The statement that a question answers with, run elsewhere; none for no row or NULL. */

@@ -7,6 +7,12 @@
 #define OURS(class, oid) \
         " NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND " \
         "e.objid = " oid " AND e.deptype = 'e') "
+/* clang-format on */
+/* The constructors of a range type are the server's own. */
+/* clang-format off */
+#define MADE(function) \
+        " NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid " \
+        "= " function " AND e.deptype IN ('e', 'i')) "
 #define WANTED(name) \
         " path.p IS NOT NULL AND n.oid = ANY ($1::oid[]) AND ($3::text IS NULL OR starts_with(" \
         name "::text, $3::text)) "
@@ -161,8 +167,8 @@ const struct postgres_kind postgres_kinds[] = {
                   "pg_get_function_identity_arguments(f.oid))",
                   "pg_proc",
                   "f.oid") " FROM path CROSS JOIN pg_proc f JOIN pg_namespace n ON n.oid = "
-          "f.pronamespace WHERE" WANTED("f.proname") "AND f.prokind <> 'a' AND"
-          OURS("pg_proc", "f.oid") "ORDER BY f.oid" },
+          "f.pronamespace WHERE" WANTED("f.proname") "AND f.prokind <> 'a' AND" MADE("f.oid")
+          "ORDER BY f.oid" },
         { "aggregate", POSTGRES_BEFORE,
           PATH "SELECT format('%s(%s)', f.proname, pg_get_function_identity_arguments(f.oid)), "
           OWNER("f.proowner") ", 0, format('CREATE AGGREGATE %s (%s) (SFUNC = %s, STYPE = %s, "
@@ -181,7 +187,7 @@ const struct postgres_kind postgres_kinds[] = {
                   "pg_proc",
                   "f.oid") " FROM path CROSS JOIN pg_proc f JOIN pg_namespace n ON n.oid = "
           "f.pronamespace JOIN pg_aggregate g ON g.aggfnoid = f.oid WHERE" WANTED("f.proname")
-          "AND" OURS("pg_proc", "f.oid") "ORDER BY f.oid" },
+          "AND" MADE("f.oid") "ORDER BY f.oid" },
         { "sequence", POSTGRES_BEFORE,
           PATH "SELECT c.relname, " OWNER("c.relowner") ", 0, format('CREATE %sSEQUENCE %s AS %s "
           "%s',CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, " NAMED("c.relname")
@@ -384,8 +390,8 @@ const struct postgres_kind postgres_kinds[] = {
                   "pg_get_function_identity_arguments(f.oid))",
                   "f.proacl",
                   "f.proowner") " FROM path CROSS JOIN pg_proc f JOIN pg_namespace n ON n.oid = "
-          "f.pronamespace WHERE" WANTED("f.proname") "AND f.proacl IS NOT NULL AND"
-          OURS("pg_proc", "f.oid") "ORDER BY f.oid" },
+          "f.pronamespace WHERE" WANTED("f.proname") "AND f.proacl IS NOT NULL AND" MADE("f.oid")
+          "ORDER BY f.oid" },
         { "type's grant", POSTGRES_GRANT,
           PATH "SELECT t.typname, " OWNER("t.typowner") ", 0, "
           GRANTS("TYPE", NAMED("t.typname"), "t.typacl", "t.typowner") " FROM path CROSS JOIN "

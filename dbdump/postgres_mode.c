@@ -24,6 +24,9 @@ void postgres_mode_keeper(const char *app_user, char name[static 64])
 /* $1: schema, $2: keeper (NULL to thaw), $3: the schema quoted.  "key" is what a thing is called
  * within its schema, the same in every copy. */
 /* clang-format off */
+#define APART(class, oid) \
+        " NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND " \
+        "e.objid = " oid " AND e.deptype = 'e') "
 #define THINGS \
         "WITH path AS MATERIALIZED (SELECT set_config('search_path', $3::text, true) AS p), " \
         "space AS (SELECT n.* FROM pg_namespace n, path WHERE n.nspname = $1 AND p IS NOT " \
@@ -35,15 +38,17 @@ void postgres_mode_keeper(const char *app_user, char name[static 64])
         "'S') AS stays, (SELECT jsonb_agg(jsonb_build_array(quote_ident(a.attname), " \
         ACL("a.attacl") ")) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT " \
         "NULL) AS columns FROM pg_class c, space WHERE c.relnamespace = space.oid AND c.relkind " \
-        "IN ('r', 'p', 'v', 'm', 'S') UNION ALL SELECT 'ROUTINE', format('%I(%s)', f.proname, " \
-        "pg_get_function_identity_arguments(f.oid)), f.proowner, coalesce(f.proacl, " \
-        "acldefault('f', f.proowner)), f.prosecdef, NULL FROM pg_proc f, space WHERE " \
-        "f.pronamespace = space.oid AND f.prokind <> 'a' UNION ALL SELECT 'TYPE', " \
-        "quote_ident(t.typname), t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)), " \
-        "false, NULL FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid, space WHERE " \
-        "t.typnamespace = space.oid AND (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') UNION " \
-        "ALL SELECT 'STATISTICS', quote_ident(s.stxname), s.stxowner, NULL, false, NULL FROM " \
-        "pg_statistic_ext s, space WHERE s.stxnamespace = space.oid) "
+        "IN ('r', 'p', 'v', 'm', 'S') AND" APART("pg_class", "c.oid") "UNION ALL SELECT " \
+        "'ROUTINE', format('%I(%s)', f.proname, pg_get_function_identity_arguments(f.oid)), " \
+        "f.proowner, coalesce(f.proacl, acldefault('f', f.proowner)), f.prosecdef, NULL FROM " \
+        "pg_proc f, space WHERE f.pronamespace = space.oid AND f.prokind <> 'a' AND NOT EXISTS " \
+        "(SELECT FROM pg_depend b WHERE b.classid = 'pg_proc'::regclass AND b.objid = f.oid AND " \
+        "b.deptype IN ('e', 'i')) UNION ALL SELECT 'TYPE', quote_ident(t.typname), t.typowner, " \
+        "coalesce(t.typacl, acldefault('T', t.typowner)), false, NULL FROM pg_type t LEFT JOIN " \
+        "pg_class c ON c.oid = t.typrelid, space WHERE t.typnamespace = space.oid AND " \
+        "(t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND" APART("pg_type", "t.oid") \
+        "UNION ALL SELECT 'STATISTICS', quote_ident(s.stxname), s.stxowner, NULL, false, NULL " \
+        "FROM pg_statistic_ext s, space WHERE s.stxnamespace = space.oid) "
 
 static const char note_sql[] =
         THINGS "SELECT jsonb_build_object('sitesnap', jsonb_build_object('comment', "

@@ -98,7 +98,10 @@ int postgres_repoint(const char *text, const char *from, const char *to, const c
         if (strstr(from, "\\E") != NULL)
                 return err_fail(err, ERR_UNSUPPORTED, 0, "the schema's name '%s' has a '\\E'",
                                 from);
-        if (identifier_quote(&identifier_postgres, to, quoted, sizeof(quoted), err) < 0)
+        /* A copy's name needs no quotes; without them a body reads as it did. */
+        if (to[strspn(to, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0')
+                (void)snprintf(quoted, sizeof(quoted), "%s", to);
+        else if (identifier_quote(&identifier_postgres, to, quoted, sizeof(quoted), err) < 0)
                 return -1;
         if (COMPILE(&qualified, err,
                     BEFORE "(?:\"(?-i:\\Q%1$s\\E)\"|(?<!\")\\Q%1$s\\E)(?=\\s*\\.\\s*[\\w\"%%])",

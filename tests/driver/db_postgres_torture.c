@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbdump/dbdriver.h"
+#include "tests/lib/pgserver.h"
+#include "tests/lib/root.h"
+#include "tests/lib/test.h"
+
+/*
+ * A schema that holds everything (postgres_torture.sql) is copied, and pg_dump, which knows nothing
+ * of us, says that both are the same: definitions, rights, comments and every row.
+ */
+
+#define COPY "snap12_shop"
+
+static struct err err;
+static const struct db_driver *driver = &db_driver_postgres;
+
+/* As text with one word for another, wherever it stands. */
+static char *replaced(const char *text, const char *word, const char *with)
+{
+        size_t bytes = 0, n = strlen(word);
+        char *result = NULL;
+        FILE *out = open_memstream(&result, &bytes);
+
+        ASSERT(out != NULL);
+        for (const char *at; (at = strstr(text, word)) != NULL; text = at + n)
+                (void)fprintf(out, "%.*s%s", (int)(at - text), text, with);
+        (void)fputs(text, out);
+        ASSERT(fclose(out) == 0);
+        return result;
+}
+
+static struct db *begin(const char *database)
+{
+        struct db_conf conf = { .root_fd = -1,
+                                .port = PG_PORT,
+                                .user = "sitesnap",
+                                .secret_fd = -1,
+                                .timeout_msec = 20000,
+                                .database = database,
+                                .app_user = "shop" };
+        struct db *db = NULL;
+        char *text, *sql;
+
+        root_begin();
+        pg_begin();
+        conf.socket_path = pg_socket();
+        pg_do("postgres", "postgres", "CREATE ROLE reader");
+        pg_do("postgres", "postgres", "CREATE DATABASE shop OWNER shop");
+        pg_do("postgres", "postgres", "GRANT CREATE ON DATABASE shop TO sitesnap");
+        pg_do("postgres", "shop",
+              "CREATE SCHEMA shop AUTHORIZATION shop; CREATE EXTENSION citext SCHEMA public; "
+              "COMMENT ON SCHEMA shop IS 'all of it'; GRANT USAGE ON SCHEMA shop TO reader");
+        ASSERT_OK(file_read(AT_FDCWD, SQL_FILE, 1 << 20, &text, NULL, &err));
+        sql = replaced(text, "@SCHEMA@", "shop");
+        free(text);
+        text = replaced(sql, "CREATE TYPE mood", "SET search_path = shop; CREATE TYPE mood");
+        pg_do("shop", "shop", text);
+        free(text);
+        free(sql);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        return db;
+}
+
+static char *dump(const char *database, const char *schema)
+{
+        char path[256], *text;
+        const char *const argv[] = {
+                "pg_dump",   "-h", pg_socket(), "-U",     "postgres",
+                "--inserts", "-f", path,        database, schema == NULL ? NULL : "-n",
+                schema,      NULL
+        };
+
+        (void)snprintf(path, sizeof(path), "%s/%s.%s.sql", test_tmpdir(), database,
+                       schema == NULL ? "" : schema);
+        ASSERT_EQ(root_run(argv), 0);
+        ASSERT_OK(file_read(AT_FDCWD, path, 64 << 20, &text, NULL, &err));
+        return text;
+}
+
+static int by_text(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The lines in order: rows have none.  \restrict has a word of its own in every dump. */
+static char **lines_of(char *text, size_t *ret_n)
+{
+        char **lines = NULL, *save = NULL;
+        size_t n = 0;
+
+        for (char *line = strtok_r(text, "\n", &save); line != NULL;
+             line = strtok_r(NULL, "\n", &save)) {
+                if (strstr(line, "restrict ") != NULL && line[0] == '\\')
+                        continue;
+                lines = reallocarray(lines, n + 1, sizeof(*lines));
+                ASSERT(lines != NULL);
+                lines[n++] = line;
+        }
+        qsort(lines, n, sizeof(*lines), by_text);
+        *ret_n = n;
+        return lines;
+}
+
+static void same(const char *before, const char *after)
+{
+        CLEANUP(freep) char *a = strdup(before);
+        CLEANUP(freep) char *b = strdup(after);
+        size_t na, nb;
+        char **la = lines_of(a, &na), **lb = lines_of(b, &nb);
+
+        ASSERT(na > 500);
+        for (size_t i = 0; i < na && i < nb; i++)
+                if (strcmp(la[i], lb[i]) != 0)
+                        test_fail(__FILE__, __LINE__, "'%.300s' is '%.300s'", la[i], lb[i]);
+        ASSERT_EQ(na, nb);
+        free(la);
+        free(lb);
+}
+
+TEST(a_schema_with_everything_is_the_same)
+{
+        struct db *db = begin("shop");
+        CLEANUP(freep) char *before = NULL;
+        CLEANUP(freep) char *after = NULL;
+        CLEANUP(freep) char *named = NULL;
+
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        before = dump("shop", "shop");
+        after = dump("shop", COPY);
+        named = replaced(after, COPY, "shop");
+        same(before, named);
+
+        /* Kept and taken back it is what it was, and what the site may is the same. */
+        ASSERT_OK(driver->set_writable(db, COPY, false, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        ASSERT_OK(driver->set_writable(db, COPY, true, &err));
+        free(STEAL(after));
+        free(STEAL(named));
+        after = dump("shop", COPY);
+        named = replaced(after, COPY, "shop");
+        same(before, named);
+        driver->close(db);
+}
+
+TEST(a_database_with_everything_is_the_same)
+{
+        struct db *db = begin(NULL);
+        CLEANUP(freep) char *before = NULL;
+        CLEANUP(freep) char *after = NULL;
+
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        before = dump("shop", NULL);
+        after = dump(COPY, NULL);
+        same(before, after);
+        driver->close(db);
+}
