@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dbdump/postgres_check.h"
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_mode.h"
 
@@ -91,11 +92,6 @@ static int postgres_features(struct db *db, const char *schema, unsigned *ret_fe
         return 0;
 }
 
-static int postgres_check(struct db *db, const char *schema, struct err *err)
-{
-        return need(db, schema, err);
-}
-
 static void forget(struct db *db)
 {
         postgres_view_close(STEAL(db->view));
@@ -169,6 +165,22 @@ static int reach(struct db *db, const char *schema, struct postgres_link **ret_l
                 return -1;
         *ret_link = STEAL(link);
         return 0;
+}
+
+static int postgres_check(struct db *db, const char *schema, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *link = NULL;
+        struct postgres_scope scope = { 0 };
+        int r = postgres_check_server(db->link, err);
+
+        if (r == 0)
+                r = reach(db, schema, &link, &scope, err);
+        if (r == 0)
+                r = postgres_check_grants(link, &scope, db->app_user, err);
+        if (r == 0)
+                r = postgres_check_objects(link, &scope, err);
+        postgres_scope_done(&scope);
+        return r < 0 ? err_wrap(err, "'%s'", schema) : 0;
 }
 
 static int fingerprint(struct db *db, struct postgres_link *link,

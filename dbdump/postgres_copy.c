@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dbdump/postgres_check.h"
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_home.h"
 #include "dbdump/postgres_rows.h"
@@ -123,7 +124,7 @@ static int read_objects(struct making *making, struct err *err)
         int r;
 
         if (postgres_view_tables(view, err) < 0 ||
-            postgres_objects_check(view->look, &view->scope, err) < 0 ||
+            postgres_check_objects(view->look, &view->scope, err) < 0 ||
             postgres_objects_read(view->look, &view->scope, target, copy->to, &making->objects,
                                   err) < 0)
                 return -1;

@@ -152,6 +152,13 @@ static int connect_fail(struct err *err, PGconn *conn, const char *database)
         "-c client_min_messages=error -c synchronous_commit=on -c jit=off "                        \
         "-c idle_in_transaction_session_timeout=0 -c statement_timeout=%u"
 
+/* libpq writes notices to stderr by itself. */
+static void say_nothing(void *arg, const char *message)
+{
+        (void)arg;
+        (void)message;
+}
+
 /* Bytes as the database has them: SQL_ASCII on our side is never converted. */
 int postgres_connect(const struct postgres_server *server, const char *database,
                      struct postgres_link **ret_link, struct err *err)
@@ -193,6 +200,7 @@ int postgres_connect(const struct postgres_server *server, const char *database,
                 return err_oom(err);
         if (PQstatus(link->conn) != CONNECTION_OK)
                 return connect_fail(err, link->conn, database);
+        (void)PQsetNoticeProcessor(link->conn, say_nothing, NULL);
         *ret_link = STEAL(link);
         return 0;
 }

@@ -126,21 +126,6 @@ int postgres_objects_read(struct postgres_link *link, const struct postgres_scop
         return r;
 }
 
-int postgres_objects_check(struct postgres_link *link, const struct postgres_scope *scope,
-                           struct err *err)
-{
-        const char *const params[] = { scope->oids };
-        CLEANUP(PQclearp) PGresult *result = NULL;
-
-        if (postgres_ask(link, postgres_kinds_unsupported, params, 1, &result, err) < 0)
-                return -1;
-        return PQntuples(result) == 0 ? 0
-                                      : err_fail(err, ERR_UNSUPPORTED, 0,
-                                                 "a copy would be without %s: sitesnap cannot "
-                                                 "make it anew",
-                                                 PQgetvalue(result, 0, 0));
-}
-
 static int compare(const void *a, const void *b)
 {
         return strcmp(*(char *const *)a, *(char *const *)b);

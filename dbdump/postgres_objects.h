@@ -58,11 +58,6 @@ int postgres_objects_read(struct postgres_link *link, const struct postgres_scop
                           struct postgres_objects *ret_objects, struct err *err) MUST_CHECK;
 void postgres_objects_done(struct postgres_objects *objects);
 
-/* postgres_objects_check(link, scope, err): Is there anything that no copy would have?
- * ERR_UNSUPPORTED names the first. */
-int postgres_objects_check(struct postgres_link *link, const struct postgres_scope *scope,
-                           struct err *err) MUST_CHECK;
-
 /* postgres_objects_text(objects, ret_text, err): The fingerprint: a line for each, sorted.  The
  * caller frees. */
 int postgres_objects_text(const struct postgres_objects *objects, char **ret_text,

@@ -39,7 +39,9 @@ static void run_as_postgres(const char *const *argv, bool wait_for)
                     initgroups("postgres", user->pw_gid) < 0 ||
                     setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
                     setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0 ||
-                    (!wait_for && setpgid(0, 0) < 0))
+                    (!wait_for && setpgid(0, 0) < 0) ||
+                    /* One that a test starts again outlives the test. */
+                    (getppid() == program && prctl(PR_SET_PDEATHSIG, SIGQUIT) < 0))
                         _exit(9);
                 execv(argv[0], (char *const *)argv);
                 _exit(8);
@@ -170,25 +172,31 @@ int pg_pid(void)
         return state->pid;
 }
 
+/* Whoever listens is gone; a process that nobody waited for may still have the number. */
 void pg_stop(int signal)
 {
+        PGconn *conn;
+
         ASSERT(kill(state->pid, signal) == 0);
-        for (int ms = 0; ms < 20000 && kill(state->pid, 0) == 0; ms += 10) {
-                (void)waitpid(state->pid, NULL, WNOHANG);
+        for (int ms = 0; ms < 20000 && (conn = pg_connect("postgres", "postgres")) != NULL;
+             ms += 10) {
+                PQfinish(conn);
                 (void)usleep(10000);
         }
 }
 
 void pg_start_again(void)
 {
-        char path[160];
+        char path[160], lock[160];
 
         /* What a killed server leaves behind; its children end by themselves. */
         (void)snprintf(path, sizeof(path), "%s/data/postmaster.pid", state->dir);
+        (void)snprintf(lock, sizeof(lock), "%s/.s.PGSQL.5432.lock", state->dir);
         for (int tries = 0; tries < 50; tries++) {
                 (void)unlink(path);
+                (void)unlink(lock);
                 launch();
-                (void)usleep(100000);
+                (void)usleep(300000);
                 if (waitpid(state->pid, NULL, WNOHANG) == 0 && answers())
                         return;
         }

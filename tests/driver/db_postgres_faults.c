@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "dbdump/dbdriver.h"
+#include "tests/lib/pgserver.h"
+#include "tests/lib/root.h"
+#include "tests/lib/test.h"
+
+/*
+ * What goes wrong with PostgreSQL: it is said which object, nothing is left of the copy, the live
+ * schema is as it was and can be written, and the next try works.
+ */
+
+#define COPY "snap12_shop"
+
+static struct err err;
+static const struct db_driver *driver = &db_driver_postgres;
+static struct db_conf conf;
+
+static struct db *begin(const char *user, const char *database)
+{
+        struct db *db = NULL;
+
+        root_begin();
+        pg_begin();
+        conf = (struct db_conf){ .root_fd = -1,
+                                 .port = PG_PORT,
+                                 .user = user,
+                                 .secret_fd = -1,
+                                 .timeout_msec = 5000,
+                                 .database = database,
+                                 .app_user = "shop",
+                                 .socket_path = pg_socket() };
+        pg_do("postgres", "postgres", "CREATE DATABASE shop OWNER shop");
+        pg_do("postgres", "postgres", "GRANT CREATE ON DATABASE shop TO sitesnap");
+        pg_do("postgres", "shop", "CREATE SCHEMA shop AUTHORIZATION shop");
+        pg_do("shop", "shop",
+              "SET search_path = shop; CREATE TABLE people (id serial PRIMARY KEY, name text); "
+              "INSERT INTO people (name) SELECT md5(i::text) FROM generate_series(1, 20000) i; "
+              "CREATE TABLE more AS SELECT * FROM people");
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        return db;
+}
+
+/* Nothing is left, nobody is held, and the same call works. */
+static void all_is_well(struct db *db)
+{
+        ASSERT_STR(pg_value("postgres", "shop",
+                            "SELECT count(*) FROM (SELECT nspname FROM pg_namespace UNION SELECT "
+                            "datname FROM pg_database) n WHERE nspname LIKE 'snap%'"),
+                   "0");
+        pg_do("shop", "shop",
+              "SET lock_timeout = 1000; BEGIN; LOCK TABLE shop.people, shop.more; "
+              "INSERT INTO shop.more VALUES (1, 'x'); COMMIT");
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        driver->close(db);
+}
+
+/* Functions that do what they can when they are called, from every place that calls one. */
+static const char evil[] =
+        "CREATE FUNCTION shop.evil(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ "
+        "BEGIN "
+        "BEGIN EXECUTE 'RESET ROLE'; EXCEPTION WHEN OTHERS THEN END; "
+        "BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; EXCEPTION WHEN OTHERS THEN END; "
+        "BEGIN EXECUTE 'ALTER ROLE ' || 'sho' || 'p SUPERUSER'; EXCEPTION WHEN OTHERS THEN END; "
+        "BEGIN CREATE TEMP TABLE t (i int); EXECUTE 'CREATE CONSTRAINT TRIGGER later AFTER INSERT "
+        "ON "
+        "t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shop.later()'; INSERT INTO "
+        "t "
+        "VALUES (1); EXCEPTION WHEN OTHERS THEN END; RETURN n; END $$;"
+        "CREATE FUNCTION shop.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE "
+        "'ALTER ROLE ' || 'sho' || 'p SUPERUSER'; RETURN NULL; EXCEPTION WHEN OTHERS THEN RETURN "
+        "NULL; END $$;"
+        "CREATE DOMAIN shop.bad AS integer CHECK (shop.evil(VALUE) = VALUE);"
+        "CREATE TABLE shop.trap (id integer CHECK (shop.evil(id) = id), twice integer GENERATED "
+        "ALWAYS AS (shop.evil(id)) STORED, d shop.bad);"
+        "CREATE INDEX ON shop.trap (shop.evil(id)) WHERE shop.evil(1) = 1;"
+        "CREATE FUNCTION shop.fired() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+        "shop.evil(1); RETURN NEW; END $$;"
+        "CREATE TRIGGER fires BEFORE INSERT ON shop.trap FOR EACH ROW EXECUTE FUNCTION "
+        "shop.fired();"
+        "ALTER TABLE shop.trap ENABLE ALWAYS TRIGGER fires;"
+        "CREATE MATERIALIZED VIEW shop.seen AS SELECT shop.evil(id) FROM shop.trap;"
+        "INSERT INTO shop.trap VALUES (1, DEFAULT, 2), (2, DEFAULT, 3)";
+
+static void tempt(const char *database)
+{
+        struct db *db = begin("postgres", database);
+
+        pg_do("shop", "shop", evil);
+        /* Any copy will do; that the tenant is no more than he was, is what counts. */
+        if (driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0)
+                printf("# %s\n", err.msg);
+        else
+                ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        ASSERT_STR(pg_value("postgres", "shop",
+                            "SELECT rolsuper FROM pg_roles WHERE rolname = 'shop'"),
+                   "f");
+        ASSERT_STR(pg_value("postgres", "shop", "SELECT count(*) FROM pg_roles WHERE rolsuper"),
+                   "1");
+        driver->close(db);
+}
+
+TEST(functions_of_a_tenant_never_run_with_the_rights_of_an_administrator_in_a_schema)
+{
+        tempt("shop");
+}
+
+TEST(functions_of_a_tenant_never_run_with_the_rights_of_an_administrator_in_a_database)
+{
+        tempt(NULL);
+}
+
+TEST(missing_rights_are_said_as_the_statements_that_give_them)
+{
+        struct db *db = begin("sitesnap", "shop");
+
+        ASSERT_OK(driver->check(db, "shop", &err));
+        pg_do("postgres", "shop", "REVOKE shop FROM sitesnap; REVOKE shop_kept FROM sitesnap");
+        pg_do("postgres", "shop", "REVOKE CREATE ON DATABASE shop FROM sitesnap");
+        ASSERT_ERR(driver->check(db, "shop", &err), ERR_DENIED, "GRANT shop TO sitesnap");
+        ASSERT(strstr(err.msg, "GRANT CREATE ON DATABASE shop TO sitesnap") != NULL);
+        ASSERT(strstr(err.msg, "GRANT shop_kept TO sitesnap") != NULL);
+        ASSERT(driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0);
+        pg_do("postgres", "shop",
+              "GRANT shop, shop_kept TO sitesnap; GRANT CREATE ON DATABASE shop TO sitesnap");
+        ASSERT_OK(driver->check(db, "shop", &err));
+        all_is_well(db);
+}
+
+TEST(what_cannot_be_copied_is_named_before_anything_is_made)
+{
+        struct db *db = begin("sitesnap", "shop");
+
+        pg_do("shop", "shop",
+              "CREATE FUNCTION shop.dynamic() RETURNS void LANGUAGE plpgsql AS "
+              "$$ BEGIN EXECUTE format('DELETE FROM %I.people', 'shop'); END $$");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "dynamic()");
+        pg_do("shop", "shop",
+              "DROP FUNCTION shop.dynamic; CREATE FUNCTION shop.eq(text, text) RETURNS boolean "
+              "LANGUAGE sql AS 'SELECT $1 = $2'; CREATE OPERATOR shop.=== (FUNCTION = shop.eq, "
+              "LEFTARG = text, RIGHTARG = text)");
+        ASSERT_ERR(driver->check(db, "shop", &err), ERR_UNSUPPORTED, "===");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "===");
+        pg_do("shop", "shop", "DROP OPERATOR shop.=== (text, text)");
+        all_is_well(db);
+}
+
+static int kill_sessions(const struct db_progress *progress, void *arg, struct err *report_err)
+{
+        (void)report_err;
+        if (progress->tables_done == 1 && *(bool *)arg) {
+                *(bool *)arg = false;
+                pg_do("postgres", "postgres",
+                      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                      "application_name LIKE 'sitesnap snap%'");
+        }
+        return 0;
+}
+
+TEST(a_session_that_is_ended_fails_the_copy_and_nothing_else)
+{
+        bool once = true;
+        struct db *db = begin("sitesnap", "shop");
+
+        ASSERT(driver->copy(db, "shop", COPY, kill_sessions, &once, &err) < 0);
+        ASSERT(!once);
+        all_is_well(db);
+}
+
+static int kill_server(const struct db_progress *progress, void *arg, struct err *report_err)
+{
+        (void)report_err;
+        if (progress->tables_done == 1 && *(bool *)arg) {
+                *(bool *)arg = false;
+                pg_stop(SIGKILL);
+        }
+        return 0;
+}
+
+static void kill_in(const char *database)
+{
+        bool once = true;
+        struct db *db = begin("sitesnap", database);
+
+        ASSERT(driver->copy(db, "shop", COPY, kill_server, &once, &err) < 0);
+        ASSERT(!once);
+        driver->close(db);
+        ASSERT(driver->open(&conf, &db, &err) < 0);
+        pg_start_again();
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(db_drop(driver, db, COPY, &err));
+        all_is_well(db);
+}
+
+TEST(a_server_that_dies_in_a_copy_of_a_schema_leaves_nothing)
+{
+        kill_in("shop");
+}
+
+TEST(a_server_that_dies_in_a_copy_of_a_database_leaves_nothing)
+{
+        kill_in(NULL);
+}
+
+/* Altering waits for the copy, or the copy is of what it became; never something between. */
+static int alter(const struct db_progress *progress, void *arg, struct err *report_err)
+{
+        (void)report_err;
+        if (progress->tables_done == 0 && *(pid_t *)arg == 0) {
+                *(pid_t *)arg = fork();
+                if (*(pid_t *)arg == 0) {
+                        pg_do("shop", "shop",
+                              "ALTER TABLE shop.more ADD COLUMN late text; "
+                              "TRUNCATE shop.people");
+                        _exit(0);
+                }
+                (void)usleep(100000);
+        }
+        return 0;
+}
+
+TEST(tables_that_are_altered_during_the_copy_are_copied_as_they_were)
+{
+        struct db *db = begin("sitesnap", "shop");
+        pid_t pid = 0;
+
+        ASSERT_OK(driver->copy(db, "shop", COPY, alter, &pid, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        driver->close(db);
+        ASSERT(waitpid(pid, NULL, 0) == pid);
+        ASSERT_STR(pg_value("shop", "shop", "SELECT count(*) FROM " COPY ".people"), "20000");
+        ASSERT_STR(pg_value("shop", "shop", "SELECT count(*) FROM shop.people"), "0");
+}
+
+TEST(a_hold_of_a_stopped_process_ends_at_its_deadline)
+{
+        struct db *db = begin("sitesnap", "shop");
+        int64_t before;
+        pid_t pid = fork();
+        int status;
+
+        if (pid == 0) {
+                if (driver->open(&conf, &db, &err) < 0 || driver->hold(db, "shop", 1500, &err) < 0)
+                        _exit(1);
+                (void)raise(SIGSTOP);
+                _exit(driver->release(db, &err) < 0 && err.code == ERR_TIMEOUT ? 0 : 2);
+        }
+        ASSERT(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
+        before = clock_boot_usec();
+        pg_do("shop", "shop", "INSERT INTO shop.more VALUES (1, 'after the deadline')");
+        ASSERT(clock_boot_usec() - before < 8 * USEC_PER_SEC);
+        ASSERT(kill(pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid && status == 0);
+        all_is_well(db);
+}
+
+TEST(an_owner_cannot_write_to_what_is_kept)
+{
+        struct db *db = begin("sitesnap", "shop");
+
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->set_writable(db, COPY, false, &err));
+        for (int i = 0; i < 4; i++) {
+                static const char *const tries[] = {
+                        "INSERT INTO " COPY ".people VALUES (1, 'x')",
+                        "GRANT INSERT ON " COPY ".people TO shop",
+                        "ALTER TABLE " COPY ".people OWNER TO shop",
+                        "DROP TABLE " COPY ".people",
+                };
+                PGconn *conn = pg_connect("shop", "shop");
+                PGresult *result = PQexec(conn, tries[i]);
+
+                /* A GRANT that gives nothing is only warned of. */
+                if (i != 1)
+                        ASSERT(PQresultStatus(result) == PGRES_FATAL_ERROR);
+                PQclear(result);
+                result = PQexec(conn, tries[0]);
+                ASSERT(PQresultStatus(result) == PGRES_FATAL_ERROR);
+                PQclear(result);
+                PQfinish(conn);
+        }
+        ASSERT_STR(pg_value("shop", "shop", "SELECT count(*) FROM " COPY ".people"), "20000");
+        ASSERT_OK(driver->set_writable(db, COPY, true, &err));
+        pg_do("shop", "shop", "INSERT INTO " COPY ".people VALUES (0, 'x')");
+        driver->close(db);
+}
