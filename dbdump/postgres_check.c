@@ -34,44 +34,46 @@ static const char grants_sql[] =
         "(SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = f.oid AND "
         "e.deptype IN ('e', 'i')) UNION SELECT nspowner FROM pg_namespace WHERE oid = ANY "
         "($1::oid[]) UNION SELECT datdba FROM pg_database WHERE datname = current_database() AND "
-        "$2::text IS NULL), us AS (SELECT * FROM pg_roles WHERE rolname = session_user) "
-        "SELECT string_agg(line, '; ') FROM (SELECT format('GRANT %I TO %I', r.rolname, "
-        "us.rolname) AS line FROM us, owners JOIN pg_roles r ON r.oid = owners.o WHERE NOT "
-        "pg_has_role(us.oid, r.oid, 'USAGE') AND r.rolname <> 'pg_database_owner' "
-        "UNION ALL SELECT format('GRANT CREATE ON DATABASE %I TO %I', current_database(), rolname) "
-        "FROM us WHERE $2::text IS NOT NULL AND NOT has_database_privilege(us.oid, "
-        "current_database(), 'CREATE') "
-        "UNION ALL SELECT format('ALTER ROLE %I CREATEDB', rolname) FROM us WHERE $2::text IS NULL "
-        "AND NOT rolcreatedb AND NOT rolsuper "
-        "UNION ALL SELECT format('ALTER ROLE %I BYPASSRLS', rolname) FROM us WHERE $2::text IS NULL "
-        "AND NOT rolbypassrls AND NOT rolsuper AND EXISTS (SELECT FROM pg_class WHERE "
-        "relnamespace = ANY ($1::oid[]) AND relrowsecurity AND relforcerowsecurity) "
-        "UNION ALL SELECT format('CREATE ROLE %1$I NOLOGIN; GRANT %1$I TO %2$I', $3::text, "
-        "us.rolname) FROM us WHERE $3::text IS NOT NULL AND NOT rolsuper AND NOT rolcreaterole AND "
-        "NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $3) "
-        "UNION ALL SELECT format('GRANT %I TO %I', k.rolname, us.rolname) FROM us, pg_roles k WHERE "
-        "k.rolname = $3 AND NOT pg_has_role(us.oid, k.oid, 'USAGE') "
-        "UNION ALL SELECT format('ALTER ROLE %I SUPERUSER /* for the extension %I, or leave it out "
-        "*/', us.rolname, x.extname) FROM us, pg_extension x JOIN pg_available_extension_versions v "
-        "ON v.name = x.extname AND v.version = x.extversion WHERE $2::text IS NULL AND v.superuser "
-        "AND NOT v.trusted AND NOT us.rolsuper) missing";
+        "$2::text IS NULL), us AS (SELECT * FROM pg_roles WHERE rolname = session_user) SELECT "
+        "string_agg(line, '; ') FROM (SELECT format('GRANT %I TO %I', r.rolname, us.rolname) AS "
+        "line FROM us, owners JOIN pg_roles r ON r.oid = owners.o WHERE NOT pg_has_role(us.oid, "
+        "r.oid, 'USAGE') AND r.rolname <> 'pg_database_owner' UNION ALL SELECT format('GRANT "
+        "CREATE ON DATABASE %I TO %I', current_database(), rolname) FROM us WHERE $2::text IS NOT "
+        "NULL AND NOT has_database_privilege(us.oid, current_database(), 'CREATE') UNION ALL "
+        "SELECT format('ALTER ROLE %I CREATEDB', rolname) FROM us WHERE $2::text IS NULL AND NOT "
+        "rolcreatedb AND NOT rolsuper UNION ALL SELECT format('ALTER ROLE %I BYPASSRLS', rolname) "
+        "FROM us WHERE $2::text IS NULL AND NOT rolbypassrls AND NOT rolsuper AND EXISTS (SELECT "
+        "FROM pg_class WHERE relnamespace = ANY ($1::oid[]) AND relrowsecurity AND "
+        "relforcerowsecurity) UNION ALL SELECT format('CREATE ROLE %1$I NOLOGIN; GRANT %1$I TO "
+        "%2$I', $3::text, us.rolname) FROM us WHERE $3::text IS NOT NULL AND NOT rolsuper AND NOT "
+        "rolcreaterole AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = $3) UNION ALL SELECT "
+        "format('GRANT %I TO %I', k.rolname, us.rolname) FROM us, pg_roles k WHERE k.rolname = $3 "
+        "AND NOT pg_has_role(us.oid, k.oid, 'USAGE') UNION ALL SELECT format('ALTER ROLE %I "
+        "SUPERUSER /* for the extension %I, or leave it out */', us.rolname, x.extname) FROM us, "
+        "pg_extension x JOIN pg_available_extension_versions v ON v.name = x.extname AND v.version "
+        "= x.extversion WHERE $2::text IS NULL AND v.superuser AND NOT v.trusted AND NOT "
+        "us.rolsuper) missing";
+/* clang-format on */
 
 /* Of a whole database, what lies in no schema. */
+/* clang-format off */
 static const char loose_sql[] =
-        "SELECT pg_describe_object('pg_cast'::regclass, oid, 0) FROM pg_cast x WHERE x.oid >= 16384 "
-        "AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = x.oid AND e.classid = "
-        "'pg_cast'::regclass AND e.deptype = 'e') UNION ALL SELECT 'event trigger ' || evtname FROM "
-        "pg_event_trigger UNION ALL SELECT 'foreign server ' || srvname FROM pg_foreign_server "
-        "UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata UNION ALL SELECT "
-        "'data of the extension ' || x.extname FROM pg_extension x WHERE x.extconfig IS NOT NULL "
-        "LIMIT 1";
+        "SELECT pg_describe_object('pg_cast'::regclass, oid, 0) FROM pg_cast x WHERE x.oid >= "
+        "16384 AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = x.oid AND e.classid = "
+        "'pg_cast'::regclass AND e.deptype IN ('e', 'i')) UNION ALL SELECT 'event trigger ' || "
+        "evtname FROM pg_event_trigger UNION ALL SELECT 'foreign server ' || srvname FROM "
+        "pg_foreign_server UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata "
+        "UNION ALL SELECT 'data of the extension ' || x.extname FROM pg_extension x WHERE "
+        "x.extconfig IS NOT NULL LIMIT 1";
+/* clang-format on */
 
 /* Large objects are the whole database's: two schemas would have the same ones. */
+/* clang-format off */
 static const char shared_sql[] =
         "SELECT format('large objects of %I.%I, as they are one with those of the live schema', "
         "c.relname, a.attname) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN "
-        "pg_type t ON t.oid = a.atttypid WHERE c.relnamespace = ANY ($1::oid[]) AND c.relkind = 'r' "
-        "AND a.attnum > 0 AND t.typname IN ('oid', 'lo') AND EXISTS (SELECT FROM "
+        "pg_type t ON t.oid = a.atttypid WHERE c.relnamespace = ANY ($1::oid[]) AND c.relkind = "
+        "'r' AND a.attnum > 0 AND t.typname IN ('oid', 'lo') AND EXISTS (SELECT FROM "
         "pg_largeobject_metadata) UNION ALL SELECT format('rows of %I, as its policies are forced "
         "on its owner', c.relname) FROM pg_class c WHERE c.relnamespace = ANY ($1::oid[]) AND "
         "c.relrowsecurity AND c.relforcerowsecurity LIMIT 1";

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: LGPL-2.1-or-later
 -- What a schema of PostgreSQL 14 and later can hold, made by its owner.
 CREATE TYPE mood AS ENUM ('sad', 'it''s ok', 'happy');
 COMMENT ON TYPE mood IS 'how one is';
