@@ -10,8 +10,8 @@
 #include "snapd/prober.h"
 #include "snapd/prober_unit.h"
 
-#define PING_USEC      (5 * USEC_PER_SEC)
-#define HUNG_USEC      (15 * USEC_PER_SEC)
+#define PING_USEC      (2 * USEC_PER_SEC)
+#define HUNG_USEC      (6 * USEC_PER_SEC)
 #define START_USEC     USEC_PER_SEC
 #define START_MAX_USEC (30 * USEC_PER_SEC)
 

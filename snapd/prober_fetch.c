@@ -470,6 +470,8 @@ static void easy_fill(struct fetch *fetch)
         (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
         (void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
         (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+        (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
+                               request->brief && request->target->https ? 1L : 0L);
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
         (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);

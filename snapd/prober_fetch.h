@@ -31,6 +31,7 @@ struct fetch_request {
         char **cookies;       /* in and out: of libcurl's lines; NULL: none are kept */
         unsigned timeout_msec;
         bool verify; /* certificates */
+        bool brief;  /* a connection by TLS, which takes 35 KB, is not kept for the next */
         bool busted; /* the URL is made one that no cache has seen */
 };
 

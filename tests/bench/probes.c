@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * probes DIR PORT SITES SECONDS INTERVAL_MSEC [own]: Measure SITES sites at a web server on PORT of
- * the loopback, and print what the process that does it takes.  By default all are behind one
- * address; `own` gives each an address of its own (127.0.x.y), and so a connection of its own.
+ * probes DIR PORT SITES SECONDS INTERVAL_MSEC [own | tls]: Measure SITES sites at a web server on
+ * PORT of the loopback, and print what the process that does it takes.  By default all are behind
+ * one address; `own` gives each an address of its own (127.0.x.y), and so a connection of its own;
+ * `tls` does it by https.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -93,15 +94,16 @@ static unsigned long peak_kib(long pid)
 }
 
 static int site_measure(struct prober *prober, unsigned n, const char *port, const char *msec,
-                        bool own, struct err *err)
+                        const char *kind, struct err *err)
 {
         char text[600], name[32], place[120];
         struct site *site;
         int r;
 
         (void)snprintf(name, sizeof(name), "s%u", n);
-        if (own)
-                (void)snprintf(place, sizeof(place), "url = http://127.0.%u.%u:%s/", 1 + n / 250,
+        if (kind != NULL)
+                (void)snprintf(place, sizeof(place), "url = %s://127.0.%u.%u:%s/\ntls = any",
+                               strcmp(kind, "tls") == 0 ? "https" : "http", 1 + n / 250,
                                1 + n % 250, port);
         else
                 (void)snprintf(place, sizeof(place),
@@ -136,7 +138,8 @@ int main(int argc, char **argv)
         long pid;
 
         if (argc < 6) {
-                (void)fprintf(stderr, "usage: probes DIR PORT SITES SECONDS INTERVAL_MSEC [own]\n");
+                (void)fprintf(stderr,
+                              "usage: probes DIR PORT SITES SECONDS INTERVAL_MSEC [own | tls]\n");
                 return 2;
         }
         dirs.state = dirs.run = dirs.conf = argv[1];
@@ -147,7 +150,7 @@ int main(int argc, char **argv)
             prober_open(event, &dirs, news, NULL, &prober, &err) < 0)
                 return 1;
         for (unsigned n = 0; n < strtoul(argv[3], NULL, 10); n++)
-                if (site_measure(prober, n, argv[2], argv[5], argc > 6, &err) < 0) {
+                if (site_measure(prober, n, argv[2], argv[5], argv[6], &err) < 0) {
                         (void)fprintf(stderr, "%s\n", err.msg);
                         return 1;
                 }
@@ -162,7 +165,10 @@ int main(int argc, char **argv)
         cpu = cpu_sec(pid) - cpu;
         (void)printf("%s sites every %s ms%s: %.0f requests/s (%.1f %% of a core, %.0f requests "
                      "per second of a core), %.1f MB at most; %llu good, %llu bad, %llu unknown\n",
-                     argv[3], argv[5], argc > 6 ? ", a connection each" : "",
+                     argv[3], argv[5],
+                     argc <= 6                     ? ""
+                     : strcmp(argv[6], "tls") == 0 ? ", by https, a connection each"
+                                                   : ", a connection each",
                      (double)(good + bad + unknown) / seconds, 100 * cpu / seconds,
                      (double)(good + bad + unknown) / cpu, (double)peak_kib(pid) / 1024,
                      (unsigned long long)good, (unsigned long long)bad,

@@ -10,7 +10,9 @@ DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX=''
 chmod 755 "$DIR"
 trap '[ -z "$NGINX" ] || kill "$NGINX"; wait; rm -rf "$DIR"' EXIT
 . "$(dirname "$0")/../lib/web.sh"
-PORT=$(port_free)
+PORT=$(port_free) TLS_PORT=$((PORT + 1))
+openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=bench \
+        -days 2 2>/dev/null
 ulimit -n 16384
 
 cat >"$DIR/nginx.conf" <<END
@@ -28,7 +30,9 @@ http {
         fastcgi_temp_path $DIR/fastcgi;
         uwsgi_temp_path $DIR/uwsgi;
         scgi_temp_path $DIR/scgi;
-        server { listen $PORT backlog=4096; location / { return 200 "a page of nginx, of $(printf '%0500d' 0) bytes\n"; } }
+        ssl_certificate $DIR/cert;
+        ssl_certificate_key $DIR/key;
+        server { listen $PORT backlog=4096; listen $TLS_PORT ssl backlog=4096; location / { return 200 "a page of nginx, of $(printf '%0500d' 0) bytes\n"; } }
 }
 END
 nginx -e "$DIR/nginx.log" -p "$DIR" -c "$DIR/nginx.conf" >"$DIR/said" 2>&1 </dev/null &
@@ -40,7 +44,7 @@ done
 
 probes() {
         mkdir -p "$DIR/run"
-        "$BUILD/tests/bench/probes" "$DIR/run" "$PORT" "$@"
+        "$BUILD/tests/bench/probes" "$DIR/run" "$@"
 }
 
 # rate NAME REQUESTS COMMAND...: Requests for each second of the processor that COMMAND took.
@@ -54,9 +58,10 @@ rate() {
 }
 
 uptime
-probes "$SITES" "$SECONDS_" 10000 | tee "$DIR/result"
-probes "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
-probes 200 10 200
+probes "$PORT" "$SITES" "$SECONDS_" 10000 | tee "$DIR/result"
+probes "$PORT" "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
+probes "$TLS_PORT" "$SITES" "$SECONDS_" 10000 tls
+probes "$PORT" 200 10 200
 
 seq 20000 | sed "s,.*,url = \"http://127.0.0.1:$PORT/?sitesnap=&\"\noutput = /dev/null," >"$DIR/urls"
 rate curl 20000 curl -s -K "$DIR/urls"

@@ -160,7 +160,7 @@ TEST(each_interval_has_a_sample_with_the_version_that_was_served)
         prober_close(prober);
 }
 
-TEST(a_process_that_dies_or_hangs_makes_its_interval_unknown)
+TEST(a_process_that_dies_makes_its_interval_unknown)
 {
         pid_t server, pid;
 
@@ -173,6 +173,26 @@ TEST(a_process_that_dies_or_hangs_makes_its_interval_unknown)
         turn_until(0, 1);
         ASSERT_EQ(seen[0].unknown, 1);
         ASSERT(strstr(seen[0].what, "had ended") != NULL);
+        turn_until(0, 2);
+        ASSERT_EQ(seen[0].good, 2);
+        ASSERT(prober_pid(server) != pid);
+        prober_close(prober);
+}
+
+TEST(a_process_that_hangs_is_started_again)
+{
+        int64_t began = clock_boot_usec();
+        pid_t server, pid;
+
+        world();
+        server = hostile_start(&port);
+        measure_path("s0", "/ok");
+        turn_until(0, 2);
+        pid = prober_pid(server);
+        ASSERT(kill(pid, SIGSTOP) == 0);
+        while (seen[0].unknown == 0 && clock_boot_usec() - began < 30000000)
+                turn(200);
+        ASSERT(seen[0].unknown == 1);
         turn_until(0, 2);
         ASSERT_EQ(seen[0].good, 2);
         ASSERT(prober_pid(server) != pid);
