@@ -3,7 +3,8 @@
 #
 # probes.sh [BUILD [SITES [SECONDS]]]: What probing 2,000 sites every 10 s takes, at an nginx on the
 # loopback; then as fast as the prober can, beside curl and wrk doing the same requests.  The server
-# has the other core: see uptime before believing anything.  Fails above 64 MB or 25 % of a core.
+# has the other core: see uptime before believing anything.  Fails above 64 MB or 25 % of a core by
+# http; by https the server must keep up with handshakes, so that is printed only.
 set -u
 BUILD=$(readlink -f "${1:-build}") SITES=${2:-2000} SECONDS_=${3:-30}
 DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX=''
