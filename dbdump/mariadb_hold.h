@@ -37,6 +37,7 @@ struct mariadb_table {
         enum mariadb_table_kind kind;
         bool in_view;         /* of an engine with consistent snapshots */
         uint64_t rows, bytes; /* guesses of the server; indexes too */
+        bool keys_later;      /* its plain keys are made when it has its rows */
         uint64_t copied;      /* rows that were streamed */
 };
 

@@ -117,43 +117,33 @@ static int drop_keys(struct stream *stream, struct err *err)
 /* From the text that the server shows, with every name in its quotes: looking at a definition
  * waits for nobody, where LIKE would wait behind a writer who waits, and LIKE leaves out foreign
  * keys.  A default that takes from a sequence takes from the copy's. */
-static int make_from_text(struct streams *streams, const char *name, struct err *err)
+static int make_from_text(struct streams *streams, struct stream *stream, struct err *err)
 {
         CLEANUP(freep) char *text = NULL;
         CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
         struct mariadb_copy *copy = streams->copy;
+        struct mariadb_table *table = stream->table;
 
-        if (mariadb_definition(copy->control, copy->hold->schema, name, &text, err) < 0 ||
+        if (mariadb_definition(copy->control, copy->hold->schema, table->name, &text, err) < 0 ||
             mariadb_run(copy->control, err, "USE %I", copy->to) < 0)
                 return -1;
         mariadb_names_repoint(&sql, text, copy->hold->schema, copy->to);
+        /* An attribute that STATISTICS does not show would be lost with the key. */
+        table->keys_later = stream->layout.n_keys > 0 && table->bytes >= KEYS_WORTH_IT &&
+                            strstr(text, "KEY_BLOCK_SIZE") == NULL;
         return mariadb_run_sql(copy->control, &sql, copy->control->limit_msec, err);
 }
 
-/* SHOW CREATE SEQUENCE has nothing of a tenant's but numbers, and the row that follows sets even
- * those. */
+/* A sequence is numbers only, and the row that follows sets all of them. */
 static int make_table(struct streams *streams, struct stream *stream, struct err *err)
 {
-        const char *schema = streams->copy->hold->schema;
-        uint64_t odd = 0;
-
+        stream->table->keys_later = false;
         if (stream->table->kind == MARIADB_SEQUENCE)
                 return mariadb_run(stream->writer, err, "CREATE SEQUENCE %I ENGINE=%s",
                                    stream->table->name, stream->table->engine);
-        if (make_from_text(streams, stream->table->name, err) < 0)
+        if (make_from_text(streams, stream, err) < 0)
                 return -1;
-        if (stream->layout.n_keys == 0 || stream->table->bytes < KEYS_WORTH_IT)
-                stream->layout.n_keys = 0;
-        /* An attribute that STATISTICS does not show would be lost with the key. */
-        else if (mariadb_number(stream->view, &odd, err,
-                                "SELECT COUNT(*) FROM information_schema.TABLES WHERE"
-                                " TABLE_SCHEMA = %L AND TABLE_NAME = %L AND"
-                                " CREATE_OPTIONS LIKE '%%KEY_BLOCK_SIZE%%'",
-                                schema, stream->table->name) < 0)
-                return -1;
-        if (odd != 0)
-                stream->layout.n_keys = 0;
-        return stream->layout.n_keys == 0 ? 0 : drop_keys(stream, err);
+        return stream->table->keys_later ? drop_keys(stream, err) : 0;
 }
 
 /* The view's SELECT comes last: had somebody changed the table between the instant and now, it
@@ -343,7 +333,7 @@ static int advance(struct streams *streams, struct stream *stream, bool *ret_mov
             (!stream->sent || !stream->layout.has_enum))
                 return fill(streams, stream, err);
         if (stream->table != NULL && stream->rows == NULL && !stream->ready && !stream->sent) {
-                if (!stream->making_keys && stream->layout.n_keys > 0 && !stream->has_large)
+                if (!stream->making_keys && stream->table->keys_later && !stream->has_large)
                         return send_keys(stream, err);
                 return end_table(streams, stream, err);
         }
@@ -470,14 +460,12 @@ static int copy_all_large(struct streams *streams, struct err *err)
                 if (i > 0 && streams->left_out[i - 1].table == streams->left_out[i].table)
                         continue;
                 mariadb_layout_done(&stream->layout);
-                if (table->bytes < KEYS_WORTH_IT)
+                if (!table->keys_later)
                         continue;
                 stream->table = table;
                 if (mariadb_layout_read(stream->writer, streams->copy->hold->schema, table,
-                                        &stream->layout, err) < 0)
-                        return -1;
-                if (stream->layout.n_keys > 0 && send_keys(stream, err) == 0 &&
-                    (mariadb_finish(stream->writer, err) < 0))
+                                        &stream->layout, err) < 0 ||
+                    send_keys(stream, err) < 0 || mariadb_finish(stream->writer, err) < 0)
                         return name_table(stream, err);
                 stream->sent = false;
         }

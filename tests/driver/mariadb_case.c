@@ -483,6 +483,21 @@ TEST(a_copys_cost_is_told_before)
         driver->close(db);
 }
 
+TEST(a_copy_is_dropped_when_the_sites_user_has_gone)
+{
+        struct db *db = begin();
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT)");
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        mariadb_admin("DROP USER app@localhost");
+        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+        ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err), ERR_IO,
+                   "the rights of 'app'@'localhost'");
+        printf("# %s\n", err.msg);
+        driver->close(db);
+}
+
 TEST(only_tables_of_the_prefix_are_copied)
 {
         struct db *db = begin();

@@ -216,7 +216,11 @@ static MYSQL *administrator(void)
         static MYSQL *mysql;
         static pid_t opened_by;
 
-        if (mysql == NULL || opened_by != getpid() || mysql_ping(mysql) != 0)
+        if (mysql != NULL && opened_by == getpid() && mysql_ping(mysql) != 0) {
+                mysql_close(mysql);
+                mysql = NULL;
+        }
+        if (mysql == NULL || opened_by != getpid())
                 mysql = mariadb_log_in("root", NULL, NULL);
         opened_by = getpid();
         ASSERT(mysql != NULL);
