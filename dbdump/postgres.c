@@ -4,6 +4,7 @@
 
 #include "dbdump/postgres_check.h"
 #include "dbdump/postgres_copy.h"
+#include "dbdump/postgres_diff.h"
 #include "dbdump/postgres_mode.h"
 
 /*
@@ -22,7 +23,8 @@ struct db {
         struct postgres_link *link; /* to the schemas' database, or the one for maintenance */
         struct postgres_view *view; /* the last one; stays for verify() */
         char *viewed;               /* whose */
-        bool copied; /* it was released and a copy was made of it: the next copy() is another's */
+        bool made;                  /* a copy was made of it */
+        bool copied;                /* and it was released: the next copy() is another's */
 };
 
 static void postgres_close_db(struct db *db)
@@ -96,7 +98,7 @@ static void forget(struct db *db)
 {
         postgres_view_close(STEAL(db->view));
         free(STEAL(db->viewed));
-        db->copied = false;
+        db->made = db->copied = false;
 }
 
 static int look(struct db *db, const char *schema, unsigned deadline_msec, struct err *err)
@@ -120,12 +122,23 @@ static int postgres_hold(struct db *db, const char *schema, unsigned deadline_ms
         return look(db, schema, deadline_msec == 0 ? 1 : deadline_msec, err);
 }
 
+/* Nothing is going to be read any more: whoever alters the tables now, the site's own upgrade, does
+ * not wait for us. */
+static void end_view(struct db *db)
+{
+        postgres_close(STEAL(db->view->look));
+        db->copied = true;
+}
+
 static int postgres_release(struct db *db, struct err *err)
 {
         if (db->view == NULL || db->view->lock == NULL)
                 return err_fail(err, ERR_INVALID, 0, "nothing is held");
-        if (postgres_view_release(db->view, err) == 0)
+        if (postgres_view_release(db->view, err) == 0) {
+                if (db->made)
+                        end_view(db);
                 return 0;
+        }
         /* The instant is lost, and with it everything that could be said about it. */
         forget(db);
         return -1;
@@ -144,7 +157,9 @@ static int postgres_copy(struct db *db, const char *from, const char *to, db_rep
                 return -1;
         copy.view = db->view;
         r = postgres_copy_make(&copy, err);
-        db->copied = r == 0 && db->view->lock == NULL;
+        db->made = r == 0;
+        if (r == 0 && db->view->lock == NULL)
+                end_view(db);
         if (r < 0 && own)
                 forget(db);
         return r < 0 ? err_wrap(err, "copying '%s' to '%s'", from, to) : 0;
@@ -251,6 +266,27 @@ static int postgres_fingerprint(struct db *db, const char *schema, char **ret_te
         return r;
 }
 
+static int postgres_diff_rows(struct db *db, const char *from, const char *to, db_row_report report,
+                              void *arg, struct err *err)
+{
+        CLEANUP(postgres_closep) struct postgres_link *left = NULL;
+        CLEANUP(postgres_closep) struct postgres_link *right = NULL;
+        struct postgres_scope scopes[2] = { 0 };
+        int r = reach(db, from, &left, &scopes[0], err);
+
+        if (r == 0)
+                r = reach(db, to, &right, &scopes[1], err);
+        if (r == 0) {
+                const struct postgres_side sides[] = { { left, &scopes[0] },
+                                                       { right, &scopes[1] } };
+
+                r = postgres_diff(&sides[0], &sides[1], report, arg, err);
+        }
+        postgres_scope_done(&scopes[0]);
+        postgres_scope_done(&scopes[1]);
+        return r;
+}
+
 static int postgres_set_writable(struct db *db, const char *schema, bool writable, struct err *err)
 {
         CLEANUP(postgres_closep) struct postgres_link *link = NULL;
@@ -331,5 +367,6 @@ const struct db_driver db_driver_postgres = {
         .size = postgres_size,
         .drop = postgres_drop,
         .fingerprint = postgres_fingerprint,
+        .diff = postgres_diff_rows,
         .list = postgres_list,
 };

@@ -35,7 +35,7 @@ struct postgres_sequence {
 
 struct postgres_view {
         struct postgres_link *lock; /* NULL: nobody is held */
-        struct postgres_link *look;
+        struct postgres_link *look; /* NULL: its transaction has ended, after a copy */
         struct postgres_scope scope;
         char *name; /* the schema as the caller calls it */
         char snapshot[64];

@@ -292,3 +292,84 @@ TEST(an_owner_cannot_write_to_what_is_kept)
         pg_do("shop", "shop", "INSERT INTO " COPY ".people VALUES (0, 'x')");
         driver->close(db);
 }
+
+TEST(tables_can_be_altered_as_soon_as_they_are_copied)
+{
+        struct db *db = begin("sitesnap", "shop");
+
+        ASSERT_OK(driver->hold(db, "shop", 5000, &err));
+        ASSERT_OK(driver->release(db, &err));
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        pg_do("shop", "shop", "SET lock_timeout = 1000; ALTER TABLE shop.people ADD late text");
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        driver->close(db);
+}
+
+/* "people +1 ~2 -3" of every difference, in the order they come. */
+static int note(const struct db_row_change *row, void *arg, struct err *note_err)
+{
+        FILE *out = arg;
+        const struct db_value *key = row->from != NULL ? row->from : row->to;
+
+        (void)note_err;
+        (void)fprintf(out, "%s%s%c%s", row->table, row->whole ? " whole" : "", "+~-"[row->change],
+                      key[0].bytes);
+        if (row->change == DB_ROW_CHANGED)
+                (void)fprintf(out, "(%s to %s)", row->from[1].bytes, row->to[1].bytes);
+        (void)fprintf(out, "; ");
+        return 0;
+}
+
+static int count_differences(const char *text)
+{
+        int n = 0;
+
+        for (; (text = strstr(text, "; ")) != NULL; text++)
+                n++;
+        return n;
+}
+
+static void differ(const char *database)
+{
+        struct db *db = begin("sitesnap", database);
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *out = open_memstream(&text, &bytes);
+
+        pg_do("shop", "shop",
+              "CREATE TABLE shop.pairs (a text, b integer, v text, PRIMARY KEY (b, a)); "
+              "INSERT INTO shop.pairs VALUES ('x', 1, 'one'), ('y', 10, 'ten'), ('z', 9, NULL)");
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->diff(db, "shop", COPY, note, out, &err));
+        (void)fflush(out);
+        ASSERT_EQ(bytes, 0);
+        pg_do("shop", "shop",
+              "DELETE FROM shop.people WHERE id = 7; UPDATE shop.people SET name = 'new' WHERE id "
+              "= "
+              "20000; INSERT INTO shop.people VALUES (20001, 'more'); DELETE FROM shop.more WHERE "
+              "id "
+              "= 3; INSERT INTO shop.pairs VALUES ('x', 9, 'late'); ALTER TABLE shop.pairs ADD "
+              "late "
+              "text DEFAULT 'x'");
+        ASSERT_OK(driver->diff(db, COPY, "shop", note, out, &err));
+        ASSERT(fclose(out) == 0);
+        ASSERT(strstr(text, "people-7; ") != NULL);
+        ASSERT(strstr(text, "people~20000(") != NULL && strstr(text, " to new); ") != NULL);
+        ASSERT(strstr(text, "people+20001; ") != NULL);
+        ASSERT(strstr(text, "more whole-3; ") != NULL);
+        ASSERT(strstr(text, "pairs+9; ") != NULL);
+        /* And nothing else. */
+        ASSERT_EQ(count_differences(text), 5);
+        free(text);
+        driver->close(db);
+}
+
+TEST(rows_that_differ_are_told_between_schemas)
+{
+        differ("shop");
+}
+
+TEST(rows_that_differ_are_told_between_databases)
+{
+        differ(NULL);
+}
