@@ -20,6 +20,7 @@ struct db {
         char *database; /* NULL: a schema is a database */
         char *prefix, *app_user;
         unsigned streams;
+        enum db_way way;
         struct postgres_link *link; /* to the schemas' database, or the one for maintenance */
         struct postgres_view *view; /* the last one; stays for verify() */
         char *viewed;               /* whose */
@@ -55,6 +56,7 @@ static int postgres_open(const struct db_conf *conf, struct db **ret_db, struct 
         if (db == NULL)
                 return err_oom(err);
         db->streams = conf->streams;
+        db->way = conf->way;
         if (postgres_server_init(&db->server, conf, err) < 0 ||
             keep(conf->database, &db->database, err) < 0 ||
             keep(conf->table_prefix, &db->prefix, err) < 0 ||
@@ -144,6 +146,15 @@ static int postgres_release(struct db *db, struct err *err)
         return -1;
 }
 
+/* Another way that is asked for is not taken to be this one. */
+static int check_way(const struct db *db, struct err *err)
+{
+        return db->way == DB_WAY_AUTO || db->way == DB_WAY_SNAPSHOT
+                       ? 0
+                       : err_fail(err, ERR_UNSUPPORTED, 0,
+                                  "PostgreSQL is copied by a snapshot only; leave the way out");
+}
+
 static int postgres_copy(struct db *db, const char *from, const char *to, db_report report,
                          void *arg, struct err *err)
 {
@@ -153,7 +164,7 @@ static int postgres_copy(struct db *db, const char *from, const char *to, db_rep
         bool own = db->view == NULL || db->copied || strcmp(db->viewed, from) != 0;
         int r;
 
-        if (own && look(db, from, 0, err) < 0)
+        if (check_way(db, err) < 0 || (own && look(db, from, 0, err) < 0))
                 return -1;
         copy.view = db->view;
         r = postgres_copy_make(&copy, err);
@@ -328,6 +339,32 @@ static int postgres_size(struct db *db, const char *schema, uint64_t *ret_bytes,
         return 0;
 }
 
+/* Measured with 0.9 GB on two busy cores (PostgreSQL 15): 7.1 s within a database, 13.2 s into
+ * another; writers waited for 0.07 s at most, however large the tables are. */
+#define WITHIN_BYTES_PER_MSEC  126000
+#define THROUGH_BYTES_PER_MSEC 68000
+#define STALL_MSEC             70
+
+static int postgres_forecast(struct db *db, const char *schema, struct db_forecast *ret_forecast,
+                             struct err *err)
+{
+        struct db_forecast forecast = { .way = DB_WAY_SNAPSHOT, .stall_msec = STALL_MSEC };
+
+        if (check_way(db, err) < 0 || postgres_size(db, schema, &forecast.disk_bytes, err) < 0)
+                return -1;
+        forecast.copy_msec =
+                STALL_MSEC + forecast.disk_bytes / (db->database != NULL ? WITHIN_BYTES_PER_MSEC
+                                                                         : THROUGH_BYTES_PER_MSEC);
+        (void)snprintf(forecast.why, sizeof(forecast.why), "%s",
+                       db->database != NULL
+                               ? "the server moves the rows itself; its files would need the "
+                                 "site's sessions to be ended"
+                               : "rows go through sitesnap into a database of their own; a copy of "
+                                 "files would need the site's sessions to be ended");
+        *ret_forecast = forecast;
+        return 0;
+}
+
 static int postgres_drop(struct db *db, const char *copy, struct err *err)
 {
         /* A view of it would stand in the way. */
@@ -366,6 +403,7 @@ const struct db_driver db_driver_postgres = {
         .set_writable = postgres_set_writable,
         .size = postgres_size,
         .drop = postgres_drop,
+        .forecast = postgres_forecast,
         .fingerprint = postgres_fingerprint,
         .diff = postgres_diff_rows,
         .list = postgres_list,

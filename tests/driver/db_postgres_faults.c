@@ -293,6 +293,22 @@ TEST(an_owner_cannot_write_to_what_is_kept)
         driver->close(db);
 }
 
+TEST(a_forecast_says_what_a_copy_takes_and_another_way_is_refused)
+{
+        struct db *db = begin("sitesnap", "shop");
+        struct db_forecast forecast = { 0 };
+
+        ASSERT_OK(driver->forecast(db, "shop", &forecast, &err));
+        ASSERT_EQ(forecast.way, DB_WAY_SNAPSHOT);
+        ASSERT(forecast.disk_bytes > 1 << 20 && forecast.copy_msec >= forecast.stall_msec);
+        driver->close(db);
+        conf.way = DB_WAY_FILES;
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_ERR(driver->forecast(db, "shop", &forecast, &err), ERR_UNSUPPORTED, "snapshot");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "snapshot");
+        driver->close(db);
+}
+
 TEST(tables_can_be_altered_as_soon_as_they_are_copied)
 {
         struct db *db = begin("sitesnap", "shop");
