@@ -343,6 +343,21 @@ static int next_call(struct server *server, struct err *err)
         return wire_receive(SOCKET_FD, &server->in, -1, err);
 }
 
+/* What a call comes to is its return value: one that went well may have left an error on its way.
+ */
+static void do_call(struct server *server, struct err *failed)
+{
+        if (calls[server->in.kind](server, failed) < 0) {
+                if (failed->code == 0)
+                        (void)err_fail(failed, ERR_IO, 0, "the driver failed without a reason");
+                return;
+        }
+        *failed = (struct err){ 0 };
+        if (!server->out.ok)
+                (void)err_fail(failed, ERR_UNSUPPORTED, 0, "the answer is larger than %u MiB",
+                               WIRE_MAX >> 20);
+}
+
 static void serve(struct server *server)
 {
         struct err err = { 0 };
@@ -359,11 +374,8 @@ static void serve(struct server *server)
                                        "was closed: a longer one is needed");
                 else if (server->in.kind >= WIRE_CALLS || calls[server->in.kind] == NULL)
                         return; /* not a word of ours */
-                else if (calls[server->in.kind](server, &failed) < 0 && failed.code == 0)
-                        (void)err_fail(&failed, ERR_IO, 0, "the driver failed without a reason");
-                else if (failed.code == 0 && !server->out.ok)
-                        (void)err_fail(&failed, ERR_UNSUPPORTED, 0,
-                                       "the answer is larger than %u MiB", WIRE_MAX >> 20);
+                else
+                        do_call(server, &failed);
                 if (tell_end(server, &failed, &err) < 0)
                         return;
         }
@@ -425,10 +437,10 @@ int remote_child_run(const struct remote_child *child)
                 return 1; /* where the socket is now nobody can say */
         conf.secret_fd = conf.secret_fd >= 0 ? SECRET_FD : -1;
         conf.root_fd = -1;
-        if (server.driver != NULL &&
-            (enter(child, parent, &failed) < 0 ||
-             server.driver->open(&conf, &server.db, &failed) < 0) &&
-            failed.code == 0)
+        if (server.driver != NULL && enter(child, parent, &failed) == 0 &&
+            server.driver->open(&conf, &server.db, &failed) == 0)
+                failed = (struct err){ 0 };
+        else if (failed.code == 0)
                 (void)err_fail(&failed, ERR_IO, 0, "the driver failed without a reason");
         wire_begin(&server.out, 0);
         if (tell_end(&server, &failed, &err) == 0 && failed.code == 0)

@@ -5,6 +5,7 @@
 # process id.  root is who connects as root; sitesnap and a site have passwords.
 #
 #   mariadb_begin DIR            start it; sets MARIADB_SOCKET
+#   mariadb_run                  start it again, after it was killed
 #   mariadb_end                  stop it
 #   mariadb_sql SQL              as its administrator; tab-separated rows
 #   mariadb_site NAME USER       a database and its user, and what sitesnap needs of it; sets
@@ -19,6 +20,11 @@ mariadb_begin() {
         mariadb-install-db --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" \
                 --skip-test-db --auth-root-authentication-method=socket \
                 >"$MARIADB_DIR/install.log" 2>&1 || { tail -5 "$MARIADB_DIR/install.log" >&2; return 1; }
+        mariadb_run
+}
+
+mariadb_run() {
+        rm -f "$MARIADB_SOCKET"
         /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" \
                 --socket="$MARIADB_SOCKET" --skip-networking --pid-file="$MARIADB_DIR/pid" \
                 --innodb-buffer-pool-size=64M --innodb-log-file-size=16M \
