@@ -64,7 +64,9 @@ static const char loose_sql[] =
         "evtname FROM pg_event_trigger UNION ALL SELECT 'foreign server ' || srvname FROM "
         "pg_foreign_server UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata "
         "UNION ALL SELECT 'data of the extension ' || x.extname FROM pg_extension x WHERE "
-        "x.extconfig IS NOT NULL LIMIT 1";
+        "x.extconfig IS NOT NULL UNION ALL SELECT 'setting of the database: ' || "
+        "array_to_string(setconfig, ', ') FROM pg_db_role_setting WHERE setdatabase = (SELECT oid "
+        "FROM pg_database WHERE datname = current_database()) LIMIT 1";
 /* clang-format on */
 
 /* Large objects are the whole database's: two schemas would have the same ones. */
