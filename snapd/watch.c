@@ -187,17 +187,34 @@ int watch_open(const struct watch_needs *needs, struct watch **ret_watch, struct
         return 0;
 }
 
+/* What is left of a probation is known to the second, and what is normal need not be measured
+ * anew. */
+static void wards_save(struct watch *watch)
+{
+        struct err err;
+        bool own;
+
+        if (catalog_enter(watch->needs.catalog, &own, &err) < 0)
+                return;
+        for (struct ward *ward = watch->wards; ward != NULL; ward = ward->next) {
+                if (!probation_is_open(ward->trial.state)) {
+                        json_decref(ward->trial.baseline);
+                        ward->trial.baseline = ward_baselines_json(ward);
+                }
+                ward_save(ward);
+        }
+        (void)!catalog_leave(watch->needs.catalog, own, 0, &err);
+}
+
 void watch_close(struct watch *watch)
 {
         if (watch == NULL)
                 return;
         spawner_untell(watch->needs.spawner, watch);
-        while (watch->wards != NULL) {
-                /* What is left of a probation is known to the second. */
-                if (watch->wards->trial.state == PROBATION_GOING)
-                        ward_save(watch->wards);
+        if (watch->wards != NULL)
+                wards_save(watch);
+        while (watch->wards != NULL)
                 ward_free(watch->wards);
-        }
         (void)sd_event_source_disable_unref(watch->timer);
         free(watch);
 }
@@ -246,12 +263,30 @@ static int probes_take(struct ward *ward, const struct guard_probe *probes, size
         return 0;
 }
 
+/* After a restart: what was normal a moment ago still is. */
+static void normal_take_up(struct ward *ward)
+{
+        struct guard_baseline baselines[GUARD_PROBES_MAX];
+        struct probation *trial = &ward->trial;
+
+        if (probation_is_open(trial->state) || trial->baseline == NULL ||
+            strcmp(trial->boot, ward->watch->boot) != 0 ||
+            clock_boot_usec() - trial->boot_usec > ROLL_USEC)
+                return;
+        ward_baselines_read(ward, trial->baseline, baselines);
+        for (size_t i = 0; i < ward->n; i++)
+                ward->probes[i].rolls[1] = baselines[i];
+        json_decref(trial->baseline);
+        trial->baseline = NULL;
+}
+
 int watch_set(struct watch *watch, const char *site, const struct guard_probe *probes, size_t n,
               struct err *err)
 {
         const struct site *conf = sitecache_site(watch->needs.sites, site, NULL);
         struct ward *ward = ward_find(watch, site);
         uid_t owner = conf == NULL ? (uid_t)-1 : conf->uid;
+        bool fresh = ward == NULL;
         struct op_list open;
 
         if (n > GUARD_PROBES_MAX)
@@ -281,27 +316,13 @@ int watch_set(struct watch *watch, const char *site, const struct guard_probe *p
         if (probation_get(watch->needs.catalog, site, &ward->trial, err) < 0 ||
             journal_list(watch->needs.catalog, site, true, 4, &open, err) < 0)
                 return -1;
+        if (fresh)
+                normal_take_up(ward);
         ward_take_up(ward);
         ward_refresh(ward);
         ward_look(ward, &open);
         op_list_done(&open);
         return 0;
-}
-
-void watch_baseline(struct watch *watch, const char *site, const char *probe,
-                    const struct guard_baseline *add)
-{
-        struct ward *ward = ward_find(watch, site);
-        struct ward_probe *one = ward == NULL ? NULL : probe_find(ward, probe);
-
-        if (one == NULL)
-                return;
-        one->rolls[1].good += add->good;
-        one->rolls[1].bad += add->bad;
-        for (size_t i = 0; i < SAMPLE_BUCKETS; i++)
-                one->rolls[1].latency[i] += add->latency[i];
-        if (!probation_is_open(ward->trial.state))
-                ward_normal(ward);
 }
 
 /* Since when it fails, for its neighbours. */

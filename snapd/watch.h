@@ -85,9 +85,4 @@ typedef void (*watch_count_visit)(const char *site, const char *probe,
                                   const struct watch_counts *counts, void *arg);
 void watch_count(struct watch *watch, watch_count_visit visit, void *arg);
 
-/* watch_baseline(watch, site, probe, add): Count ${add} among what was measured lately, before
- * anything is: after a start. */
-void watch_baseline(struct watch *watch, const char *site, const char *probe,
-                    const struct guard_baseline *add);
-
 #endif

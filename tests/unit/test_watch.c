@@ -424,13 +424,13 @@ TEST(probation_survives_a_kill_and_a_reboot)
 
         begin("probation = 600s\n");
         plays(300, 1, true);
+        daemon_end(); /* what is normal survives that, too */
+        daemon_begin();
         upgrade(2, "two");
         plays(5, 2, true);
         daemon_dies();
         daemon_begin();
         ASSERT_STR(state_now(), "probation");
-        ASSERT_EQ(told_pace, 1000);
-
         /* Another boot: its clock began anew; of the probation 590 s were spent. */
         daemon_end();
         ASSERT_OK(catalog_open(dirs.state_fd, &needs.catalog, &err));
