@@ -31,6 +31,7 @@
 #include "common/log.h"
 #include "snapd/boot.h"
 #include "snapd/courier.h"
+#include "snapd/dbprobe.h"
 #include "snapd/expiry.h"
 #include "snapd/measure.h"
 #include "snapd/module.h"
@@ -337,6 +338,7 @@ int main(int argc, char **argv)
         if (status >= 0)
                 return status;
         harden();
+        prober_database_by(dbprobe_ask);
         /* It has what it needs from its starter, and no directory. */
         if (options.mode == MODE_PROBE)
                 return run_module(&options);

@@ -24,6 +24,7 @@ enum probe_kind {
         PROBE_HTTP,      /* pages are asked for */
         PROBE_ACCESSLOG, /* what real visitors got, from the web server's log */
         PROBE_PHPFPM,    /* the status page of a pool of PHP */
+        PROBE_DATABASE,  /* the live version's database answers */
         PROBE_COMMAND,   /* a program of the site's user: exit 0 good, 1 bad, else unknown */
         PROBE_KINDS
 };

@@ -13,7 +13,7 @@
 #define FPM     (1u << PROBE_PHPFPM)
 #define COMMAND (1u << PROBE_COMMAND)
 
-static const char *const kinds[] = { "http", "accesslog", "phpfpm", "command", NULL };
+static const char *const kinds[] = { "http", "accesslog", "phpfpm", "database", "command", NULL };
 static const char *const weights[] = { "required", "wanted", NULL };
 static const char *const whens[] = { "always", "before", "after", NULL };
 static const char *const formats[] = { "auto", "combined", "json", NULL };
@@ -23,7 +23,7 @@ static const char *const verdicts[] = { "good", "bad", "unknown", NULL };
 
 const struct probe_key probe_keys[] = {
         { "kind", 0, &probe_value_word, MEMBER(kind), .words = kinds, .preset = "http",
-          .help = "http, accesslog, phpfpm or command" },
+          .help = "http, accesslog, phpfpm, database or command" },
         { "weight", 0, &probe_value_word, MEMBER(weight), .words = weights, .preset = "required",
           .help = "required: a breach is acted on; wanted: it is told" },
         { "when", 0, &probe_value_word, MEMBER(when), .words = whens, .preset = "always",

@@ -84,4 +84,10 @@ void prober_answers_done(struct prober_answers *answers);
  * "examples"}]; NULL when memory is short. */
 json_t *prober_answers_json(const struct prober_answers *answers);
 
+/* prober_database_by(ask): How probes of kind database are asked; the databases' drivers are not
+ * known here.  Without it they say nothing. */
+typedef void prober_database_ask(const struct dirs *dirs, const struct site *site,
+                                 struct sample *sample);
+void prober_database_by(prober_database_ask *ask);
+
 #endif

@@ -87,7 +87,7 @@ struct local {
 
 bool unit_is_remote(const struct unit *unit)
 {
-        return unit->probe.kind != PROBE_COMMAND;
+        return unit->probe.kind != PROBE_COMMAND && unit->probe.kind != PROBE_DATABASE;
 }
 
 static void local_end(struct local *local)

@@ -27,6 +27,19 @@ void prober_answers_done(struct prober_answers *answers)
         *answers = (struct prober_answers){ 0 };
 }
 
+static prober_database_ask *database_ask;
+
+void prober_database_by(prober_database_ask *ask)
+{
+        database_ask = ask;
+}
+
+/* Measured from here, and by no process without rights. */
+static bool is_local(const struct site_probe *probe)
+{
+        return probe->kind == PROBE_COMMAND || probe->kind == PROBE_DATABASE;
+}
+
 static bool is_open(const struct prober_answer *answer)
 {
         return answer->sample.to_usec == 0;
@@ -97,7 +110,7 @@ static int once_ask(struct once *once, const struct dirs *dirs, const struct sit
                 const struct site_probe *probe = once->answers.items[i].probe;
                 uint64_t asks = probe->login_url == NULL ? 1 : 2;
 
-                if (probe->kind == PROBE_COMMAND)
+                if (is_local(probe))
                         continue;
 
                 if (child_set(child, (unsigned)i, site->name, agent, probe,
@@ -117,7 +130,7 @@ static int once_ask(struct once *once, const struct dirs *dirs, const struct sit
 static bool once_asked(const struct once *once)
 {
         for (size_t i = 0; i < once->answers.n; i++)
-                if (once->answers.items[i].probe->kind != PROBE_COMMAND)
+                if (!is_local(once->answers.items[i].probe))
                         return true;
         return false;
 }
@@ -134,10 +147,14 @@ static int once_run(struct once *once, const struct dirs *dirs, const struct sit
                         r = err_fail(err, ERR_IO, 0, "cannot wait for the probes");
                 child_end(&child);
         }
-        for (size_t i = 0; r == 0 && i < once->answers.n; i++)
-                if (once->answers.items[i].probe->kind == PROBE_COMMAND)
-                        prober_command_ask(site, once->answers.items[i].probe, cwd_fd,
-                                           &once->answers.items[i].sample);
+        for (size_t i = 0; r == 0 && i < once->answers.n; i++) {
+                struct prober_answer *answer = &once->answers.items[i];
+
+                if (answer->probe->kind == PROBE_COMMAND)
+                        prober_command_ask(site, answer->probe, cwd_fd, &answer->sample);
+                else if (answer->probe->kind == PROBE_DATABASE && database_ask != NULL)
+                        database_ask(dirs, site, &answer->sample);
+        }
         for (size_t i = 0; i < once->answers.n; i++)
                 answer_close(&once->answers.items[i], once->broken.code != 0
                                                               ? "the process that probes had ended"

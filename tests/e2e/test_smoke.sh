@@ -123,7 +123,22 @@ END
                 ctl site probe app --format json | grep -q '"excerpt": "not well'
 }
 
+# The file of the database is damaged for a moment: an unreadable database is bad.
+database_asked() {
+        local file
+
+        printf '\n[probe data]\nkind = database\nweight = wanted\n' >>"$WORLD/conf/sites.d/app.conf"
+        ctl site check app && exits 0 ctl site probe app &&
+                grep -qE '^data +database +wanted +good' "$WORLD/said" || { cat "$WORLD/said"; return 1; }
+        file=$(readlink -f "$SITES"/app/db/snap1_app/app.sqlite)
+        cp -p "$file" "$WORLD/kept.sqlite" && dd if=/dev/urandom of="$file" bs=4096 count=1 conv=notrunc \
+                status=none && exits 1 ctl site probe app
+        cat "$WORLD/kept.sqlite" >"$file"
+        grep -qE '^data +database +wanted +bad ' "$WORLD/said" || { cat "$WORLD/said"; return 1; }
+}
+
 need 'a site with probes is there' prepared
+check 'a database is asked whether it answers' database_asked
 check 'each probe is asked on request' asked
 check 'an upgrade that is well is kept' upgraded
 check 'what each probe saw is in the output; a wanted one only warns' noted

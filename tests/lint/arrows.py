@@ -42,6 +42,7 @@ SNAPD_ROWS = [
     ['notice_op'],                  # what operations tell
     ['front'],                      # which version a visitor is given
     ['env'],                        # what a step may use
+    ['dbprobe'],                    # whether a database answers
     ['smoke'],                      # the site's probes before and after an upgrade
     ['outline'],                    # what a database is made of
     ['sight'],                      # what is to be seen there
