@@ -36,7 +36,7 @@ adopted() {
 
 # Copies on the server are those of versions, and nobody of ours is still there.
 nothing_left() {
-        local there wanted i
+        local there wanted
 
         there=$(mariadb_sql "SHOW DATABASES LIKE 'snap%\\_blog%'" | sort)
         wanted=$(ctl list blog --json --columns database |
@@ -44,7 +44,7 @@ nothing_left() {
 for v in json.load(sys.stdin)["versions"]:
     print(v["database"])' | grep '^snap' | sort)
         [ "$there" = "$wanted" ] || { echo "there: $there, wanted: $wanted"; return 1; }
-        for i in 1 2 3 4 5 6 7 8 9 10; do
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
                 [ "$(mariadb_sql "SELECT count(*) FROM information_schema.processlist WHERE user = 'sitesnap'")" = 0 ] &&
                         return 0
                 sleep 0.5
@@ -61,9 +61,7 @@ can_write() {
 }
 
 ended() {
-        local i
-
-        for i in $(seq 100); do
+        for _ in $(seq 100); do
                 ctl check blog >/dev/null 2>&1 && return 0
                 sleep 0.2
         done
