@@ -126,10 +126,14 @@ int mount_shows_top(int pool_fd, const char *path, bool *ret_shows, struct err *
 int mount_shows_writable(int pool_fd, const char *path, bool *ret_shows,
                          struct err *err) MUST_CHECK;
 
-/* mount_users(dir_fd, name, pids, n, ret_n, err): Processes whose cwd, root, program, an open or
- * a mapped file is in the topmost mount at ${name}, or in what propagation made of it in another
- * namespace; at most ${n} are written. */
-int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret_n,
-                struct err *err) MUST_CHECK;
+/* How thoroughly somebody is looked for.  A quick look leaves out mapped files, of which a machine
+ * has thousands: enough to wait by, and to be followed by a whole one before something goes. */
+enum mount_look { MOUNT_LOOK_QUICK, MOUNT_LOOK_WHOLE };
+
+/* mount_users(dir_fd, name, look, pids, n, ret_n, err): Processes whose cwd, root, program, an
+ * open or a mapped file is in the topmost mount at ${name}, or in what propagation made of it in
+ * another namespace; at most ${n} are written. */
+int mount_users(int dir_fd, const char *name, enum mount_look look, pid_t *pids, size_t n,
+                size_t *ret_n, struct err *err) MUST_CHECK;
 
 #endif

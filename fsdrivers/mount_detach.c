@@ -213,7 +213,7 @@ int mount_detach(int dir_fd, const char *name, struct err *err)
 
         /* Ask first: taking the nested mounts off and putting them back is a gap in which an
          * upload would meet the empty mount point. */
-        if (mount_users_of(top, false, &user, 1, &n_users, err) < 0)
+        if (mount_users_of(top, MOUNT_LOOK_QUICK, &user, 1, &n_users, err) < 0)
                 return -1;
         if (n_users > 0)
                 return busy(name, user, err);
@@ -230,7 +230,8 @@ int mount_detach(int dir_fd, const char *name, struct err *err)
         if (ret < 0 && err->code == ERR_BUSY) {
                 struct err ignored;
 
-                if (mount_users_of(top, true, &user, 1, &n_users, &ignored) == 0 && n_users > 0)
+                if (mount_users_of(top, MOUNT_LOOK_WHOLE, &user, 1, &n_users, &ignored) == 0 &&
+                    n_users > 0)
                         return busy(name, user, err);
                 return err_wrap(err, "'%s' is in use", name);
         }

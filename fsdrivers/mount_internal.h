@@ -77,9 +77,9 @@ unsigned mount_group(struct libmnt_fs *fs, const char *key);
  * ${dir_fd} itself). */
 int mount_id(int dir_fd, const char *name, int *ret_id, struct err *err) MUST_CHECK;
 
-/* mount_users_of(top, deep, pids, n, ret_n, err): As mount_users() for the mount with the id
- * ${top}; ${deep} looks at mapped files too, which takes long. */
-int mount_users_of(int top, bool deep, pid_t *pids, size_t n, size_t *ret_n,
+/* mount_users_of(top, look, pids, n, ret_n, err): As mount_users() for the mount with the id
+ * ${top}. */
+int mount_users_of(int top, enum mount_look look, pid_t *pids, size_t n, size_t *ret_n,
                    struct err *err) MUST_CHECK;
 
 /* mount_seal_elsewhere(top, seal, err): Make read-only, or writable again, what propagation made of

@@ -13,7 +13,7 @@
 #include "common/cleanup.h"
 #include "fsdrivers/mount_internal.h"
 
-#define IDS_MAX 256
+#define IDS_MAX    256
 #define GROUPS_MAX 64
 
 /* A mount and what propagation made of it in other namespaces: each has an id of its own, and the
@@ -129,7 +129,8 @@ static bool any_lies_in(const struct copies *copies, int proc_fd, const char *pa
         return false;
 }
 
-static bool process_is_in(const struct copies *copies, int proc_fd, const char *pid, bool deep)
+static bool process_is_in(const struct copies *copies, int proc_fd, const char *pid,
+                          enum mount_look look)
 {
         static const char *const links[] = { "cwd", "root", "exe" };
         char path[64];
@@ -143,10 +144,11 @@ static bool process_is_in(const struct copies *copies, int proc_fd, const char *
         if (any_lies_in(copies, proc_fd, path))
                 return true;
         (void)snprintf(path, sizeof(path), "%.20s/map_files", pid);
-        return deep && any_lies_in(copies, proc_fd, path);
+        return look == MOUNT_LOOK_WHOLE && any_lies_in(copies, proc_fd, path);
 }
 
-int mount_users_of(int top, bool deep, pid_t *pids, size_t n, size_t *ret_n, struct err *err)
+int mount_users_of(int top, enum mount_look look, pid_t *pids, size_t n, size_t *ret_n,
+                   struct err *err)
 {
         CLEANUP(closedirp) DIR *proc = mount_open_proc();
         struct copies copies = { 0 };
@@ -159,14 +161,14 @@ int mount_users_of(int top, bool deep, pid_t *pids, size_t n, size_t *ret_n, str
                 return -1;
         while (found < n && (entry = readdir(proc)) != NULL)
                 if (isdigit((unsigned char)entry->d_name[0]) &&
-                    process_is_in(&copies, dirfd(proc), entry->d_name, deep))
+                    process_is_in(&copies, dirfd(proc), entry->d_name, look))
                         pids[found++] = (pid_t)strtol(entry->d_name, NULL, 10);
         *ret_n = found;
         return 0;
 }
 
-int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret_n,
-                struct err *err)
+int mount_users(int dir_fd, const char *name, enum mount_look look, pid_t *pids, size_t n,
+                size_t *ret_n, struct err *err)
 {
         int below, top;
 
@@ -176,7 +178,7 @@ int mount_users(int dir_fd, const char *name, pid_t *pids, size_t n, size_t *ret
                 *ret_n = 0;
                 return 0;
         }
-        return mount_users_of(top, true, pids, n, ret_n, err);
+        return mount_users_of(top, look, pids, n, ret_n, err);
 }
 
 struct elsewhere {
@@ -235,7 +237,7 @@ static int check_left(const struct copies *covered, const struct err *why, struc
                 return err_fail(err, ERR_IO, errno, "cannot read /proc");
         while ((entry = readdir(proc)) != NULL)
                 if (isdigit((unsigned char)entry->d_name[0]) &&
-                    process_is_in(covered, dirfd(proc), entry->d_name, true))
+                    process_is_in(covered, dirfd(proc), entry->d_name, MOUNT_LOOK_WHOLE))
                         return err_fail(err, ERR_BUSY, 0, "%s, and process %s is in it", why->msg,
                                         entry->d_name);
         return 0;

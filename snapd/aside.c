@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "fsdrivers/mount.h"
 #include "fsdrivers/tree.h"
 #include "snapd/aside.h"
 
@@ -62,6 +61,7 @@ struct looking {
         int versions_fd;
         const char *name;
         int64_t last;
+        enum mount_look look;
         bool left, used;
         struct err who;
 };
@@ -130,7 +130,7 @@ static int visit_used(const char *place, void *arg, struct err *err)
 
         if (looking->used || serial_of(place, looking->name) == 0)
                 return 0;
-        if (mount_users(looking->versions_fd, place, &pid, 1, &n, err) < 0)
+        if (mount_users(looking->versions_fd, place, looking->look, &pid, 1, &n, err) < 0)
                 return -1;
         looking->used = n > 0;
         if (n > 0)
@@ -138,9 +138,10 @@ static int visit_used(const char *place, void *arg, struct err *err)
         return 0;
 }
 
-int aside_used(int versions_fd, const char *name, bool *ret_used, struct err *err)
+int aside_used(int versions_fd, const char *name, enum mount_look look, bool *ret_used,
+               struct err *err)
 {
-        struct looking looking = { .versions_fd = versions_fd, .name = name };
+        struct looking looking = { .versions_fd = versions_fd, .name = name, .look = look };
 
         if (tree_each(versions_fd, visit_used, &looking, err) < 0)
                 return -1;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "common/error.h"
+#include "fsdrivers/mount.h"
 
 /* aside_show(versions_fd, name, mount_fd, err): Show ${mount_fd} at ${name}, on which something is
  * mounted; that goes aside.  At no moment ${name} shows nothing or a part.  ERR_UNSUPPORTED: the
@@ -29,8 +30,9 @@ int aside_back(int versions_fd, const char *name, bool *ret_found, struct err *e
  * more; NULL for ${name}: of all versions.  ${ret_left}: somebody stays in some of it. */
 int aside_clear(int versions_fd, const char *name, bool *ret_left, struct err *err) MUST_CHECK;
 
-/* aside_used(versions_fd, name, ret_used, err): Is a process in what went aside?  Then ${err} says
- * which one, although the call succeeds. */
-int aside_used(int versions_fd, const char *name, bool *ret_used, struct err *err) MUST_CHECK;
+/* aside_used(versions_fd, name, look, ret_used, err): Is a process in what went aside?  Then ${err}
+ * says which one, although the call succeeds. */
+int aside_used(int versions_fd, const char *name, enum mount_look look, bool *ret_used,
+               struct err *err) MUST_CHECK;
 
 #endif

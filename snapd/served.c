@@ -210,12 +210,13 @@ static int build(struct step_env *env, const struct view *view, int *ret_mount_f
 }
 
 /* Is a process in the topmost mount at the name? */
-static int look_for_users(int versions_fd, const char *name, bool *ret_used, struct err *err)
+static int look_for_users(int versions_fd, const char *name, enum mount_look look, bool *ret_used,
+                          struct err *err)
 {
         size_t n = 0;
         pid_t pid;
 
-        if (mount_users(versions_fd, name, &pid, 1, &n, err) < 0)
+        if (mount_users(versions_fd, name, look, &pid, 1, &n, err) < 0)
                 return -1;
         *ret_used = n > 0;
         if (n > 0)
@@ -246,7 +247,8 @@ static void clear_aside(struct step_env *env, int versions_fd, const char *name)
                          name, err.msg);
 }
 
-int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct err *err)
+int served_used(struct step_env *env, uint64_t version, enum mount_look look, bool *ret_used,
+                struct err *err)
 {
         CLEANUP(closep) int versions_fd = -1;
         char name[NAME_LEN];
@@ -260,9 +262,9 @@ int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct e
                 return 0;
         if (mount_depth(versions_fd, name, &depth, err) < 0)
                 return -1;
-        if (depth > 0 && look_for_users(versions_fd, name, ret_used, err) < 0)
+        if (depth > 0 && look_for_users(versions_fd, name, look, ret_used, err) < 0)
                 return -1;
-        return *ret_used ? 0 : aside_used(versions_fd, name, ret_used, err);
+        return *ret_used ? 0 : aside_used(versions_fd, name, look, ret_used, err);
 }
 
 int served_show(struct step_env *env, const struct view *view, struct err *err)
@@ -283,7 +285,8 @@ int served_show(struct step_env *env, const struct view *view, struct err *err)
                 return err_wrap(err, "version %s of '%s'", name, env->site->name);
         if (remember(env, view, versions_fd, err) < 0)
                 return -1;
-        if (!view->live)
+        /* What is shown to be written is about to be served, and somebody waits for that. */
+        if (view->read_only)
                 clear_aside(env, versions_fd, name);
         return 0;
 }
@@ -344,7 +347,7 @@ int served_hide(struct step_env *env, uint64_t version, struct err *err)
 
         number_name(version, name);
         if (served_versions_fd(env, &versions_fd, err) < 0 ||
-            served_used(env, version, &used, err) < 0)
+            served_used(env, version, MOUNT_LOOK_WHOLE, &used, err) < 0)
                 return -1;
         if (faccessat(versions_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;

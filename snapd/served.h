@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "fsdrivers/mount.h"
 #include "snapd/env.h"
 #include "snapd/sight.h"
 
@@ -30,9 +31,10 @@ int served_stubs(struct step_env *env, fs_id head, const char *database,
 /* served_shows(env, view): Does versions/N show exactly this? */
 bool served_shows(struct step_env *env, const struct view *view);
 
-/* served_used(env, version, ret_used, err): Is a process in what versions/N shows, or in what it
- * showed before?  Then ${err} says which one, although the call succeeds. */
-int served_used(struct step_env *env, uint64_t version, bool *ret_used, struct err *err) MUST_CHECK;
+/* served_used(env, version, look, ret_used, err): Is a process in what versions/N shows, or in what
+ * it showed before?  Then ${err} says which one, although the call succeeds. */
+int served_used(struct step_env *env, uint64_t version, enum mount_look look, bool *ret_used,
+                struct err *err) MUST_CHECK;
 
 /* served_unlay(env, view, err): Where ${view}, a live one, is shown, what was there before comes
  * back. */

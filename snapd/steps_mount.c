@@ -17,6 +17,9 @@
 
 #define QUIET_USEC 300000 /* nobody was in a version for so long: nobody comes any more */
 
+#define PAUSE_MIN_USEC 20000 /* between two looks */
+#define PAUSE_MAX_USEC 60000
+
 /* When the site's next operation waits for this one, requests have so long before those that have
  * no file open for writing are not waited for. */
 #define HURRY_USEC 1000000
@@ -214,26 +217,49 @@ static bool may_be_hurried(struct step_env *env, uint64_t version)
                mount_seal(versions_fd, name, 0, &ignored) == 0;
 }
 
+/* A look goes over every process of the machine, so where that takes long there is more time
+ * between two: a fifth of a processor at most, but several looks in the time that counts as quiet.
+ */
+static void pause_after(int64_t look_usec)
+{
+        int64_t usec = look_usec * 4;
+        struct timespec pause = { 0 };
+
+        if (usec < PAUSE_MIN_USEC)
+                usec = PAUSE_MIN_USEC;
+        if (usec > PAUSE_MAX_USEC)
+                usec = PAUSE_MAX_USEC;
+        pause.tv_nsec = usec * 1000;
+        (void)nanosleep(&pause, NULL);
+}
+
 /* Wait until nobody has been in the version for a while: a request may wait for its turn with
- * nothing open yet.  Somebody who stays longer than the site's drain time is not waited for. */
+ * nothing open yet.  Somebody who stays longer than the site's drain time is not waited for.  The
+ * looks on the way are quick ones; that nobody is in it is said by a whole one. */
 static int drain(struct step_env *env, uint64_t version, bool *ret_used, struct err *err)
 {
         int64_t begun = clock_boot_usec(), quiet_since = begun;
         int64_t deadline = begun + (int64_t)env->site->drain_sec * USEC_PER_SEC;
-        struct timespec pause = { .tv_nsec = 20000000 };
 
         for (;;) {
-                int64_t now;
+                int64_t now, looked = clock_boot_usec();
+                bool over;
 
-                if (served_used(env, version, ret_used, err) < 0)
+                if (served_used(env, version, MOUNT_LOOK_QUICK, ret_used, err) < 0)
                         return -1;
                 now = clock_boot_usec();
                 if (*ret_used)
                         quiet_since = now;
-                if (now - quiet_since >= QUIET_USEC || now >= deadline ||
-                    (now - begun >= HURRY_USEC && may_be_hurried(env, version)))
-                        return 0;
-                (void)nanosleep(&pause, NULL);
+                over = now >= deadline ||
+                       (now - begun >= HURRY_USEC && may_be_hurried(env, version));
+                if (over || now - quiet_since >= QUIET_USEC) {
+                        if (served_used(env, version, MOUNT_LOOK_WHOLE, ret_used, err) < 0)
+                                return -1;
+                        if (over || !*ret_used)
+                                return 0;
+                        quiet_since = now;
+                }
+                pause_after(now - looked);
         }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -106,18 +107,52 @@ TEST(who_is_in_it_stays_and_is_known)
         (void)snprintf(inside, sizeof(inside), "%s/versions/7", world.root);
         sitter = root_hold(sit_in, inside, 0);
         show(&world, "b");
-        ASSERT_OK(aside_used(world.versions_fd, "7", &used, &err));
+        ASSERT_OK(aside_used(world.versions_fd, "7", MOUNT_LOOK_QUICK, &used, &err));
         ASSERT(used && err.code == ERR_BUSY);
         ASSERT_OK(aside_clear(world.versions_fd, NULL, &left, &err));
         ASSERT(left);
         (void)snprintf(still, sizeof(still), "/proc/%d/cwd/a", sitter);
         ASSERT(faccessat(AT_FDCWD, still, F_OK, 0) == 0);
         root_release(sitter);
-        ASSERT_OK(aside_used(world.versions_fd, "7", &used, &err));
+        ASSERT_OK(aside_used(world.versions_fd, "7", MOUNT_LOOK_QUICK, &used, &err));
         ASSERT(!used);
         ASSERT_OK(aside_clear(world.versions_fd, NULL, &left, &err));
         ASSERT(!left);
         ASSERT_EQ(entries(&world), 1);
+}
+
+static void map_and_close(void *arg)
+{
+        int fd = open(arg, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 || mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+                _exit(1);
+        (void)close(fd);
+}
+
+TEST(who_only_has_a_file_mapped_stays_too_and_is_found_by_a_whole_look)
+{
+        struct world world;
+        char inside[200];
+        bool left, used;
+        pid_t mapper;
+        int fd;
+
+        world_make(&world);
+        fd = openat(world.root_fd, "a/library", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        ASSERT(fd >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0);
+        (void)snprintf(inside, sizeof(inside), "%s/versions/7/library", world.root);
+        mapper = root_hold(map_and_close, inside, 0);
+        show(&world, "b");
+        ASSERT_OK(aside_used(world.versions_fd, "7", MOUNT_LOOK_QUICK, &used, &err));
+        ASSERT(!used);
+        ASSERT_OK(aside_used(world.versions_fd, "7", MOUNT_LOOK_WHOLE, &used, &err));
+        ASSERT(used && err.code == ERR_BUSY);
+        ASSERT_OK(aside_clear(world.versions_fd, "7", &left, &err));
+        ASSERT(left);
+        root_release(mapper);
+        ASSERT_OK(aside_clear(world.versions_fd, "7", &left, &err));
+        ASSERT(!left);
 }
 
 /* With what is nested in it, and for those who see it through mounts of their own. */

@@ -349,7 +349,7 @@ TEST(detach_names_who_is_there_and_leaves_everything)
         (void)snprintf(pid, sizeof(pid), "process %d (", sitter);
         ASSERT_ERR(mount_detach(world.versions_fd, "7", &err), ERR_BUSY, pid);
         ASSERT(has(world.versions_fd, "7/sub/inner/photo"));
-        ASSERT_OK(mount_users(world.versions_fd, "7", found, 4, &n, &err));
+        ASSERT_OK(mount_users(world.versions_fd, "7", MOUNT_LOOK_QUICK, found, 4, &n, &err));
         ASSERT_EQ(n, 1);
         ASSERT_EQ(found[0], sitter);
         root_release(sitter);
