@@ -12,6 +12,7 @@
 #include "common/safepath.h"
 #include "dbdump/dbdriver.h"
 #include "dbdump/sqlite_copy.h"
+#include "dbdump/sqlite_dump.h"
 #include "dbdump/sqlite_hold.h"
 #include "dbdump/sqlite_mode.h"
 #include "dbdump/sqlite_read.h"
@@ -282,6 +283,23 @@ static int sqlite_diff(struct db *db, const char *from, const char *to, db_row_r
         return sqlite_read_diff(&where, from, to, report, arg, err);
 }
 
+/* Writers wait for it: a schema that is in use is copied first, and the copy is dumped. */
+static int sqlite_dump(struct db *db, const char *schema, db_sink sink, void *arg, struct err *err)
+{
+        CLEANUP(sqlite_hold_endp) struct sqlite_hold *hold = NULL;
+
+        return sqlite_hold_begin(db->root_fd, schema, db->uid, db->gid, 0, &hold, err) < 0
+                       ? -1
+                       : sqlite_dump_write(hold, db->uid, sink, arg, err);
+}
+
+static int sqlite_load(struct db *db, const char *to, db_source source, void *arg, struct err *err)
+{
+        const struct sqlite_load load = { db->root_fd, db->uid, db->gid, to, source, arg };
+
+        return sqlite_dump_load(&load, err);
+}
+
 static int sqlite_list(struct db *db, db_visit visit, void *arg, struct err *err)
 {
         CLEANUP(closep) int fd = openat(db->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -314,5 +332,7 @@ const struct db_driver db_driver_sqlite = {
         .forecast = sqlite_forecast,
         .fingerprint = sqlite_fingerprint,
         .diff = sqlite_diff,
+        .dump = sqlite_dump,
+        .load = sqlite_load,
         .list = sqlite_list,
 };

@@ -25,6 +25,8 @@ int cmd_forward(struct ctl *ctl, struct err *err);
 int cmd_mount(struct ctl *ctl, struct err *err);
 int cmd_umount(struct ctl *ctl, struct err *err);
 int cmd_prune(struct ctl *ctl, struct err *err);
+int cmd_export(struct ctl *ctl, struct err *err);
+int cmd_import(struct ctl *ctl, struct err *err);
 
 /* What is said of a version, and what differs between two. */
 int cmd_pin(struct ctl *ctl, struct err *err);

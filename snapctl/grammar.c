@@ -150,6 +150,8 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_FROM] = { "from", '\0', WORD_ADDRESS, false, "for a tester at this address" },
         [OPT_SPAN] = { "span", '\0', WORD_SPAN, false, "the last hour, day or month" },
         [OPT_WATCH] = { "watch", '\0', WORD_NONE, false, "again every two seconds" },
+        [OPT_WITH_SHARED] = { "with-shared", '\0', WORD_NONE, false,
+                              "what all versions share, too, as it is now" },
 };
 
 const struct command commands[] = {
@@ -212,6 +214,18 @@ const struct command commands[] = {
           .flags = COMMAND_PLANS,
           .run = cmd_prune,
           .help = "remove versions, by default as the site's policy says" },
+        { .words = "export",
+          .args = { { WORD_SITE }, { WORD_VERSION }, { WORD_FILE } },
+          .options = OPT_BIT(OPT_WITH_SHARED) | OPT_BIT(OPT_REASON),
+          .flags = COMMAND_PLANS,
+          .run = cmd_export,
+          .help = "write a kept version with its database to a file" },
+        { .words = "import",
+          .args = { { WORD_SITE }, { WORD_FILE } },
+          .options = OPT_BIT(OPT_REASON),
+          .flags = COMMAND_PLANS,
+          .run = cmd_import,
+          .help = "make a kept version of what 'export' wrote" },
         { .words = "pin",
           .args = { { WORD_SITE }, { WORD_VERSION } },
           .run = cmd_pin,

@@ -99,6 +99,7 @@ enum option_id {
         OPT_FROM,
         OPT_SPAN,
         OPT_WATCH,
+        OPT_WITH_SHARED,
         OPTIONS
 };
 

@@ -10,6 +10,7 @@
  * plan that is not journalled takes no number.
  */
 
+#include "snapd/bundle.h"
 #include "snapd/env.h"
 #include "snapd/front.h"
 #include "snapd/step.h"
@@ -34,6 +35,7 @@ struct plan_facts {
                                             * with a sign; NULL: nothing */
         bool has_forecast;
         struct db_forecast forecast; /* what the database's copy costs */
+        struct bundle_facts bundle;  /* what an archive that is to be imported says of itself */
 };
 
 /* plan_facts_load(...): The part of plan_prepare() that only the catalog is asked for. */
@@ -69,6 +71,10 @@ int plan_prune(struct step_env *env, const struct plan_facts *facts, struct plan
                uint64_t *ret_version, struct err *err);
 int plan_add_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
                   uint64_t *ret_version, struct err *err);
+int plan_export(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                uint64_t *ret_version, struct err *err);
+int plan_import(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                uint64_t *ret_version, struct err *err);
 int plan_remove_site(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
                      uint64_t *ret_version, struct err *err);
 

@@ -13,6 +13,7 @@
 #include "snapd/adopt.h"
 #include "snapd/outline.h"
 #include "snapd/plan.h"
+#include "snapd/plan_bundle.h"
 #include "snapd/served.h"
 #include "snapd/smoke.h"
 #include "snapd/steps.h"
@@ -327,6 +328,8 @@ int plan_prepare(struct step_env *env, const char *verb, const json_t *request, 
         } extra[] = {
                 { "upgrade", prepare_upgrade },
                 { "prune", prepare_prune },
+                { "export", plan_bundle_prepare_export },
+                { "import", plan_bundle_prepare_import },
         };
         struct fs_pool *pool;
 

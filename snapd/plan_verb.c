@@ -17,6 +17,8 @@ static const struct plan_verb verbs[] = {
         { "mount", plan_mount, false, true, MAY_MOUNT, "version:n " },
         { "umount", plan_umount, true, true, MAY_MOUNT, "version:n " },
         { "prune", plan_prune, true, false, MAY_PRUNE, "versions:v keep:n " },
+        { "export", plan_export, false, false, 0, "version:n file:s shared:b " },
+        { "import", plan_import, false, false, 0, "file:s " },
         { "remove", plan_remove_site, false, false, 0, "" },
         { "add", plan_add_site, false, false, 0,
           "name:s home:s owner:s docroot:s driver:s pool:s shared:l database:o config:o "

@@ -87,6 +87,18 @@ const struct role roles[WORKER_ROLES] = {
                         .limits = { { true, RLIMIT_CORE, 0 } },
                 },
         },
+        [WORKER_UNPACK] = {
+                .sandbox = {
+                        .as_user = true,
+                        .umask = 077,
+                        .calls = SANDBOX_CALLS_FILES,
+                        .limits = {
+                                { true, RLIMIT_DATA, 2 * COMPUTE_MEMORY },
+                                { true, RLIMIT_NOFILE, 64 },
+                                { true, RLIMIT_CORE, 0 },
+                        },
+                },
+        },
         [WORKER_DELIVER] = {
                 .call_msec = 180000,
                 .sandbox = {

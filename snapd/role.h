@@ -17,6 +17,8 @@
  *           sockets and no files; a process of its own, `snapd --probe`, not one of worker.h
  *   after   the administrator's command after a switch (reload PHP-FPM, purge a cache), as root, in
  *           its own session; a service it started in another session stays
+ *   unpack  reads an archive that a stranger may have made and writes what is in it into one
+ *           directory, as the site's user, without a network (snapd/bundle_child.h)
  *   deliver takes notices to mail servers and webhooks; as a user of nobody's, network and what
  *           everybody may read; runs a function of ours
  */
@@ -32,6 +34,7 @@ enum worker_role {
         WORKER_AFTER,
         WORKER_DELIVER,
         WORKER_PROBE,
+        WORKER_UNPACK,
         WORKER_ROLES
 };
 

@@ -21,7 +21,8 @@ enum sandbox_calls {
         SANDBOX_CALLS_PROGRAM, /* for a site's own tools: a list of what is denied */
         SANDBOX_CALLS_NETWORK, /* our own client of servers: a list of what is allowed */
         SANDBOX_CALLS_COMPUTE, /* read, write, memory, end: a list of what is allowed */
-        SANDBOX_CALLS_SOCKETS, /* those, sockets and waiting for them; files do not exist */
+        SANDBOX_CALLS_FILES,   /* those and making files: no socket, no process, no program */
+        SANDBOX_CALLS_SOCKETS, /* computing, sockets and waiting for them; files do not exist */
 };
 
 #define SANDBOX_LIMITS 8

@@ -98,6 +98,17 @@ static const int socket_calls[] = {
         SCMP_SYS(membarrier), SCMP_SYS(rseq), SCMP_SYS(prctl), SCMP_SYS(time),
 };
 
+/* What writing a tree of files by descriptor needs, and libraries that look for their settings. */
+static const int file_calls[] = {
+        SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(mkdirat), SCMP_SYS(linkat),
+        SCMP_SYS(symlinkat), SCMP_SYS(fchmod), SCMP_SYS(utimensat), SCMP_SYS(fsetxattr),
+        SCMP_SYS(fcntl), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(access),
+        SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat),
+        SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(sysinfo), SCMP_SYS(uname),
+        SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+        SCMP_SYS(sched_getaffinity), SCMP_SYS(prlimit64), SCMP_SYS(rseq),
+};
+
 /* Libraries look for files and go on without: for them there are none. */
 static const int absent_calls[] = {
         SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(access),
@@ -204,6 +215,15 @@ static int fill_sockets(scmp_filter_ctx filter)
         return r;
 }
 
+static int fill_files(scmp_filter_ctx filter)
+{
+        int n = sizeof(file_calls) / sizeof(file_calls[0]), r = fill_compute(filter);
+
+        for (int i = 0; i < n && r == 0; i++)
+                r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, file_calls[i], 0);
+        return r;
+}
+
 struct calls {
         uint32_t otherwise;
         int (*fill)(scmp_filter_ctx filter);
@@ -215,6 +235,7 @@ int sandbox_filter(enum sandbox_calls calls, struct err *err)
                 [SANDBOX_CALLS_PROGRAM] = { SCMP_ACT_ALLOW, fill_program },
                 [SANDBOX_CALLS_NETWORK] = { SCMP_ACT_ERRNO(EPERM), fill_network },
                 [SANDBOX_CALLS_COMPUTE] = { SCMP_ACT_KILL_PROCESS, fill_compute },
+                [SANDBOX_CALLS_FILES] = { SCMP_ACT_ERRNO(EPERM), fill_files },
                 [SANDBOX_CALLS_SOCKETS] = { SCMP_ACT_ERRNO(EPERM), fill_sockets },
         };
         CLEANUP(seccomp_releasep) scmp_filter_ctx filter = NULL;

@@ -17,7 +17,8 @@ static const struct step_kind *const kinds[] = {
         &step_db_release,   &step_db_copy,       &step_db_verify,       &step_db_writable,
         &step_db_drop,      &step_hook_run,      &step_probe_run,       &step_catalog_commit,
         &step_fs_stubs,     &step_docroot_clear, &step_db_leave,        &step_front_set,
-        &step_schema_note,
+        &step_schema_note,  &step_bundle_write,  &step_bundle_unpack,   &step_bundle_tree,
+        &step_bundle_load,  &step_bundle_clear,
 };
 
 const struct step_kind *step_kind_by_name(const char *name)

@@ -43,6 +43,10 @@ extern const struct step_kind step_hook_run;
 /* steps_probe.c: the site's probes */
 extern const struct step_kind step_probe_run;
 
+/* steps_bundle_write.c, steps_bundle.c: a version to a file, and from one */
+extern const struct step_kind step_bundle_write, step_bundle_unpack, step_bundle_tree,
+        step_bundle_load, step_bundle_clear;
+
 /* steps_catalog.c: the new state of the versions */
 extern const struct step_kind step_catalog_commit;
 

@@ -29,6 +29,7 @@ SNAPD_ROWS = [
     ['notice'],                     # their words
     ['role'],                       # what a worker may
     ['worker', 'process'],          # how a process is started
+    ['bundle'],                     # a version as one file
     ['remote'],                     # a server's database driver, in a process of its own
     ['rewrite'],                    # a value in an application's configuration
     ['probe'],                      # what is to be measured
