@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "tests/driver/db_world.h"
 #include "tests/lib/test.h"
 
@@ -267,6 +270,79 @@ TEST(a_copy_is_dropped_and_nothing_else_is)
         ASSERT(!world_exists(db, COPY_NAME));
         ASSERT_ERR(db_drop(driver, db, "shop", &err), ERR_INVALID, "not a copy");
         ASSERT_EQ(world_counts("shop").left, ROWS);
+        driver->close(db);
+}
+
+/* A dump, in a file that has no name. */
+static int dump_out(const void *bytes, size_t size, void *arg, struct err *dump_err)
+{
+        return file_write_all(*(int *)arg, bytes, size, dump_err);
+}
+
+static ssize_t dump_in(void *bytes, size_t size, void *arg, struct err *dump_err)
+{
+        ssize_t n = read(*(int *)arg, bytes, size);
+
+        return n < 0 ? err_fail(dump_err, ERR_IO, errno, "the dump") : n;
+}
+
+static int dump_file(struct db *db, const char *schema, off_t *ret_size)
+{
+        int fd = memfd_create("dump", MFD_CLOEXEC);
+
+        ASSERT(fd >= 0);
+        ASSERT_OK(driver->dump(db, schema, dump_out, &fd, &err));
+        *ret_size = lseek(fd, 0, SEEK_CUR);
+        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+        return fd;
+}
+
+TEST(a_dump_is_of_one_instant_and_is_loaded_as_it_was)
+{
+        struct db *db = begin("shop");
+        struct db_counts counts;
+        struct writer *writer;
+        char *before, *after;
+        off_t size;
+        int fd;
+
+        if (driver->dump == NULL || driver->load == NULL)
+                test_skip("'%s' has no dumps yet", driver->name);
+        writer = writer_start("shop");
+        writer_wait(writer, ROWS + 5);
+        fd = dump_file(db, "shop", &size);
+        writer_stop(writer, "shop");
+        ASSERT_OK(driver->load(db, COPY_NAME, dump_in, &fd, &err));
+        counts = world_counts(COPY_NAME);
+        ASSERT_EQ(counts.left, counts.right);
+        ASSERT(counts.left >= ROWS + 5 && counts.last == counts.left);
+        ASSERT_OK(driver->fingerprint(db, "shop", &before, &err));
+        ASSERT_OK(driver->fingerprint(db, COPY_NAME, &after, &err));
+        ASSERT_STR(after, before);
+        ASSERT(world_can_write(COPY_NAME, counts.last + 1));
+        free(before);
+        free(after);
+        (void)close(fd);
+        driver->close(db);
+}
+
+TEST(a_dump_that_ends_too_early_leaves_nothing)
+{
+        struct db *db = begin("shop");
+        off_t size;
+        int fd;
+
+        if (driver->dump == NULL || driver->load == NULL)
+                test_skip("'%s' has no dumps yet", driver->name);
+        fd = dump_file(db, "shop", &size);
+        for (int part = 0; part < 4; part++) {
+                ASSERT_EQ(ftruncate(fd, size * (4 - part) / 4 - 1), 0);
+                ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+                ASSERT_ERR(driver->load(db, COPY_NAME, dump_in, &fd, &err), ERR_CORRUPT, "");
+                ASSERT(!world_exists(db, COPY_NAME));
+        }
+        ASSERT_EQ(world_counts("shop").left, ROWS);
+        (void)close(fd);
         driver->close(db);
 }
 
