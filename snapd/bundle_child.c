@@ -85,7 +85,8 @@ static int child_body(const struct worker_ends *ends, const void *arg, int *ret_
         unpack.dir_fd = unpack.dir_fd < 0 ? -1 : DIR_FD;
         unpack.progress = tell;
         unpack.arg = &next;
-        if ((sandbox_enter(&roles[WORKER_UNPACK].sandbox, job->uid, job->gid, &report.err) < 0 ||
+        if (((unpack.dir_fd >= 0 && sandbox_beneath(DIR_FD, &report.err) < 0) ||
+             sandbox_enter(&roles[WORKER_UNPACK].sandbox, job->uid, job->gid, &report.err) < 0 ||
              job->function(&unpack, &last.facts, &report.err) < 0 ||
              file_write_all(OUT_FD, &last, sizeof(last), &report.err) < 0) &&
             report.err.code == 0)

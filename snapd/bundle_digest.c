@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "snapd/bundle_digest.h"
 
 int bundle_digest_begin(EVP_MD_CTX **context, struct err *err)
 {
+        /* Its settings are files that a sandbox may not open. */
+        if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1)
+                return err_fail(err, ERR_IO, 0, "libcrypto cannot be used");
         if (*context == NULL)
                 *context = EVP_MD_CTX_new();
         if (*context == NULL || EVP_DigestInit_ex(*context, EVP_sha256(), NULL) != 1)

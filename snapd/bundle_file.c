@@ -66,7 +66,7 @@ static int split(const char *path, char dir[static PATH_MAX], const char **ret_n
 {
         const char *slash = strrchr(path, '/');
 
-        if (path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX - 16 ||
+        if (slash == NULL || path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX - 16 ||
             strlen(slash + 1) > NAME_MAX - 8 || strcmp(slash + 1, "..") == 0 ||
             strcmp(slash + 1, ".") == 0)
                 return err_fail(err, ERR_INVALID, 0, "'%.200s' is not the absolute path of a file",

@@ -60,6 +60,33 @@ static int forbid_files(bool network, struct err *err)
         return 0;
 }
 
+struct landlock_below { /* packed, as the kernel has it */
+        uint64_t allowed;
+        int32_t dir_fd;
+} __attribute__((packed));
+
+#define LANDLOCK_BELOW   1
+#define LANDLOCK_EXECUTE 1U
+
+int sandbox_beneath(int dir_fd, struct err *err)
+{
+        CLEANUP(closep) int fd = -1;
+        struct landlock_below below = { .dir_fd = dir_fd };
+        struct landlock_rules rules;
+        long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_QUERY_VERSION);
+
+        if (abi < 2)
+                return 0;
+        rules = landlock_everything((int)abi);
+        below.allowed = rules.access_fs & ~(uint64_t)LANDLOCK_EXECUTE;
+        fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
+        if (fd < 0 || syscall(SYS_landlock_add_rule, fd, LANDLOCK_BELOW, &below, 0) < 0 ||
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot forbid files by landlock");
+        return 0;
+}
+
 static int take_limits(const struct sandbox *sandbox, struct err *err)
 {
         for (size_t i = 0; i < SANDBOX_LIMITS && sandbox->limits[i].set; i++) {

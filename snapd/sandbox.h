@@ -46,6 +46,11 @@ struct sandbox {
  * process must not go on then. */
 int sandbox_enter(const struct sandbox *sandbox, uid_t uid, gid_t gid, struct err *err) MUST_CHECK;
 
+/* sandbox_beneath(dir_fd, err): From now on no file can be opened or made but below ${dir_fd}, for
+ * ever; what is open stays.  Call it before sandbox_enter(), after which nobody may.  Does nothing
+ * where the kernel has no Landlock that knows of links between directories (5.19). */
+int sandbox_beneath(int dir_fd, struct err *err) MUST_CHECK;
+
 /* sandbox_filter(calls, err): The filter alone; sandbox_enter() calls it last. */
 int sandbox_filter(enum sandbox_calls calls, struct err *err) MUST_CHECK;
 
