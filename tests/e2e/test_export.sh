@@ -169,6 +169,40 @@ killed() {
                 [ -e "$SITES/app/versions/1/index.php" ]
 }
 
+# The file has its name and is whole, or is not there; nothing unfinished stays.
+export_killed() {
+        local place
+
+        for place in before after; do
+                daemon_stop
+                SITESNAP_FAULT=kill@bundle.write:$place daemon_start || return 1
+                ctl --no-wait export app 1 "$WORLD/$place.tar.zst" >/dev/null || return 1
+                idle
+                daemon_stop
+                daemon_start && idle && ctl check app >/dev/null || return 1
+                [ ! -e "$WORLD/$place.tar.zst.partial" ] || return 1
+                [ ! -e "$WORLD/$place.tar.zst" ] || zstd -tq "$WORLD/$place.tar.zst" || return 1
+        done
+        [ -e "$WORLD/after.tar.zst" ]
+}
+
+# While it is written, an export that is asked to stop stops, and leaves nothing.
+export_stopped() {
+        local op
+
+        head -c 400M /dev/urandom >"$SITES/app/current/large" &&
+                chown "$OWNER" "$SITES/app/current/large" &&
+                ctl --wait upgrade app --label three -- "$WORLD/bin/upgrade-app" three || return 1
+        op=$(ctl -p --no-wait export app 2 "$WORLD/large.tar.zst") || return 1
+        for _ in $(seq 100); do
+                [ -s "$WORLD/large.tar.zst.partial" ] && break
+                sleep 0.02
+        done
+        ctl ops abort "$op" && idle
+        ctl ops show "$op" | grep -q 'stopped as asked' &&
+                [ ! -e "$WORLD/large.tar.zst" ] && [ ! -e "$WORLD/large.tar.zst.partial" ]
+}
+
 need 'a site with two versions' prepared
 need 'a kept version is written to a file' exported
 check 'what cannot be exported is refused' refused_exports
@@ -181,7 +215,9 @@ need 'the file becomes a version, seen side by side' imported
 check 'and is served' served_again
 if grep -q SITESNAP_FAULT "$BUILD/snapd/snapd"; then
         check 'an import that was killed is absent or whole' killed
+        check 'an export that was killed leaves nothing unfinished' export_killed
 else
         check 'an import that was killed # SKIP this build has no crash points' true
 fi
+check 'an export stops when it is asked to, and leaves nothing' export_stopped
 tap_done

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "snapd/bundle.h"
+#include "snapd/role.h"
+#include "tests/lib/root.h"
 #include "tests/lib/test.h"
+
+#define SOMEBODY 33
 
 static struct err err;
 
@@ -252,6 +260,37 @@ TEST(a_bundle_without_its_manifest_or_with_another_is_refused)
         ASSERT_ERR(unpack(&world, LOTS), ERR_CORRUPT,
                    "'record.json' in the archive is not what its manifest says");
         world_done(&world);
+}
+
+/* What a reader that has been taken over could do. */
+TEST(the_reader_reaches_its_directory_and_nothing_else)
+{
+        struct world world;
+        int fd;
+
+        root_begin();
+        world = world_new();
+        ASSERT_EQ(fchown(world.dir_fd, SOMEBODY, SOMEBODY), 0);
+        ASSERT_OK(sandbox_beneath(world.dir_fd, &err));
+        ASSERT_OK(sandbox_enter(&roles[WORKER_UNPACK].sandbox, SOMEBODY, SOMEBODY, &err));
+        ASSERT_EQ(getuid(), SOMEBODY);
+        fd = openat(world.dir_fd, "own", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ASSERT(fd >= 0);
+        ASSERT_EQ(mkdirat(world.dir_fd, "dir", 0700), 0);
+        ASSERT_EQ(linkat(world.dir_fd, "own", world.dir_fd, "dir/second", 0), 0);
+        /* Everybody may read it, but for Landlock. */
+        if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) != -1 || errno != ENOSYS)
+                ASSERT_EQ(openat(AT_FDCWD, "/etc/passwd", O_RDONLY | O_CLOEXEC), -1);
+        ASSERT_EQ(socket(AF_INET, SOCK_STREAM, 0), -1);
+        ASSERT_EQ(errno, EPERM);
+        ASSERT_EQ(socket(AF_UNIX, SOCK_STREAM, 0), -1);
+        ASSERT_EQ(kill(getppid(), 0), -1);
+        ASSERT_EQ(errno, EPERM);
+        ASSERT_EQ(fork(), -1);
+        ASSERT_EQ(execl("/bin/true", "true", NULL), -1);
+        ASSERT_EQ(mknodat(world.dir_fd, "fifo", S_IFIFO | 0600, 0), -1);
+        ASSERT_EQ(unlinkat(world.dir_fd, "own", 0), -1);
+        ASSERT_EQ(chmod("own", 04755), -1);
 }
 
 /* Writing and reading. */
