@@ -142,13 +142,15 @@ static int connect_fail(struct err *err, PGconn *conn, const char *database)
         return err_fail(err, code, 0, "database '%s': %s", database, line);
 }
 
+/* Whoever alters a table waits for our view of it, and then we for him: the server cannot see that
+ * circle, since our view waits outside of it.  So we do not wait for long. */
 #define SETTINGS                                                                                   \
         "-c search_path=pg_catalog,pg_temp -c row_security=off -c check_function_bodies=off "      \
         "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=3 "      \
         "-c bytea_output=hex -c standard_conforming_strings=on -c xmloption=content "              \
         "-c quote_all_identifiers=off -c default_transaction_isolation=read\\ committed "          \
         "-c default_transaction_read_only=off -c default_transaction_deferrable=off "              \
-        "-c default_tablespace= -c default_table_access_method=heap -c lock_timeout=0 "            \
+        "-c default_tablespace= -c default_table_access_method=heap -c lock_timeout=5000 "         \
         "-c client_min_messages=error -c synchronous_commit=on -c jit=off "                        \
         "-c idle_in_transaction_session_timeout=0 -c statement_timeout=%u"
 

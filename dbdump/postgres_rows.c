@@ -197,6 +197,15 @@ static int begin_indexes(struct postgres_rows *rows, struct worker *worker, unsi
         return 0;
 }
 
+/* The statement was run within another, which tells what it failed with in words alone. */
+static int told_fail(const char *text, struct err *err)
+{
+        return strstr(text, "lock timeout") != NULL
+                       ? err_fail(err, ERR_BUSY, 0,
+                                  "somebody is altering it, so it was not waited for; try again")
+                       : err_fail(err, ERR_UNSUPPORTED, 0, "%s", text);
+}
+
 /* What answers there are; true at the end of the last. */
 static int collect(struct worker *worker, bool *ret_ended, struct err *err)
 {
@@ -218,8 +227,7 @@ static int collect(struct worker *worker, bool *ret_ended, struct err *err)
                         worker->said = true;
                         /* A name that is not there is no matter of order here. */
                         if (PQntuples(result) > 2)
-                                return err_fail(err, ERR_UNSUPPORTED, 0, "%s",
-                                                PQgetvalue(result, 2, 0));
+                                return told_fail(PQgetvalue(result, 2, 0), err);
                         if (worker->task != TASK_INDEX)
                                 worker->rows = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
                 }
