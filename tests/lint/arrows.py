@@ -72,6 +72,7 @@ SNAPD_ROWS = [
     ['dialog'],                     # one request over HTTP
     ['http'],
     ['server'],
+    ['daemon'],
     ['main'],
 ]
 
