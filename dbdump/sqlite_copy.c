@@ -14,25 +14,17 @@
 #include "common/safepath.h"
 #include "dbdump/sqlite_copy.h"
 
-#define NEW         "new"
 #define PIECE_BYTES (16 << 20)
 #define SPACE_SPARE (4 << 20) /* for directories and the file system's own */
 
 /* Where a copy is being made. */
 struct making {
         const struct sqlite_copy *copy;
-        char partial[SQLITE_COPY_PARTIAL_MAX];
-        int partial_fd, new_fd;
+        struct sqlite_growth growth;
         bool as_files; /* not page by page */
         struct db_progress progress;
         uint64_t bytes_before; /* in the databases that are done */
 };
-
-static inline void making_donep(struct making *making)
-{
-        closep(&making->partial_fd);
-        closep(&making->new_fd);
-}
 
 void sqlite_copy_partial(const char *name, char partial[static SQLITE_COPY_PARTIAL_MAX])
 {
@@ -55,26 +47,26 @@ static int check_space(const struct sqlite_copy *copy, struct err *err)
                         copy->hold->schema, (need >> 20) + 1, room >> 20);
 }
 
-static int begin(struct making *making, struct err *err)
+int sqlite_copy_begin(struct sqlite_growth *growth, struct err *err)
 {
-        const struct sqlite_copy *copy = making->copy;
-
         /* What an earlier attempt left goes first. */
-        sqlite_copy_partial(copy->to, making->partial);
-        if (sqlite_dir_remove(copy->root_fd, making->partial, err) < 0)
+        sqlite_copy_partial(growth->to, growth->partial);
+        if (sqlite_dir_remove(growth->root_fd, growth->partial, err) < 0)
                 return -1;
-        if (mkdirat(copy->root_fd, making->partial, 0700) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot make '%s'", making->partial);
-        if (safepath_open(copy->root_fd, making->partial, O_PATH | O_DIRECTORY, &making->partial_fd,
-                          err) < 0)
+        if (mkdirat(growth->root_fd, growth->partial, 0700) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s'", growth->partial);
+        if (safepath_open(growth->root_fd, growth->partial, O_PATH | O_DIRECTORY,
+                          &growth->partial_fd, err) < 0)
                 return -1;
-        if (mkdirat(making->partial_fd, NEW, 0700) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot make '%s/%s'", making->partial, NEW);
-        if (safepath_open(making->partial_fd, NEW, O_RDONLY | O_DIRECTORY, &making->new_fd, err) <
-            0)
+        if (mkdirat(growth->partial_fd, SQLITE_COPY_NEW, 0700) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot make '%s/%s'", growth->partial,
+                                SQLITE_COPY_NEW);
+        if (safepath_open(growth->partial_fd, SQLITE_COPY_NEW, O_RDONLY | O_DIRECTORY,
+                          &growth->new_fd, err) < 0)
                 return -1;
-        if (fchown(making->new_fd, copy->uid, copy->gid) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot give '%s' to the site", NEW);
+        if (fchown(growth->new_fd, growth->uid, growth->gid) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot give '%s' to the site",
+                                SQLITE_COPY_NEW);
         return 0;
 }
 
@@ -83,8 +75,8 @@ static int create(const struct making *making, const struct sqlite_entry *entry,
                   int *ret_fd, struct err *err)
 {
         CLEANUP(closep)
-        int fd = openat(making->new_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        0600);
+        int fd = openat(making->growth.new_fd, name,
+                        O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot make '%s'", name);
@@ -168,13 +160,13 @@ static int report_pages(uint64_t done, uint64_t all, void *arg, struct err *err)
 /* The helper writes the file as the tenant; root only sees to its mode, by descriptor. */
 static int copy_pages(struct making *making, const struct sqlite_entry *entry, struct err *err)
 {
-        struct sqlite_dir made = { .fd = making->new_fd };
+        struct sqlite_dir made = { .fd = making->growth.new_fd };
         struct sqlite_call call = { .op = SQLITE_OP_COPY };
         CLEANUP(closep) int fd = -1;
 
         (void)snprintf(call.name, sizeof(call.name), "%s", entry->name);
-        if (sqlite_helper_call(making->copy->hold->helper, &call, making->new_fd, report_pages,
-                               making, err) < 0)
+        if (sqlite_helper_call(making->copy->hold->helper, &call, making->growth.new_fd,
+                               report_pages, making, err) < 0)
                 return -1;
         if (sqlite_dir_open_file(&made, entry->name, making->copy->uid, O_RDONLY, &fd, err) < 0)
                 return err_wrap(err, "the copy");
@@ -227,8 +219,8 @@ static int copy_rest(struct making *making, struct err *err)
                 }
                 if (entry->kind != SQLITE_KIND_DIR)
                         continue;
-                if (safepath_mkdirs(making->new_fd, entry->name, entry->mode, making->copy->uid,
-                                    making->copy->gid, &fd, err) < 0)
+                if (safepath_mkdirs(making->growth.new_fd, entry->name, entry->mode,
+                                    making->copy->uid, making->copy->gid, &fd, err) < 0)
                         return -1;
                 (void)close(fd);
         }
@@ -246,7 +238,7 @@ static int settle(const struct making *making, struct err *err)
                     sqlite_helper_ask(
                             making->copy->hold->helper, SQLITE_OP_SETTLE, dir->entries[i].name,
                             (dir->entries[i].wal ? SQLITE_CALL_WAL : 0) | SQLITE_CALL_UNSYNCED,
-                            making->new_fd, err) < 0)
+                            making->growth.new_fd, err) < 0)
                         return err_wrap(err, "the copy");
         return 0;
 }
@@ -256,7 +248,8 @@ static int sync_all(const struct making *making, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *made = NULL;
 
-        if (sqlite_dir_open(making->partial_fd, NEW, making->copy->uid, &made, err) < 0)
+        if (sqlite_dir_open(making->growth.partial_fd, SQLITE_COPY_NEW, making->copy->uid, &made,
+                            err) < 0)
                 return -1;
         for (size_t i = 0; i < made->n; i++) {
                 CLEANUP(closep) int fd = -1;
@@ -270,39 +263,51 @@ static int sync_all(const struct making *making, struct err *err)
                         return err_fail(err, ERR_IO, errno, "cannot sync '%s'",
                                         made->entries[i].name);
         }
-        if (fchmod(making->new_fd, making->copy->hold->dir->mode) < 0 || fsync(making->new_fd) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", making->partial);
+        if (fchmod(making->growth.new_fd, making->copy->hold->dir->mode) < 0 ||
+            fsync(making->growth.new_fd) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", making->growth.partial);
         return 0;
 }
 
-/* The copy gets its name. */
-static int publish(const struct making *making, struct err *err)
+int sqlite_copy_publish(const struct sqlite_growth *growth, struct err *err)
 {
-        const struct sqlite_copy *copy = making->copy;
-
-        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_NOREPLACE) == 0) {
+        if (renameat2(growth->partial_fd, SQLITE_COPY_NEW, growth->root_fd, growth->to,
+                      RENAME_NOREPLACE) == 0) {
                 /* What is left is empty; one sync does for both. */
-                if (unlinkat(copy->root_fd, making->partial, AT_REMOVEDIR) < 0)
-                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", making->partial);
-                return file_sync_dir(copy->root_fd, err);
+                if (unlinkat(growth->root_fd, growth->partial, AT_REMOVEDIR) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot remove '%s'", growth->partial);
+                return file_sync_dir(growth->root_fd, err);
         }
         if (errno != EEXIST)
-                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
+                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", growth->to);
 
         /* A copy that an earlier run made of another instant changes places with this one and
          * goes with the partial directory, once the change is durable. */
-        if (renameat2(making->partial_fd, NEW, copy->root_fd, copy->to, RENAME_EXCHANGE) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", copy->to);
-        if (file_sync_dir(copy->root_fd, err) < 0)
+        if (renameat2(growth->partial_fd, SQLITE_COPY_NEW, growth->root_fd, growth->to,
+                      RENAME_EXCHANGE) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", growth->to);
+        if (file_sync_dir(growth->root_fd, err) < 0)
                 return -1;
-        return sqlite_dir_remove(copy->root_fd, making->partial, err);
+        return sqlite_dir_remove(growth->root_fd, growth->partial, err);
+}
+
+int sqlite_copy_check_name(int root_fd, const char *to, struct err *err)
+{
+        struct stat st;
+
+        if (sqlite_dir_name_valid(to, err) < 0)
+                return -1;
+        if (!db_is_copy_name(to) && fstatat(root_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0)
+                return err_fail(err, ERR_EXISTS, 0, "'%s'", to);
+        return 0;
 }
 
 static int make(struct making *making, struct err *err)
 {
         struct sqlite_hold *hold = making->copy->hold;
 
-        if (begin(making, err) < 0 || copy_databases(making, err) < 0 || copy_rest(making, err) < 0)
+        if (sqlite_copy_begin(&making->growth, err) < 0 || copy_databases(making, err) < 0 ||
+            copy_rest(making, err) < 0)
                 return -1;
         if (hold->held && hold->in_hold &&
             (sqlite_hold_note(hold, making->copy->uid, err) < 0 ||
@@ -312,28 +317,25 @@ static int make(struct making *making, struct err *err)
          * instant. */
         if (settle(making, err) < 0 || sync_all(making, err) < 0)
                 return -1;
-        return publish(making, err);
+        return sqlite_copy_publish(&making->growth, err);
 }
 
 int sqlite_copy_make(const struct sqlite_copy *copy, struct err *err)
 {
-        CLEANUP(making_donep)
-        struct making making = { .copy = copy, .partial_fd = -1, .new_fd = -1 };
-        struct stat st;
+        struct making making = { .copy = copy };
+        CLEANUP(sqlite_growth_donep) struct sqlite_growth *growth = &making.growth;
         struct err ignored;
 
-        if (sqlite_dir_name_valid(copy->to, err) < 0)
+        sqlite_growth_init(growth, copy->root_fd, copy->to, copy->uid, copy->gid);
+        if (sqlite_copy_check_name(copy->root_fd, copy->to, err) < 0)
                 return -1;
-        if (!db_is_copy_name(copy->to) &&
-            fstatat(copy->root_fd, copy->to, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                return err_fail(err, ERR_EXISTS, 0, "'%s'", copy->to);
         making.as_files = copy->hold->dir->read_only || (copy->hold->held && copy->hold->in_hold);
         if (!copy->hold->clones && check_space(copy, err) < 0)
                 return -1;
         if (make(&making, err) == 0)
                 return 0;
-        if (sqlite_dir_remove(copy->root_fd, making.partial, &ignored) < 0)
+        if (sqlite_dir_remove(copy->root_fd, growth->partial, &ignored) < 0)
                 return err_wrap(err, "copying '%s' to '%s' (which leaves '%s')", copy->hold->schema,
-                                copy->to, making.partial);
+                                copy->to, growth->partial);
         return err_wrap(err, "copying '%s' to '%s'", copy->hold->schema, copy->to);
 }

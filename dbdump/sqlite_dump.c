@@ -14,7 +14,6 @@
 #include "dbdump/sqlite_copy.h"
 #include "dbdump/sqlite_dump.h"
 
-#define NEW          "new"
 #define BUFFER_BYTES 65536
 #define SPACE_SPARE  (4 << 20)
 
@@ -87,44 +86,15 @@ int sqlite_dump_write(struct sqlite_hold *hold, uid_t uid, db_sink sink, void *a
         }
         if (hold->held && sqlite_hold_check(hold, err) < 0)
                 return -1;
-        return put_header(SQLITE_DUMP_END, 0, 0, "", sink, arg, err);
+        return put_header(SQLITE_DUMP_END, hold->dir->mode & 0777, 0, "", sink, arg, err);
 }
 
-/* Where it grows; as a copy does (sqlite_copy.h). */
+/* It grows as a copy does. */
 struct growing {
         const struct sqlite_load *load;
-        char partial[SQLITE_COPY_PARTIAL_MAX];
-        int partial_fd, new_fd;
+        struct sqlite_growth growth;
         unsigned entries;
 };
-
-static inline void growing_donep(struct growing *growing)
-{
-        closep(&growing->partial_fd);
-        closep(&growing->new_fd);
-}
-
-static int begin(struct growing *growing, struct err *err)
-{
-        const struct sqlite_load *load = growing->load;
-
-        sqlite_copy_partial(load->to, growing->partial);
-        if (sqlite_dir_remove(load->root_fd, growing->partial, err) < 0)
-                return -1;
-        if (mkdirat(load->root_fd, growing->partial, 0700) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot make '%s'", growing->partial);
-        if (safepath_open(load->root_fd, growing->partial, O_PATH | O_DIRECTORY,
-                          &growing->partial_fd, err) < 0)
-                return -1;
-        if (mkdirat(growing->partial_fd, NEW, 0700) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot make '%s/%s'", growing->partial, NEW);
-        if (safepath_open(growing->partial_fd, NEW, O_RDONLY | O_DIRECTORY, &growing->new_fd, err) <
-            0)
-                return -1;
-        if (fchown(growing->new_fd, load->uid, load->gid) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot give '%s' to the site", NEW);
-        return 0;
-}
 
 static int take(const struct sqlite_load *load, void *bytes, size_t n, struct err *err)
 {
@@ -163,7 +133,7 @@ static int check_header(struct growing *growing, const struct sqlite_dump_header
         if (++growing->entries > SQLITE_DIR_ENTRIES)
                 return err_fail(err, ERR_CORRUPT, 0, "the dump has more than %d files",
                                 SQLITE_DIR_ENTRIES);
-        if (fstatvfs(growing->new_fd, &st) < 0)
+        if (fstatvfs(growing->growth.new_fd, &st) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot see how much space there is");
         if ((uint64_t)st.f_bavail * st.f_frsize < SPACE_SPARE ||
             header->bytes > (uint64_t)st.f_bavail * st.f_frsize - SPACE_SPARE)
@@ -179,7 +149,7 @@ static int make_file(struct growing *growing, const struct sqlite_dump_header *h
 {
         const struct sqlite_load *load = growing->load;
         CLEANUP(closep)
-        int fd = openat(growing->new_fd, header->name,
+        int fd = openat(growing->growth.new_fd, header->name,
                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         char buffer[BUFFER_BYTES];
 
@@ -215,14 +185,16 @@ static int take_files(struct growing *growing, struct err *err)
                 if (check_header(growing, &header, err) < 0)
                         return -1;
                 if (header.kind == SQLITE_DUMP_END)
-                        return 0;
+                        return fchmod(growing->growth.new_fd, header.mode | 0700) < 0
+                                       ? err_fail(err, ERR_IO, errno, "cannot set a mode")
+                                       : 0;
                 if (header.kind == SQLITE_DUMP_FILE) {
                         if (make_file(growing, &header, err) < 0)
                                 return -1;
                         continue;
                 }
-                if (safepath_mkdirs(growing->new_fd, header.name, header.mode | 0700, load->uid,
-                                    load->gid, &fd, err) < 0)
+                if (safepath_mkdirs(growing->growth.new_fd, header.name, header.mode | 0700,
+                                    load->uid, load->gid, &fd, err) < 0)
                         return -1;
                 (void)close(fd);
         }
@@ -235,7 +207,7 @@ static int check_databases(struct growing *growing, struct err *err)
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
         CLEANUP(sqlite_helper_stopp) struct sqlite_helper *helper = NULL;
 
-        if (sqlite_dir_open(growing->partial_fd, NEW, load->uid, &dir, err) < 0)
+        if (sqlite_dir_open(growing->growth.partial_fd, SQLITE_COPY_NEW, load->uid, &dir, err) < 0)
                 return -1;
         if (sqlite_dir_databases(dir) == 0)
                 return err_fail(err, ERR_CORRUPT, 0, "there is no database in the dump");
@@ -255,42 +227,31 @@ static int check_databases(struct growing *growing, struct err *err)
                     sqlite_helper_ask(helper, SQLITE_OP_SETTLE, dir->entries[i].name,
                                       (dir->entries[i].wal ? SQLITE_CALL_WAL : 0) |
                                               SQLITE_CALL_UNSYNCED,
-                                      growing->new_fd, err) < 0)
+                                      growing->growth.new_fd, err) < 0)
                         return -1;
         return 0;
 }
 
 static int publish(struct growing *growing, struct err *err)
 {
-        const struct sqlite_load *load = growing->load;
-
-        if (syncfs(growing->new_fd) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", growing->partial);
-        if (renameat2(growing->partial_fd, NEW, load->root_fd, load->to, RENAME_NOREPLACE) < 0 &&
-            (errno != EEXIST ||
-             renameat2(growing->partial_fd, NEW, load->root_fd, load->to, RENAME_EXCHANGE) < 0))
-                return err_fail(err, ERR_IO, errno, "cannot name the copy '%s'", load->to);
-        if (file_sync_dir(load->root_fd, err) < 0)
-                return -1;
-        return sqlite_dir_remove(load->root_fd, growing->partial, err);
+        if (syncfs(growing->growth.new_fd) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", growing->growth.partial);
+        return sqlite_copy_publish(&growing->growth, err);
 }
 
 int sqlite_dump_load(const struct sqlite_load *load, struct err *err)
 {
-        CLEANUP(growing_donep)
-        struct growing growing = { .load = load, .partial_fd = -1, .new_fd = -1 };
-        struct stat st;
+        struct growing growing = { .load = load };
+        CLEANUP(sqlite_growth_donep) struct sqlite_growth *growth = &growing.growth;
         struct err ignored;
 
-        if (sqlite_dir_name_valid(load->to, err) < 0)
+        sqlite_growth_init(growth, load->root_fd, load->to, load->uid, load->gid);
+        if (sqlite_copy_check_name(load->root_fd, load->to, err) < 0)
                 return -1;
-        if (!db_is_copy_name(load->to) &&
-            fstatat(load->root_fd, load->to, &st, AT_SYMLINK_NOFOLLOW) == 0)
-                return err_fail(err, ERR_EXISTS, 0, "'%s'", load->to);
-        if (begin(&growing, err) == 0 && take_files(&growing, err) == 0 &&
+        if (sqlite_copy_begin(growth, err) == 0 && take_files(&growing, err) == 0 &&
             check_databases(&growing, err) == 0 && publish(&growing, err) == 0)
                 return 0;
-        if (sqlite_dir_remove(load->root_fd, growing.partial, &ignored) < 0)
-                return err_wrap(err, "loading '%s' (which leaves '%s')", load->to, growing.partial);
+        if (sqlite_dir_remove(load->root_fd, growth->partial, &ignored) < 0)
+                return err_wrap(err, "loading '%s' (which leaves '%s')", load->to, growth->partial);
         return err_wrap(err, "loading '%s'", load->to);
 }

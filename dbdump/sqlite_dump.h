@@ -6,8 +6,8 @@
  * A schema of SQLite as one stream of bytes, and a schema made from one.
  *
  * SQLite's files are the same on every machine, so a dump is the files: for each a header of fixed
- * size (struct sqlite_dump_header) and its bytes; then a header of kind 0.  Numbers are
- * little-endian.
+ * size (struct sqlite_dump_header) and its bytes; then a header of kind 0 with the
+ * directory's mode.  Numbers are little-endian.
  *
  * Reading one is reading a stranger's bytes.  Root looks at headers alone, checks each against a
  * short list, and writes the rest into new files of the tenant's; what they hold is looked at by

@@ -83,6 +83,7 @@ TEST(a_dump_becomes_the_same_schema)
         struct db *db = begin();
         struct stat st;
 
+        ASSERT_EQ(fchmodat(conf.root_fd, "shop", 0750, 0), 0);
         ASSERT_OK(driver->dump(db, "shop", on_dump, NULL, &err));
         ASSERT_OK(load(db));
         ASSERT_STR(tenant_value(TENANT, "snap5_shop/x.db", "SELECT a FROM t"), "7");
@@ -90,6 +91,8 @@ TEST(a_dump_becomes_the_same_schema)
         ASSERT_STR(tenant_value(TENANT, "snap5_shop/y.db", "SELECT count(*) FROM u"), "0");
         ASSERT_EQ(fstatat(conf.root_fd, "snap5_shop/x.db", &st, 0), 0);
         ASSERT_EQ(st.st_uid, TENANT);
+        ASSERT_EQ(fstatat(conf.root_fd, "snap5_shop", &st, 0), 0);
+        ASSERT_EQ(st.st_mode & 07777, 0750);
         ASSERT_EQ(tenant_sql(TENANT, "snap5_shop/x.db", "INSERT INTO t VALUES (8)"), SQLITE_OK);
         driver->close(db);
 }
