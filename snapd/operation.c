@@ -139,12 +139,28 @@ static void tell(const struct dirs *dirs, struct catalog *catalog, op_id id,
                 log_warning("operation %" PRIu64 ": no notice: %s", id, err.msg);
 }
 
+/* For the person who waits with us, once it is long enough to be noticed. */
+static void tell_waiting(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
+                         op_id before)
+{
+        struct step_env env;
+
+        env_init(&env, dirs, catalog, NULL);
+        env.operation = op->id;
+        env_note(&env,
+                 "waits for operation %" PRIu64 ", which is served and still keeps the version "
+                 "that was left",
+                 before);
+        env_done(&env);
+}
+
 /* Is it this one's turn?  The one before may be served and still be at keeping what it left; when
  * its process died, snapd starts another one for it, which needs the site's lock. */
 static int take_turn(const struct dirs *dirs, struct catalog *catalog, const struct op *op,
                      int *ret_lock, struct err *err)
 {
         int64_t deadline = clock_boot_usec() + LOCK_WAIT_MSEC * (int64_t)1000;
+        int64_t tell = clock_boot_usec() + USEC_PER_SEC;
         struct timespec pause = { .tv_nsec = TURN_PAUSE_NSEC };
         op_id before = 0;
 
@@ -163,6 +179,10 @@ static int take_turn(const struct dirs *dirs, struct catalog *catalog, const str
                                         "site '%s' is busy: operation %" PRIu64 " has not ended",
                                         op->site, before);
                 closep(&lock_fd);
+                if (tell != 0 && clock_boot_usec() >= tell) {
+                        tell_waiting(dirs, catalog, op, before);
+                        tell = 0;
+                }
                 (void)nanosleep(&pause, NULL);
         }
 }

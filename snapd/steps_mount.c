@@ -218,8 +218,8 @@ static bool may_be_hurried(struct step_env *env, uint64_t version)
 }
 
 /* A look goes over every process of the machine, so where that takes long there is more time
- * between two: a fifth of a processor at most, but several looks in the time that counts as quiet.
- */
+ * between two: a fifth of a processor while a look takes up to 15 ms, but always several looks
+ * in the time that counts as quiet. */
 static void pause_after(int64_t look_usec)
 {
         int64_t usec = look_usec * 4;
