@@ -34,7 +34,7 @@ if [ -z "${WORLD_APART:-}" ]; then
         packages_install || exit 1
         echo 'building snapd and snapctl'
         [ -e "$BUILD/build.ninja" ] || meson setup "$BUILD" >"$top/build-demo.log" 2>&1 &&
-                ninja -C "$BUILD" snapd/snapd snapctl/snapctl tests/e2e/load \
+                ninja -C "$BUILD" daemon snapctl/snapctl tests/e2e/load \
                         >"$top/build-demo.log" 2>&1 ||
                 { tail -n 20 "$top/build-demo.log"; exit 1; }
         rm -f "$top/build-demo.log"
