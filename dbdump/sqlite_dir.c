@@ -55,6 +55,9 @@ int sqlite_dir_open_file(const struct sqlite_dir *dir, const char *name, uid_t u
         if (st.st_uid != uid && !(of_root && st.st_uid == 0))
                 return err_fail(err, ERR_REFUSED, 0, "'%s' belongs to uid %u, not to the site (%u)",
                                 name, st.st_uid, uid);
+        /* Removed between the opening and now, as a journal is when its last user closes. */
+        if (st.st_nlink == 0)
+                return err_fail(err, ERR_NOT_FOUND, 0, "'%s' is not there any more", name);
         if (st.st_nlink != 1)
                 return err_fail(err, ERR_REFUSED, 0,
                                 "'%s' has %lu names; a hard link may lead out of the site", name,
