@@ -103,7 +103,7 @@ int treediff_file(int from_fd, int to_fd, bool same_fs, bool *ret_differs, struc
 {
         CLEANUP(freep) char *from = NULL;
         CLEANUP(freep) char *to = NULL;
-        size_t n_from, n_to;
+        size_t n_from = 0, n_to = 0;
         struct stat st;
         off_t at = 0;
 

@@ -15,9 +15,10 @@ MARIADB_DIR='' MARIADB_PID='' MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECR
 
 mariadb_begin() {
         MARIADB_DIR=$1 MARIADB_SOCKET=$1/sock
-        mkdir -p "$MARIADB_DIR/data"
+        mkdir -p "$MARIADB_DIR/data" "$MARIADB_DIR/tmp"
         chown -R mysql: "$MARIADB_DIR"
         mariadb-install-db --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" \
+                --tmpdir="$MARIADB_DIR/tmp" \
                 --skip-test-db --auth-root-authentication-method=socket \
                 >"$MARIADB_DIR/install.log" 2>&1 || { tail -5 "$MARIADB_DIR/install.log" >&2; return 1; }
         mariadb_run
@@ -25,7 +26,8 @@ mariadb_begin() {
 
 mariadb_run() {
         rm -f "$MARIADB_SOCKET"
-        /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" \
+        # A server that starts removes every temporary table in its directory for them, those of others too.
+        /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" --tmpdir="$MARIADB_DIR/tmp" \
                 --socket="$MARIADB_SOCKET" --skip-networking --pid-file="$MARIADB_DIR/pid" \
                 --innodb-buffer-pool-size=64M --innodb-log-file-size=16M \
                 --character-set-server=utf8mb4 \

@@ -84,16 +84,23 @@ static void end_server(void)
 static void exec_server(const char *directory, const char *how)
 {
         const struct passwd *user = getpwnam("mysql");
-        char data[300], sock[300], log[300];
+        char data[300], sock[300], log[300], tmp[300];
+        const char *path = tmp + strlen("--tmpdir=");
 
         (void)snprintf(data, sizeof(data), "--datadir=%s", directory);
         (void)snprintf(sock, sizeof(sock), "--socket=%s", socket_path);
         (void)snprintf(log, sizeof(log), "--log-error=%s/error.log", base);
+
+        /* A server that starts removes every temporary table there is, those of others too. */
+        (void)snprintf(tmp, sizeof(tmp), "--tmpdir=%s/server-tmp", test_tmpdir());
+        if ((mkdir(path, 0700) < 0 && errno != EEXIST) ||
+            chown(path, user->pw_uid, user->pw_gid) < 0)
+                _exit(9);
         if (setgroups(0, NULL) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
             setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0 ||
             prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 _exit(9);
-        (void)execl(SERVER, SERVER, "--no-defaults", data, sock, log, "--skip-networking",
+        (void)execl(SERVER, SERVER, "--no-defaults", data, sock, log, tmp, "--skip-networking",
                     "--skip-name-resolve", "--innodb-log-file-size=16M",
                     "--innodb-buffer-pool-size=64M",
                     "--innodb-data-file-path=ibdata1:4M:autoextend",
