@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "snapd/front.h"
 #include "snapd/history.h"
 #include "snapd/measure.h"
 #include "snapd/prober.h"
@@ -28,6 +29,10 @@ struct entry {
         json_t *probes;  /* as they were set */
         char *complaint; /* the last one that was logged */
         bool seen;       /* in this round */
+
+        /* What the watch said: */
+        uint64_t active;
+        bool upgraded; /* is going on */
 };
 
 struct measure {
@@ -74,28 +79,6 @@ static void on_pace(void *arg, const char *site, unsigned msec)
         tell(arg, site, TELL_PACE, msec);
 }
 
-static int on_deferred(sd_event_source *source, void *arg)
-{
-        struct measure *m = arg;
-
-        (void)source;
-        while (m->tellings != NULL) {
-                struct telling *telling = m->tellings;
-
-                m->tellings = telling->next;
-                if (m->tellings == NULL)
-                        m->tellings_end = &m->tellings;
-                if (telling->what == TELL_SERVED)
-                        prober_served(m->prober, telling->site, telling->value);
-                else if (telling->what == TELL_HOLD)
-                        prober_hold(m->prober, telling->site, telling->value != 0);
-                else
-                        prober_pace(m->prober, telling->site, (unsigned)telling->value);
-                free(telling);
-        }
-        return 0;
-}
-
 static void on_sample(const char *site, const struct site_probe *probe, const struct sample *sample,
                       void *arg)
 {
@@ -112,6 +95,51 @@ static struct entry *entry_find(struct measure *m, const char *name)
                 if (strcmp(m->entries[i].name, name) == 0)
                         return &m->entries[i];
         return NULL;
+}
+
+/* While we keep visitors away from the version that is active, for a moment or for hours, an answer
+ * is none of its, and a 503 is no failure.  A sample that began meanwhile is none of its either:
+ * visitors of an upgrade that was taken back are not held against the version that is served on. */
+static void front_look(struct measure *m, const struct entry *entry)
+{
+        struct front_temporary temporary = { .mode = FRONT_OPEN };
+        bool shown = !entry->upgraded;
+        struct err err;
+
+        if (front_temporary(m->needs.catalog, entry->name, &temporary, &err) < 0) {
+                log_error("whether '%s' is closed by us cannot be read: %s", entry->name, err.msg);
+                return;
+        }
+        shown &= front_mode_flips(temporary.mode);
+        prober_served(m->prober, entry->name, shown ? entry->active : 0);
+        prober_hold(m->prober, entry->name,
+                    entry->upgraded || temporary.mode == FRONT_CLOSED ||
+                            temporary.mode == FRONT_READ_ONLY);
+}
+
+static int on_deferred(sd_event_source *source, void *arg)
+{
+        struct measure *m = arg;
+
+        (void)source;
+        while (m->tellings != NULL) {
+                struct telling *telling = m->tellings;
+                struct entry *entry = entry_find(m, telling->site);
+
+                m->tellings = telling->next;
+                if (m->tellings == NULL)
+                        m->tellings_end = &m->tellings;
+                if (telling->what == TELL_PACE)
+                        prober_pace(m->prober, telling->site, (unsigned)telling->value);
+                else if (entry != NULL && telling->what == TELL_SERVED)
+                        entry->active = telling->value;
+                else if (entry != NULL)
+                        entry->upgraded = telling->value != 0;
+                if (entry != NULL && telling->what != TELL_PACE)
+                        front_look(m, entry);
+                free(telling);
+        }
+        return 0;
 }
 
 static struct entry *entry_get(struct measure *m, const char *name, struct err *err)
@@ -214,8 +242,10 @@ static void entry_look(struct measure *m, const char *name)
         if (entry == NULL)
                 return;
         entry->seen = true;
-        if (site == NULL || probes_set(m, entry, site, &err) == 0)
+        if (site == NULL || probes_set(m, entry, site, &err) == 0) {
+                front_look(m, entry);
                 return;
+        }
         if (entry->complaint == NULL || strcmp(entry->complaint, err.msg) != 0) {
                 log_warning("site '%s' is not measured as its file says: %s", name, err.msg);
                 free(entry->complaint);

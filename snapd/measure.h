@@ -8,6 +8,10 @@
  * Sites are looked at one after the other, all of them within ten seconds, so that a file that
  * was changed, a site that was added and one that was removed are noticed without a moment at which
  * two thousand files are read.  Sites with a version on trial come first when snapd starts.
+ *
+ * A site that we have closed, made read-only or lead elsewhere (snapd/front.h) is known as such at
+ * the end of the operation that did it, or when it is looked at: its 503 is unknown, and what comes
+ * while visitors do not get the active version is of version 0.
  */
 
 #include "snapd/history.h"
