@@ -22,7 +22,8 @@ static const double deviations[] = { [GUARD_ACTIVE] = 1.645, [GUARD_VISITORS] = 
 
 struct watched {
         struct guard_probe probe;
-        double before; /* share that failed before the upgrade */
+        bool measured; /* before the upgrade */
+        double before; /* share that failed then */
         bool sick;     /* it breaks no rule */
         double errors_allowed, slow_allowed;
         unsigned slow_bucket; /* the first one; SAMPLE_BUCKETS: no answer is too slow */
@@ -92,11 +93,16 @@ static void set_watched(struct watched *watched, const struct guard_policy *poli
         double n = (double)(baseline->good + baseline->bad), bad = (double)baseline->bad;
         double z = deviations[watched->probe.kind];
 
+        watched->measured = n > 0;
         watched->before = n > 0 ? bad / n : 0;
         watched->sick = n == 0 || watched->before > SICK;
-        watched->errors_allowed =
-                fmax(policy->error_rate,
-                     fmax(policy->error_factor * watched->before, run_share_most(bad, n, z)));
+        watched->errors_allowed = policy->error_rate;
+
+        /* Where nothing was measured, nothing is known that would allow more: it is told. */
+        if (n > 0)
+                watched->errors_allowed =
+                        fmax(policy->error_rate, fmax(policy->error_factor * watched->before,
+                                                      run_share_most(bad, n, z)));
         set_latency(watched, policy, baseline);
 }
 
@@ -194,6 +200,8 @@ static bool breaks_rule(const struct guard *guard, size_t i, struct guard_decisi
                         watched->probe.kind == GUARD_VISITORS ? guard->policy.min_samples : 0;
                 if (!run_broken(&watched->log, &rules[rule], &found))
                         continue;
+                if (watched->sick && !watched->probe.required)
+                        return false; /* nobody would be called for what was so before */
                 *decision = (struct guard_decision){
                         .verdict = watched->sick             ? GUARD_UNKNOWN
                                    : watched->probe.required ? GUARD_BREACH
@@ -244,36 +252,36 @@ static bool is_silent(const struct guard *guard, int64_t now_usec)
         return true;
 }
 
-/* Was it measured for at least half of the time, is it well now, and was it well in all? */
-static bool is_proved(const struct guard *guard, const struct watched *watched)
+/* Is it well now, and was it well in all? */
+static bool is_well(const struct guard *guard, const struct watched *watched)
 {
         struct run_sums newest = run_newest(&watched->log, guard->policy.confirm);
         double z = deviations[watched->probe.kind];
         double least = run_share_least((double)watched->bad, (double)watched->answers, z);
 
-        return watched->well_usec >= guard->policy.probation_usec / 2 && newest.answers > 0 &&
-               newest.bad <= WELL * newest.answers && least <= watched->errors_allowed &&
+        return newest.answers > 0 && newest.bad <= WELL * newest.answers &&
+               least <= watched->errors_allowed &&
                (double)watched->bad <= SICK * (double)watched->answers;
 }
 
-/* Every required active probe has to have proved the version; where there is none, the visitors. */
+/* Every required active probe has to have proved the version, being measured and well for at least
+ * half of the time; where there is none, the visitors.  Nothing proves it while visitors fail. */
 static bool all_proved(const struct guard *guard)
 {
         size_t active = 0, proved = 0;
 
         for (size_t i = 0; i < guard->n; i++) {
                 const struct watched *watched = &guard->watched[i];
+                bool enough = watched->well_usec >= guard->policy.probation_usec / 2;
+                bool visitors = watched->probe.kind == GUARD_VISITORS;
 
-                if (!watched->probe.required)
+                if (!watched->probe.required ||
+                    (visitors && watched->answers < guard->policy.min_samples))
                         continue;
-                if (watched->probe.kind == GUARD_ACTIVE) {
-                        active++;
-                        if (!is_proved(guard, watched))
-                                return false;
-                } else if (watched->answers >= guard->policy.min_samples &&
-                           is_proved(guard, watched)) {
-                        proved++;
-                }
+                if (!is_well(guard, watched) || (!visitors && !enough))
+                        return false;
+                active += !visitors;
+                proved += visitors && enough;
         }
         return active + proved > 0;
 }
@@ -359,23 +367,26 @@ void guard_explain(const struct guard *guard, const struct guard_decision *decis
 {
         double share = decision->answers > 0 ? 100.0 * decision->bad / decision->answers : 0;
         double sec = (double)(decision->to_usec - decision->from_usec) / USEC_PER_SEC;
-        const char *name;
+        const struct watched *watched;
+        char before[32];
 
         if (decision->answers == 0) {
                 (void)snprintf(buf, GUARD_TEXT_MAX, "%s", whys[decision->why].text);
                 return;
         }
-        name = guard->watched[decision->probe].probe.name;
+        watched = &guard->watched[decision->probe];
+        (void)snprintf(before, sizeof(before), watched->measured ? "%.1f %%" : "not measured",
+                       100 * decision->before);
         if (decision->rule == GUARD_LATENCY)
                 (void)snprintf(buf, GUARD_TEXT_MAX,
                                "probe '%.60s': %u of %u answers in %.0f s took longer than %u ms "
                                "(%.1f %%; before, 19 of 20 took less than %u ms)",
-                               name, decision->bad, decision->answers, sec, decision->limit_msec,
-                               share, decision->before_msec);
+                               watched->probe.name, decision->bad, decision->answers, sec,
+                               decision->limit_msec, share, decision->before_msec);
         else
                 (void)snprintf(buf, GUARD_TEXT_MAX,
                                "probe '%.60s': %u of %u answers in %.0f s failed (%.1f %%; before, "
-                               "%.1f %%; allowed are %.1f %%)",
-                               name, decision->bad, decision->answers, sec, share,
-                               100 * decision->before, 100 * decision->allowed);
+                               "%s; allowed are %.1f %%)",
+                               watched->probe.name, decision->bad, decision->answers, sec, share,
+                               before, 100 * decision->allowed);
 }

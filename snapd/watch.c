@@ -13,7 +13,11 @@
 
 #define ROLL_USEC (30 * 60 * (int64_t)USEC_PER_SEC)
 #define SAVE_USEC (60 * (int64_t)USEC_PER_SEC)
-#define FAILING   0.5 /* a sample with a larger share of bad answers is a site that fails */
+
+/* What is normal is written down, too, for when the daemon is killed: not all of it at once. */
+#define NORMAL_USEC    (10 * 60 * (int64_t)USEC_PER_SEC)
+#define NORMAL_AT_ONCE 50
+#define FAILING        0.5 /* a sample with a larger share of bad answers is a site that fails */
 
 static struct ward *ward_find(const struct watch *watch, const char *site)
 {
@@ -128,33 +132,72 @@ static void on_news(void *arg)
         watch_look(arg);
 }
 
+/* Nothing is added while a version is on trial; what was normal then has to last until it is over,
+ * for the version that is there afterwards may be the one that was there before. */
 static void ward_roll(struct ward *ward, int64_t now)
 {
-        if (now - ward->rolled_usec < ROLL_USEC)
+        if (now - ward->rolled_usec < ROLL_USEC || probation_is_open(ward->trial.state))
                 return;
         ward->rolled_usec = now;
         for (size_t i = 0; i < ward->n; i++) {
                 ward->probes[i].rolls[1] = ward->probes[i].rolls[0];
                 ward->probes[i].rolls[0] = (struct guard_baseline){ 0 };
         }
-        if (!probation_is_open(ward->trial.state))
-                ward_normal(ward);
+        ward_normal(ward);
+}
+
+/* A trial's own baseline is written with the trial. */
+static void normal_save(struct ward *ward)
+{
+        struct probation *trial = &ward->trial;
+
+        if (probation_is_open(trial->state)) {
+                ward_save(ward);
+                return;
+        }
+        json_decref(trial->baseline);
+        trial->baseline = ward_baselines_json(ward);
+        ward_save(ward);
+        json_decref(trial->baseline);
+        trial->baseline = NULL;
+}
+
+/* normals_save(watch, older_usec, most): In one transaction, those written before ${older_usec}. */
+static void normals_save(struct watch *watch, int64_t older_usec, size_t most)
+{
+        struct err err;
+        bool own, begun = false;
+
+        for (struct ward *ward = watch->wards; ward != NULL && most > 0; ward = ward->next) {
+                if (ward->saved_usec > older_usec)
+                        continue;
+                if (!begun && catalog_enter(watch->needs.catalog, &own, &err) < 0)
+                        return;
+                begun = true;
+                normal_save(ward);
+                most--;
+        }
+        if (begun)
+                (void)!catalog_leave(watch->needs.catalog, own, 0, &err);
+}
+
+void watch_tick(struct watch *watch, int64_t now_usec)
+{
+        for (struct ward *ward = watch->wards; ward != NULL; ward = ward->next) {
+                ward_roll(ward, now_usec);
+                if (!probation_is_open(ward->trial.state))
+                        continue;
+                ward_judge(ward);
+                if (ward->trial.state == PROBATION_GOING && now_usec - ward->saved_usec > SAVE_USEC)
+                        ward_save(ward);
+        }
+        normals_save(watch, now_usec - NORMAL_USEC, NORMAL_AT_ONCE);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
-        struct watch *watch = arg;
-        int64_t now = clock_boot_usec();
-
         (void)usec;
-        for (struct ward *ward = watch->wards; ward != NULL; ward = ward->next) {
-                ward_roll(ward, now);
-                if (!probation_is_open(ward->trial.state))
-                        continue;
-                ward_judge(ward);
-                if (ward->trial.state == PROBATION_GOING && now - ward->saved_usec > SAVE_USEC)
-                        ward_save(ward);
-        }
+        watch_tick(arg, clock_boot_usec());
         (void)sd_event_source_set_time_relative(source, USEC_PER_SEC);
         return 0;
 }
@@ -187,32 +230,15 @@ int watch_open(const struct watch_needs *needs, struct watch **ret_watch, struct
         return 0;
 }
 
-/* What is left of a probation is known to the second, and what is normal need not be measured
- * anew. */
-static void wards_save(struct watch *watch)
-{
-        struct err err;
-        bool own;
-
-        if (catalog_enter(watch->needs.catalog, &own, &err) < 0)
-                return;
-        for (struct ward *ward = watch->wards; ward != NULL; ward = ward->next) {
-                if (!probation_is_open(ward->trial.state)) {
-                        json_decref(ward->trial.baseline);
-                        ward->trial.baseline = ward_baselines_json(ward);
-                }
-                ward_save(ward);
-        }
-        (void)!catalog_leave(watch->needs.catalog, own, 0, &err);
-}
-
 void watch_close(struct watch *watch)
 {
         if (watch == NULL)
                 return;
         spawner_untell(watch->needs.spawner, watch);
-        if (watch->wards != NULL)
-                wards_save(watch);
+
+        /* What is left of a probation is known to the second, and what is normal need not be
+         * measured anew. */
+        normals_save(watch, INT64_MAX, SIZE_MAX);
         while (watch->wards != NULL)
                 ward_free(watch->wards);
         (void)sd_event_source_disable_unref(watch->timer);
@@ -263,19 +289,23 @@ static int probes_take(struct ward *ward, const struct guard_probe *probes, size
         return 0;
 }
 
-/* After a restart: what was normal a moment ago still is. */
+/* After a restart: what was normal a moment ago still is.  What a trial is compared with was normal
+ * before it, and is again when the version is taken back. */
 static void normal_take_up(struct ward *ward)
 {
         struct guard_baseline baselines[GUARD_PROBES_MAX];
         struct probation *trial = &ward->trial;
+        bool open = probation_is_open(trial->state);
 
-        if (probation_is_open(trial->state) || trial->baseline == NULL ||
-            strcmp(trial->boot, ward->watch->boot) != 0 ||
-            clock_boot_usec() - trial->boot_usec > ROLL_USEC)
+        if (trial->baseline == NULL ||
+            (!open && (strcmp(trial->boot, ward->watch->boot) != 0 ||
+                       clock_boot_usec() - trial->boot_usec > ROLL_USEC)))
                 return;
         ward_baselines_read(ward, trial->baseline, baselines);
         for (size_t i = 0; i < ward->n; i++)
                 ward->probes[i].rolls[1] = baselines[i];
+        if (open)
+                return;
         json_decref(trial->baseline);
         trial->baseline = NULL;
 }
@@ -305,7 +335,7 @@ int watch_set(struct watch *watch, const char *site, const struct guard_probe *p
                 ward->next = watch->wards;
                 watch->wards = ward;
                 (void)snprintf(ward->name, sizeof(ward->name), "%s", site);
-                ward->rolled_usec = clock_boot_usec();
+                ward->rolled_usec = ward->saved_usec = clock_boot_usec();
         } else if (same_probes(ward, probes, n)) {
                 return 0;
         }

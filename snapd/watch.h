@@ -65,6 +65,11 @@ void watch_sample(struct watch *watch, const char *site, const char *probe,
 /* watch_look(watch): Operations may have begun or ended. */
 void watch_look(struct watch *watch);
 
+/* watch_tick(watch, now_usec): A second has passed: what was measured is judged, and what is normal
+ * is written down from time to time, so that a daemon that is killed knows it afterwards.  The
+ * watch does that by itself. */
+void watch_tick(struct watch *watch, int64_t now_usec);
+
 /* watch_marked(watch, site, version, mark): A person said what a version is. */
 void watch_marked(struct watch *watch, const char *site, uint64_t version, enum version_mark mark);
 

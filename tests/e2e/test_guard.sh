@@ -132,8 +132,6 @@ slow_time() {
 taken_back() {
         local how=$1 label=$2 seconds=$3 since before status
 
-        # A site that was taken back a moment ago has to be known as well before it is judged again.
-        sleep 12
         before=$(active app)
         since=$(date +%s.%N)
         ctl upgrade app -q --label "$label" -- "$WORLD/bin/upgrade-broken" "$how" "$label"

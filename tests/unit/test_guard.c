@@ -247,6 +247,16 @@ static void plays_broken_page(unsigned t, struct seen seen[2], struct guard_neig
         plays_five_percent(t, seen, neighbours);
 }
 
+/* The prober is answered well, every visitor badly. */
+static void plays_well_for_probers(unsigned t, struct seen seen[2],
+                                   struct guard_neighbours *neighbours)
+{
+        (void)t;
+        (void)neighbours;
+        seen[0] = (struct seen){ 1, 0, 0, 0 };
+        seen[1] = (struct seen){ 0, 20, 0, 0 };
+}
+
 static const struct row rows[] = {
         { "good", WELL_SITE, plays_well, GUARD_HEALTHY, .from_sec = 300, .until_sec = 300 },
         { "dead", WELL_SITE, plays_dead, GUARD_BREACH, .from_sec = 3, .until_sec = 4 },
@@ -296,9 +306,13 @@ static const struct row rows[] = {
           { { 0 }, { 0 } },
           plays_dead,
           GUARD_UNKNOWN,
-          .why = GUARD_WHY_UNPROVED,
-          .from_sec = 300,
-          .until_sec = 300 },
+          .why = GUARD_WHY_SICK,
+          .from_sec = 4,
+          .until_sec = 60 },
+        { "visitors unmeasured", QUIET, plays_well_for_probers, GUARD_UNKNOWN,
+          .why = GUARD_WHY_SICK, .from_sec = 5, .until_sec = 60 },
+        { "the same, wanted", QUIET, plays_well_for_probers, GUARD_HEALTHY, .from_sec = 300,
+          .until_sec = 300, .wanted = true },
         { "wanted", WELL_SITE, plays_broken_page, GUARD_WARN, .probe = 1, .from_sec = 10,
           .until_sec = 30, .wanted = true },
 };
@@ -438,6 +452,30 @@ TEST(a_sample_that_comes_twice_counts_once)
         guard_judge(guard, 6 * SEC, &(struct guard_neighbours){ 0 }, &decision);
         ASSERT_EQ(decision.verdict, GUARD_GOING);
         ASSERT_EQ(guard_began_failing(guard), 5 * SEC);
+        guard_close(guard);
+}
+
+TEST(nothing_is_proved_while_visitors_fail)
+{
+        /* So few were there before that half of them may fail by chance. */
+        struct guard_baseline baselines[2] = { { .good = 600 }, { .good = 3 } };
+        struct guard_decision decision;
+        struct guard *guard;
+
+        ASSERT_OK(guard_open(&policy, two_probes, 2, baselines, 0, 0, &guard, &err));
+        for (unsigned t = 0; t < 900; t++) {
+                struct seen seen[] = { { 1, 0, 0, 0 }, { 10, 10, 0, 0 } };
+
+                for (size_t i = 0; i < 2; i++) {
+                        struct sample sample = sample_of(t, &seen[i]);
+
+                        guard_feed(guard, i, &sample);
+                }
+                guard_judge(guard, (t + 1) * SEC, &(struct guard_neighbours){ 0 }, &decision);
+                ASSERT(decision.verdict == GUARD_GOING || decision.verdict == GUARD_UNKNOWN);
+        }
+        ASSERT_EQ(decision.verdict, GUARD_UNKNOWN);
+        ASSERT_EQ(decision.why, GUARD_WHY_UNPROVED);
         guard_close(guard);
 }
 

@@ -449,6 +449,63 @@ TEST(probation_survives_a_kill_and_a_reboot)
         daemon_end();
 }
 
+/* An upgrade that follows at once on one that was taken back is judged by what was normal before
+ * both, whatever happens to the daemon in between. */
+static void next_one_is_judged(void)
+{
+        op_id id = 0;
+        CLEANUP(json_decrefp) json_t *request = json_pack("{s:s}", "verb", "rollback");
+
+        ASSERT_OK(journal_queue(needs.catalog, "shop", "rollback", request, 0, &id, &err));
+        watch_look(watch);
+        now_active(2, 1);
+        op_is(id, "done");
+        watch_look(watch);
+        ASSERT_STR(state_now(), "none");
+        upgrade(3, "three");
+        ASSERT_STR(state_now(), "probation");
+        plays(6, 3, false);
+        ASSERT_STR(state_now(), "rolling-back");
+}
+
+TEST(what_was_normal_outlives_a_kill_in_probation)
+{
+        begin("");
+        plays(300, 1, true);
+        upgrade(2, "two");
+        plays(5, 2, true);
+        daemon_dies();
+        daemon_begin();
+        ASSERT_STR(state_now(), "probation");
+        next_one_is_judged();
+        daemon_end();
+}
+
+TEST(what_was_normal_outlives_a_long_probation)
+{
+        begin("probation = 36000s\n");
+        plays(300, 1, true);
+        upgrade(2, "two");
+        for (int64_t hours = 1; hours < 6; hours++)
+                watch_tick(watch, clock_boot_usec() + hours * 3600 * USEC_PER_SEC);
+        next_one_is_judged();
+        daemon_end();
+}
+
+TEST(what_is_normal_outlives_a_kill)
+{
+        begin("");
+        plays(300, 1, true);
+        watch_tick(watch, clock_boot_usec() + 599 * USEC_PER_SEC);
+        watch_tick(watch, clock_boot_usec() + 601 * USEC_PER_SEC);
+        daemon_dies();
+        daemon_begin();
+        upgrade(2, "two");
+        plays(6, 2, false);
+        ASSERT_STR(state_now(), "rolling-back");
+        daemon_end();
+}
+
 TEST(a_rollback_that_ended_while_nobody_looked_is_verified)
 {
         begin("");
