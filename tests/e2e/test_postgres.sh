@@ -4,33 +4,13 @@
 # A site on PostgreSQL, once with a database of its own and once with a schema in one that it shares:
 # upgraded by a command that migrates, rolled back, compared, pruned, given back.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../lib/database.sh"
 
-PG=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
-[ -x "$PG/initdb" ] || tap_skip 'no PostgreSQL server on this machine'
+[ -x "$POSTGRES_BIN/initdb" ] || tap_skip 'no PostgreSQL server on this machine'
 command -v psql >/dev/null || tap_skip 'no psql on this machine'
 e2e_begin
 trap 'postgres_end; leave' EXIT
-
-as_postgres() {
-        setpriv --reuid=postgres --regid=postgres --init-groups "$@"
-}
-postgres_end() {
-        [ ! -e "$WORLD/pg/data/postmaster.pid" ] ||
-                as_postgres "$PG/pg_ctl" -D "$WORLD/pg/data" -m fast stop >/dev/null 2>&1
-}
-postgres_begin() {
-        mkdir "$WORLD/pg" && chown postgres: "$WORLD/pg" &&
-                as_postgres "$PG/initdb" -D "$WORLD/pg/data" -A trust -E UTF8 --locale=C.UTF-8 \
-                        >/dev/null &&
-                as_postgres "$PG/pg_ctl" -D "$WORLD/pg/data" -w -l "$WORLD/pg/log" \
-                        -o "-c listen_addresses='' -c unix_socket_directories='$WORLD/pg'" start \
-                        >/dev/null </dev/null
-}
-# sql DATABASE STATEMENT: As the administrator.
-sql() {
-        psql -h "$WORLD/pg" -U postgres -d "$1" -AtqX -v ON_ERROR_STOP=1 -c "$2"
-}
-postgres_begin || { echo 'Bail out! no PostgreSQL'; exit 1; }
+postgres_begin "$WORLD/pg" || { echo 'Bail out! no PostgreSQL'; exit 1; }
 
 # What the application's migrator does, in the database or schema that its configuration names.
 cat >"$WORLD/bin/migrate" <<END
@@ -48,7 +28,7 @@ prepared() {
         mkdir -p "$SITES/www/$1/uploads" && echo one >"$SITES/www/$1/release" &&
                 printf 'database = %s\nschema = %s\n' "$2" "$3" >"$SITES/www/$1/config.ini" &&
                 chown -R "$OWNER": "$SITES/www/$1" &&
-                sql "$2" "SET ROLE app; SET search_path = $3;
+                postgres_sql "$2" "SET ROLE app; SET search_path = $3;
                         CREATE TABLE posts (id int PRIMARY KEY, text text);
                         INSERT INTO posts SELECT i, 'post ' || i FROM generate_series(1, 500) AS i"
 }
@@ -66,12 +46,12 @@ added() {
 }
 
 own_database() {
-        sql postgres 'CREATE ROLE app LOGIN' && sql postgres 'CREATE DATABASE shop OWNER app' &&
+        postgres_sql postgres 'CREATE ROLE app LOGIN' && postgres_sql postgres 'CREATE DATABASE shop OWNER app' &&
                 prepared shop shop public &&
                 added shop --database postgres:shop --set 'config.ini ini database {database}'
 }
 own_schema() {
-        sql postgres 'CREATE DATABASE apps' && sql apps 'CREATE SCHEMA wiki AUTHORIZATION app' &&
+        postgres_sql postgres 'CREATE DATABASE apps' && postgres_sql apps 'CREATE SCHEMA wiki AUTHORIZATION app' &&
                 prepared wiki apps wiki &&
                 added wiki --database postgres:wiki --database-option database=apps \
                         --set 'config.ini ini schema {database_schema}' \
@@ -80,7 +60,7 @@ own_schema() {
 
 # rows SITE: What the served version's configuration leads to.
 rows() {
-        sql "$(sed -n 's/^database = //p' "$SITES/$1/current/config.ini")" \
+        postgres_sql "$(sed -n 's/^database = //p' "$SITES/$1/current/config.ini")" \
                 "SELECT count(*) FROM $(sed -n 's/^schema = //p' "$SITES/$1/current/config.ini").posts"
 }
 

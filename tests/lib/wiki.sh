@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# MediaWiki with SQLite as a site to work on: set-up, content, and questions that tell whether a
+# MediaWiki as a site to work on: set-up, content, and questions that tell whether a
 # page is really served (a status alone says little: an empty database may answer 200).
 # Needs fetch.sh and web.sh.
 
@@ -16,18 +16,20 @@ as_user() {
                 env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 "$@"
 }
 
-# wiki_install VERSION DOCROOT DATA PORT USER: An installed wiki that USER owns, its database in
-# DATA, a page, an uploaded picture.
+# wiki_install VERSION DOCROOT DATA PORT USER [OPTION...]: An installed wiki that USER owns, its
+# database where these options of its installer say, or else SQLite in DATA, a page, an uploaded picture.
 wiki_install() {
         local tree docroot=$2 data=$3 port=$4 user=$5
 
         tree=$(mediawiki_fetch "$1") || return 1
+        shift 5
+        [ $# -gt 0 ] || set -- --dbtype sqlite --dbname wiki --dbpath "$data"
         mkdir -p "$docroot" "$data"
         cp -a --no-preserve=ownership "$tree/." "$docroot/"
         wiki_version "$docroot" >"$docroot/stamp.txt"
         chown -R "$user": "$docroot" "$data"
-        as_user "$user" php "$docroot/maintenance/install.php" --dbtype sqlite --dbname wiki \
-                --dbpath "$data" --server "http://127.0.0.1:$port" --scriptpath '' \
+        as_user "$user" php "$docroot/maintenance/install.php" "$@" \
+                --server "http://127.0.0.1:$port" --scriptpath '' \
                 --pass "$WIKI_PASSWORD" 'Snapshot wiki' Admin >"$data.log" 2>&1 ||
                 { tail -n 20 "$data.log" >&2; return 1; }
         # Sessions and caches are in the database, the site's languages on disk; nothing is shared
