@@ -51,7 +51,8 @@ struct mount_ns {
 typedef int (*mount_ns_visit)(const struct mount_ns *ns, void *arg, struct err *err);
 
 /* mount_each_ns(visit, arg, err): Visit the table of each mount namespace some process is in,
- * our own first.  A namespace that only a descriptor or a bind mount keeps is not found. */
+ * our own first, until a visit returns 1.  A namespace that only a descriptor or a bind mount keeps
+ * is not found. */
 int mount_each_ns(mount_ns_visit visit, void *arg, struct err *err) MUST_CHECK;
 
 /* mount_table_own(ret_table, err): Our own /proc/self/mountinfo. */

@@ -21,8 +21,8 @@ int mount_id(int dir_fd, const char *name, int *ret_id, struct err *err)
 {
         struct statx stx;
 
-        if (statx(dir_fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-                  STATX_MNT_ID, &stx) < 0)
+        if (statx(dir_fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID,
+                  &stx) < 0)
                 return err_fail(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
                                 "cannot stat '%s'", name);
         if ((stx.stx_mask & STATX_MNT_ID) == 0)
@@ -139,7 +139,7 @@ int mount_each_ns(mount_ns_visit visit, void *arg, struct err *err)
                         ret = visit_process(dirfd(proc), entry->d_name, false, &seen, visit, arg,
                                             err);
         free(seen.inodes);
-        return ret;
+        return ret < 0 ? -1 : 0;
 }
 
 /* Where a directory lies in its file system: what mountinfo calls root and the device. */
@@ -247,8 +247,8 @@ static bool overlay_shows(const struct place *place, struct libmnt_fs *fs)
                 }
         }
         if (place->how == SHOWS_WRITABLE)
-                return upper && mnt_optstr_get_option(mnt_fs_get_fs_options(fs), "ro", NULL,
-                                                      NULL) != 0;
+                return upper &&
+                       mnt_optstr_get_option(mnt_fs_get_fs_options(fs), "ro", NULL, NULL) != 0;
         return place->how == SHOWS_TOP && has_upper ? upper : upper || lower;
 }
 
@@ -275,7 +275,7 @@ static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
                          strcmp(mnt_fs_get_fstype(fs), "overlay") == 0)
                         place->shows = overlay_shows(place, fs);
         }
-        return 0;
+        return place->shows ? 1 : 0;
 }
 
 static int shows(int pool_fd, const char *path, int how, bool *ret_shows, struct err *err)

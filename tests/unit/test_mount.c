@@ -35,8 +35,9 @@ static bool has(int dir_fd, const char *path)
 
 static void world_make(struct world *world)
 {
-        static const char *const dirs[] = { "a",  "a/sub", "a/sub/deep", "b",
-                                            "up", "work",  "empty" };
+        static const char *const dirs[] = {
+                "a", "a/sub", "a/sub/deep", "b", "up", "work", "empty"
+        };
         char versions[200];
 
         root_begin();
@@ -58,7 +59,8 @@ static void world_make(struct world *world)
 
 static struct mount_spec bind_of(const char *dir, bool read_only)
 {
-        struct mount_spec spec = { .kind = MOUNT_BIND, .read_only = read_only,
+        struct mount_spec spec = { .kind = MOUNT_BIND,
+                                   .read_only = read_only,
                                    .source = strdup(dir) };
 
         return spec;
@@ -214,8 +216,9 @@ static void nest_and_check(bool staged)
 
                 ASSERT(clone_fd >= 0);
                 ASSERT_OK(mount_nest_staged(fd, "sub/deep", clone_fd, &err));
-                ASSERT_OK(mount_nest_staged(fd, "sub", open_tree(world.uploads_fd, "",
-                                            AT_EMPTY_PATH | OPEN_TREE_CLONE), &err));
+                ASSERT_OK(mount_nest_staged(
+                        fd, "sub", open_tree(world.uploads_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE),
+                        &err));
                 ASSERT(has(fd, "sub/photo"));
                 ASSERT(has(fd, "in-a"));
                 ASSERT_OK(mount_attach(fd, world.versions_fd, "7", &err));
@@ -510,6 +513,23 @@ static bool shows(const struct world *world, const char *path)
 
         ASSERT_OK(mount_shows(world->pool_fd, path, &ret, &err));
         return ret;
+}
+
+static int visit_once(const struct mount_ns *ns, void *arg, struct err *e)
+{
+        (void)e;
+        ASSERT(ns->own);
+        ++*(unsigned *)arg;
+        return 1;
+}
+
+/* What our own namespace answers, those of a hundred services need not be read for. */
+TEST(namespaces_are_visited_until_it_is_enough)
+{
+        unsigned visits = 0;
+
+        ASSERT_OK(mount_each_ns(visit_once, &visits, &err));
+        ASSERT_EQ(visits, 1);
 }
 
 TEST(shows_finds_binds_and_layers)
