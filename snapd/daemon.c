@@ -13,7 +13,6 @@
 #include "snapd/boot.h"
 #include "snapd/courier.h"
 #include "snapd/daemon.h"
-#include "snapd/dbprobe.h"
 #include "snapd/expiry.h"
 #include "snapd/measure.h"
 #include "snapd/server.h"
@@ -155,7 +154,6 @@ int daemon_main(const struct dirs *dirs)
         struct err err = { 0 };
         int r;
 
-        prober_database_by(dbprobe_ask);
         r = daemon_open(&d, &err);
         if (r < 0) {
                 log_error("%s", err.msg);

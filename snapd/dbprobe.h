@@ -9,7 +9,7 @@
 #include "snapd/env.h"
 #include "snapd/prober.h"
 
-/* dbprobe_ask(dirs, site, sample): For prober_database_by(): ask through the site's driver, as
+/* dbprobe_ask(dirs, site, sample): For prober_ask(): ask through the site's driver, as
  * everything else that reads a tenant's database is asked.  Bad: the server or the file does not
  * answer, or the database is not there.  Unknown: what is wrong is ours (no driver, no user to
  * connect as, no password file). */

@@ -26,7 +26,6 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/log.h"
-#include "snapd/dbprobe.h"
 #include "snapd/module.h"
 #include "snapd/operation.h"
 #include "snapd/request.h"
@@ -193,7 +192,6 @@ int main(int argc, char **argv)
         if (status >= 0)
                 return status;
         harden();
-        prober_database_by(dbprobe_ask);
         /* It has what it needs from its starter, and no directory. */
         if (options.mode == MODE_PROBE)
                 return run_module(&options);

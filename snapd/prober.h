@@ -70,24 +70,31 @@ enum prober_which {
         PROBER_ALL = PROBER_BEFORE | PROBER_AFTER,
 };
 
-/* prober_once(dirs, site, probes, which, cwd_fd, ret_answers, err): Ask each of these probes once,
- * all pages at the same time, in a process of their own, and wait for the answers; access logs are
- * left out, they have none.  Commands run in ${cwd_fd}, -1 for /.  What does not answer in its time
- * is unknown, so it takes at most the longest timeout and 2 s; commands follow, one by one.  Give
- * ${ret_answers} to prober_answers_done(). */
-int prober_once(const struct dirs *dirs, const struct site *site, const struct probe_list *probes,
-                enum prober_which which, int cwd_fd, struct prober_answers *ret_answers,
-                struct err *err) MUST_CHECK;
+/* How probes of kind database are asked; the databases' drivers are not known here. */
+typedef void prober_database_ask(const struct dirs *dirs, const struct site *site,
+                                 struct sample *sample);
+
+/* prober_once(dirs, site, probes, which, cwd_fd, database, ret_answers, err): Ask each of these
+ * probes once, all pages at the same time, in a process of their own, and wait for the answers;
+ * access logs are left out, they have none.  Commands run in ${cwd_fd}, -1 for /.  What does not
+ * answer in its time is unknown, so it takes at most the longest timeout and 2 s; commands follow,
+ * one by one, and databases by ${database}: without it they say nothing.  Give ${ret_answers} to
+ * prober_answers_done(). */
+typedef int prober_once_function(const struct dirs *dirs, const struct site *site,
+                                 const struct probe_list *probes, enum prober_which which,
+                                 int cwd_fd, prober_database_ask *database,
+                                 struct prober_answers *ret_answers, struct err *err);
+prober_once_function prober_once MUST_CHECK;
+
+/* prober_ask(...): prober_once(), which waits with sd-event, from its module: libsystemd brings
+ * seven libraries, a millisecond of each process, and few operations ask a probe. */
+int prober_ask(const struct dirs *dirs, const struct site *site, const struct probe_list *probes,
+               enum prober_which which, int cwd_fd, prober_database_ask *database,
+               struct prober_answers *ret_answers, struct err *err) MUST_CHECK;
 void prober_answers_done(struct prober_answers *answers);
 
 /* prober_answers_json(answers): [{"probe", "kind", "weight", "when", "verdict", "msec", "what",
  * "examples"}]; NULL when memory is short. */
 json_t *prober_answers_json(const struct prober_answers *answers);
-
-/* prober_database_by(ask): How probes of kind database are asked; the databases' drivers are not
- * known here.  Without it they say nothing. */
-typedef void prober_database_ask(const struct dirs *dirs, const struct site *site,
-                                 struct sample *sample);
-void prober_database_by(prober_database_ask *ask);
 
 #endif

@@ -19,21 +19,6 @@ struct once {
         struct err broken;
 };
 
-void prober_answers_done(struct prober_answers *answers)
-{
-        for (size_t i = 0; i < answers->n; i++)
-                tally_done(&answers->items[i].sample);
-        free(answers->items);
-        *answers = (struct prober_answers){ 0 };
-}
-
-static prober_database_ask *database_ask;
-
-void prober_database_by(prober_database_ask *ask)
-{
-        database_ask = ask;
-}
-
 /* Measured from here, and by no process without rights. */
 static bool is_local(const struct site_probe *probe)
 {
@@ -136,7 +121,7 @@ static bool once_asked(const struct once *once)
 }
 
 static int once_run(struct once *once, const struct dirs *dirs, const struct site *site, int cwd_fd,
-                    struct err *err)
+                    prober_database_ask *database, struct err *err)
 {
         struct prober_child child = { 0 };
         int r = 0;
@@ -152,8 +137,8 @@ static int once_run(struct once *once, const struct dirs *dirs, const struct sit
 
                 if (answer->probe->kind == PROBE_COMMAND)
                         prober_command_ask(site, answer->probe, cwd_fd, &answer->sample);
-                else if (answer->probe->kind == PROBE_DATABASE && database_ask != NULL)
-                        database_ask(dirs, site, &answer->sample);
+                else if (answer->probe->kind == PROBE_DATABASE && database != NULL)
+                        database(dirs, site, &answer->sample);
         }
         for (size_t i = 0; i < once->answers.n; i++)
                 answer_close(&once->answers.items[i], once->broken.code != 0
@@ -163,8 +148,8 @@ static int once_run(struct once *once, const struct dirs *dirs, const struct sit
 }
 
 int prober_once(const struct dirs *dirs, const struct site *site, const struct probe_list *probes,
-                enum prober_which which, int cwd_fd, struct prober_answers *ret_answers,
-                struct err *err)
+                enum prober_which which, int cwd_fd, prober_database_ask *database,
+                struct prober_answers *ret_answers, struct err *err)
 {
         CLEANUP(sd_event_unrefp) sd_event *event = NULL;
         struct once once = { 0 };
@@ -179,32 +164,10 @@ int prober_once(const struct dirs *dirs, const struct site *site, const struct p
                 if (((unsigned)which & 1u << probes->items[i].when) != 0 &&
                     probes->items[i].kind != PROBE_ACCESSLOG)
                         once.answers.items[once.answers.n++].probe = &probes->items[i];
-        if (once_run(&once, dirs, site, cwd_fd, err) < 0) {
+        if (once_run(&once, dirs, site, cwd_fd, database, err) < 0) {
                 prober_answers_done(&once.answers);
                 return -1;
         }
         *ret_answers = once.answers;
         return 0;
-}
-
-json_t *prober_answers_json(const struct prober_answers *answers)
-{
-        json_t *list = json_array();
-
-        for (size_t i = 0; list != NULL && i < answers->n; i++) {
-                const struct prober_answer *answer = &answers->items[i];
-                const char *what =
-                        json_get_string(json_array_get(answer->sample.examples, 0), "what");
-
-                (void)json_array_append_new(
-                        list,
-                        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:O*}", "probe",
-                                  answer->probe->name, "kind", probe_kind_name(answer->probe->kind),
-                                  "weight", probe_weight_name(answer->probe->weight), "when",
-                                  probe_when_name(answer->probe->when), "verdict",
-                                  probe_verdict_name(answer->verdict), "msec",
-                                  (json_int_t)answer->msec, "what", what == NULL ? "" : what,
-                                  "examples", answer->sample.examples));
-        }
-        return list;
 }

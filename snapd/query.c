@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/safepath.h"
 #include "snapd/adopt.h"
+#include "snapd/dbprobe.h"
 #include "snapd/lock.h"
 #include "snapd/lost.h"
 #include "snapd/outline.h"
@@ -373,8 +374,8 @@ static int query_probes(const struct dirs *dirs, const char *name, const char *o
                         .items = probe == NULL ? NULL : &probes.items[probe - probes.items], .n = 1
                 };
 
-                r = prober_once(dirs, site, probe == NULL ? &probes : &one, PROBER_ALL, cwd_fd,
-                                &answers, err);
+                r = prober_ask(dirs, site, probe == NULL ? &probes : &one, PROBER_ALL, cwd_fd,
+                               dbprobe_ask, &answers, err);
         }
         if (r == 0)
                 *ret_answer = probe != NULL && answers.n == 1

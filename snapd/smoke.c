@@ -5,6 +5,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "snapd/dbprobe.h"
 #include "snapd/smoke.h"
 
 #define PAUSE_MSEC 2500 /* opcache.revalidate_freq is 2 s */
@@ -74,7 +75,7 @@ static int ask(struct step_env *env, const struct probe_list *probes, enum probe
         struct prober_answers answers = { 0 };
         const struct prober_answer *bad;
 
-        if (prober_once(env->dirs, env->site, probes, which, cwd_fd, &answers, err) < 0)
+        if (prober_ask(env->dirs, env->site, probes, which, cwd_fd, dbprobe_ask, &answers, err) < 0)
                 return -1;
         note(env, &answers);
         bad = worst(&answers);

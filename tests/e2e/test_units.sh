@@ -94,6 +94,14 @@ program_is_there() {
         [ -x "$root$program" ] || { echo "'$program' is not installed"; return 1; }
 }
 
+# An operation is a process of its own, and what it loads somebody waits for: see snapd/module.h.
+operations_load_little() {
+        local program
+
+        program=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$service")
+        ! ldd "$root$program" | grep -E 'lib(curl|cares|ssl|gnutls|microhttpd|systemd|archive|mariadb|pq)\.so'
+}
+
 need 'it installs into a directory of its own' install_all
 check 'every installed name says whose it is' names_are_ours
 check 'no name is one of the other snapd' names_are_free
@@ -101,6 +109,7 @@ check 'what snapd mounts is seen by all' mounts_stay_visible
 check 'no directive takes away a call that is needed' calls_stay_possible
 check 'a restart leaves operations alone' restart_keeps_operations
 check 'the unit starts a program that is installed' program_is_there
+check 'what only the daemon needs is not loaded by operations' operations_load_little
 
 if command -v systemd-analyze >/dev/null; then
         # It looks for the programs; ours lie below another root.

@@ -59,7 +59,7 @@ static void asked(const char *lines, enum probe_verdict verdict, const char *wha
         CLEANUP(json_decrefp) json_t *json = NULL;
 
         ASSERT_OK(site_probes(dirs.conf_fd, site, NULL, &probes, &err));
-        ASSERT_OK(prober_once(&dirs, site, &probes, PROBER_ALL, -1, &answers, &err));
+        ASSERT_OK(prober_once(&dirs, site, &probes, PROBER_ALL, -1, NULL, &answers, &err));
         ASSERT_EQ(answers.n, probes.n);
         json = prober_answers_json(&answers);
         said = json_get_string(json_array_get(json, 0), "what");
@@ -138,7 +138,7 @@ TEST(excerpts_are_clean_text)
         world();
         site = site_with("url = /500");
         ASSERT_OK(site_probes(dirs.conf_fd, site, NULL, &probes, &err));
-        ASSERT_OK(prober_once(&dirs, site, &probes, PROBER_ALL, -1, &answers, &err));
+        ASSERT_OK(prober_once(&dirs, site, &probes, PROBER_ALL, -1, NULL, &answers, &err));
         example = json_array_get(answers.items[0].sample.examples, 0);
         ASSERT_STR(json_get_string(example, "excerpt"), "PHP Fatal error ?[31m ?? in x.php ???");
         ASSERT_EQ(json_get_u64(example, "status"), 500);
@@ -181,7 +181,7 @@ TEST(an_address_takes_the_place_of_the_host_and_headers_have_a_secret)
                 struct prober_answers answers = { 0 };
 
                 ASSERT_OK(site_probes(dirs.conf_fd, site, NULL, &probes, &err));
-                ASSERT_ERR(prober_once(&dirs, site, &probes, PROBER_ALL, -1, &answers, &err),
+                ASSERT_ERR(prober_once(&dirs, site, &probes, PROBER_ALL, -1, NULL, &answers, &err),
                            ERR_REFUSED, "only root can read");
                 probe_list_done(&probes);
                 site_free(site);
