@@ -253,13 +253,32 @@ static int put_chunk(struct worker *worker, bool *ret_sent, struct err *err)
         return 0;
 }
 
+/* Until the server has taken all that was put: PQsetnonblocking() does not wait for that, and fails
+ * when the server is slow. */
+static int put_all(struct worker *worker, struct err *err)
+{
+        int r;
+
+        while ((r = PQflush(worker->to->conn)) > 0) {
+                struct pollfd fd = { PQsocket(worker->to->conn), POLLIN | POLLOUT, 0 };
+
+                if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+                        return err_fail(err, ERR_IO, errno, "cannot wait for the server");
+                if ((fd.revents & ~POLLOUT) != 0 && !PQconsumeInput(worker->to->conn))
+                        return postgres_fail(err, worker->to, NULL);
+        }
+        return r < 0 || PQsetnonblocking(worker->to->conn, 0) != 0
+                       ? postgres_fail(err, worker->to, NULL)
+                       : 0;
+}
+
 /* A row larger than a chunk goes by itself. */
 static int take_row(struct worker *worker, const char *row, size_t n, struct err *err)
 {
         bool sent;
 
         if (n > CHUNK) {
-                if (PQsetnonblocking(worker->to->conn, 0) != 0 ||
+                if (put_all(worker, err) < 0 ||
                     (worker->used > 0 &&
                      PQputCopyData(worker->to->conn, worker->chunk, (int)worker->used) != 1) ||
                     PQputCopyData(worker->to->conn, row, (int)n) != 1 ||
@@ -290,7 +309,7 @@ static int end_stream(struct worker *worker, struct err *err)
         /* The end of COPY TO says whether it was one. */
         if (postgres_answer(worker->from, &result, err) < 0)
                 return err_wrap(err, "reading the table '%s'", worker->table->name);
-        if (PQsetnonblocking(worker->to->conn, 0) != 0 || put_chunk(worker, &sent, err) < 0 ||
+        if (put_all(worker, err) < 0 || put_chunk(worker, &sent, err) < 0 ||
             PQputCopyEnd(worker->to->conn, NULL) != 1)
                 return taker_fail(worker, err);
         worker->task = TASK_END;
