@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/safepath.h"
 #include "snapd/expiry.h"
 #include "snapd/front.h"
+#include "snapd/notice.h"
 #include "snapd/request.h"
 
 #define AGAIN_USEC (5 * USEC_PER_SEC)
@@ -20,6 +23,45 @@ struct expiry {
         bool again; /* something is over and could not be ended yet */
 };
 
+static void tell(struct expiry *expiry, const char *site, const struct front_temporary *temporary,
+                 const char *why)
+{
+        const struct notice notice = {
+                .phase = NOTICE_ALERT,
+                .site = site,
+                .from = temporary->version,
+                .to = temporary->back,
+                .what = "The time of the temporary rollback is over, and it goes on: nobody is "
+                        "given a version that was marked bad without being asked.",
+                .why = why,
+        };
+        CLEANUP(outbox_closep) struct outbox *outbox = NULL;
+        struct err err;
+
+        if (outbox_open(expiry->dirs->state_fd, &outbox, &err) < 0 ||
+            notice_put(outbox, &notice, &err) < 0)
+                log_warning("site '%s': no notice: %s", site, err.msg);
+}
+
+/* It may not end by itself: from now on until somebody ends it, which is said once. */
+static int temporary_goes_on(struct expiry *expiry, const char *site, const char *why,
+                             struct err *err)
+{
+        struct front_temporary temporary;
+        char text[sizeof(err->msg)];
+        int has = front_temporary(expiry->catalog, site, &temporary, err);
+
+        if (has <= 0)
+                return has;
+        (void)snprintf(text, sizeof(text), "%s", why);
+        temporary.until_usec = 0;
+        if (front_set_temporary(expiry->catalog, site, &temporary, err) < 0)
+                return -1;
+        log_warning("the temporary rollback of '%s' is over and goes on: %s", site, text);
+        tell(expiry, site, &temporary, text);
+        return 0;
+}
+
 static void end_temporary(struct expiry *expiry, const char *site)
 {
         CLEANUP(json_decrefp)
@@ -30,6 +72,9 @@ static void end_temporary(struct expiry *expiry, const char *site)
 
         if (request == NULL ||
             request_submit(expiry->dirs, expiry->catalog, site, request, 0, NULL, &id, &err) < 0) {
+                if (request != NULL && err.code == ERR_REFUSED &&
+                    temporary_goes_on(expiry, site, err.msg, &err) == 0)
+                        return;
                 expiry->again = true;
                 if (request != NULL && err.code != ERR_BUSY && err.code != ERR_EXISTS)
                         log_warning("the temporary rollback of '%s' is over and cannot be ended: "
@@ -52,7 +97,7 @@ static int on_over(const char *name, bool temporary, void *arg, struct err *err)
         }
         /* One site that cannot be written must not keep another's link open. */
         if (site == NULL || safepath_open_trusted(site->home, &home_fd, err) < 0 ||
-            front_render(expiry->catalog, name, home_fd, err) < 0) {
+            front_render(expiry->catalog, site, home_fd, err) < 0) {
                 log_warning("a link to a version of '%s' is over and cannot be removed%s%s", name,
                             site == NULL ? "" : ": ", site == NULL ? "" : err->msg);
                 expiry->again = true;

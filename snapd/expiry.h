@@ -7,7 +7,9 @@
  *
  * One timer on the wall clock, for the next end there is: an end is told to people as a time of
  * day.  A link that is over leads nowhere from then on; a temporary rollback that is over becomes
- * an ordinary `forward`, tried again every few seconds while another operation is open.
+ * an ordinary `forward`, tried again every few seconds while another operation is open.  Where the
+ * version that it would go to was marked bad meanwhile, it goes on until a person ends it, and the
+ * notice `alert` says so.
  */
 
 #include <systemd/sd-event.h>

@@ -87,19 +87,35 @@ static int target_rollback(const struct plan_facts *facts, const struct version 
         return 0;
 }
 
+/* Where a temporary rollback came from.  What was found out meanwhile may be that it is bad: then
+ * visitors are not given it because somebody, or the end of a time, says `forward`. */
+static int target_back(const struct plan_facts *facts, const struct version **ret, struct err *err)
+{
+        const struct version *back = find(facts, facts->temporary.back);
+
+        if (back == NULL || back->state == VERSION_PRUNING)
+                return err_fail(err, ERR_NOT_FOUND, 0, "version %" PRIu64 " is not there any more",
+                                facts->temporary.back);
+        if (back->mark == MARK_BAD)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "version %" PRIu64 " was marked bad (%s), so the temporary "
+                                "rollback goes on: 'activate' of version %" PRIu64
+                                " makes it lasting, 'mark %" PRIu64
+                                " none' lets 'forward' go there all the same",
+                                back->number, back->mark_reason, facts->temporary.version,
+                                back->number);
+        *ret = back;
+        return 0;
+}
+
 /* The newest version that is newer than what is served. */
 static int target_forward(const struct plan_facts *facts, const struct version **ret,
                           struct err *err)
 {
         const struct version *newest = NULL;
 
-        if (facts->has_temporary) {
-                *ret = find(facts, facts->temporary.back);
-                return *ret != NULL ? 0
-                                    : err_fail(err, ERR_NOT_FOUND, 0,
-                                               "version %" PRIu64 " is not there any more",
-                                               facts->temporary.back);
-        }
+        if (facts->has_temporary)
+                return target_back(facts, ret, err);
         for (size_t i = 0; i < facts->versions.n; i++)
                 if (facts->versions.items[i].state == VERSION_KEPT)
                         newest = &facts->versions.items[i];

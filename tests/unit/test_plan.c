@@ -287,6 +287,21 @@ TEST(rollback_goes_to_the_version_that_was_active_last_and_is_not_bad)
         ASSERT_EQ(to->number, 2);
 }
 
+TEST(a_temporary_rollback_goes_back_to_no_version_that_is_bad_by_now)
+{
+        const struct version *to;
+
+        world("forward", "{\"verb\": \"forward\"}");
+        facts.has_temporary = true;
+        facts.temporary = (struct front_temporary){ .mode = FRONT_OPEN, .version = 2, .back = 1 };
+        ASSERT_OK(plan_target(&facts, &to, &err));
+        ASSERT_EQ(to->number, 1);
+        facts.temporary.back = 3;
+        ASSERT_ERR(plan_target(&facts, &to, &err), ERR_REFUSED, "'mark 3 none'");
+        facts.temporary.back = 9;
+        ASSERT_ERR(plan_target(&facts, &to, &err), ERR_NOT_FOUND, "version 9");
+}
+
 TEST(forward_from_the_newest_is_nothing_to_do)
 {
         const struct version *to;
