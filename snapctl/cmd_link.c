@@ -11,9 +11,10 @@
 #include "snapctl/text.h"
 
 static const struct column columns[] = {
-        { "version", "#", CELL_NUMBER, 0 },          { "kind", "Kind", CELL_TEXT, 0 },
-        { "name", "Link or address", CELL_TEXT, 0 }, { "until", "Until", CELL_TIME, 0 },
-        { "created", "Since", CELL_TIME, 0 },        { "by", "By", CELL_TEXT, 0 },
+        { "version", "#", CELL_NUMBER, 0 }, { "kind", "Kind", CELL_TEXT, 0 },
+        { "shown", "Shown", CELL_TEXT, 0 }, { "name", "Link or address", CELL_TEXT, 0 },
+        { "until", "Until", CELL_TIME, 0 }, { "created", "Since", CELL_TIME, 0 },
+        { "by", "By", CELL_TEXT, 0 },
 };
 
 static const struct table pass_table = {

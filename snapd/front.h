@@ -10,14 +10,26 @@
  *
  *   front/link/TOKEN     -> ../../versions/N   whoever has the link; 128 random bits
  *   front/from/ADDRESS   -> ../../versions/N   a tester's address, as the web server writes it
+ *   front/tester/ADDRESS                       a file beside that, for web servers that cannot see
+ *                                              a link that leads nowhere
+ *   front/stay/N         -> ../../versions/N   the active version and the one before it: where a
+ *                                              session that began there may stay
  *   front/closed, front/read-only              files: everybody, and whoever would write, gets 503
  *   front/redirect-302, front/redirect-307     -> ../versions/N
  *
  * A link is not signed: its token cannot be guessed, stands for nothing but itself, and is gone
- * from the next request on when it is taken back or its time is over.
+ * from the next request on when it is taken back or its time is over.  Whoever asks for a version
+ * that is not there, by a link, an address, an argument or a cookie, gets 410 and a page that says
+ * so; the live version would be taken for the one that was asked for.
+ *
+ * A session never goes back to an older version by a switch that goes forward: the flip is one
+ * rename.  Where the site's file says `sticky`, one that began on the version before the live one
+ * stays there for what is left of that time, or until it writes.  After a rollback nobody stays
+ * on what was left: it is what people are to be got away from.
  */
 
 #include "snapd/catalog.h"
+#include "snapd/site.h"
 
 #define FRONT_NAME_MAX 48 /* bytes with the NUL: a token or an address */
 
@@ -100,7 +112,7 @@ int front_expired(struct catalog *catalog, front_visit visit, void *arg,
                   struct err *err) MUST_CHECK;
 
 /* front_render(catalog, site, home_fd, err): HOME/front says what the catalog does, durably. */
-int front_render(struct catalog *catalog, const char *site, int home_fd,
+int front_render(struct catalog *catalog, const struct site *site, int home_fd,
                  struct err *err) MUST_CHECK;
 
 /* front_clear(home_fd): Remove HOME/front; the site is given back. */

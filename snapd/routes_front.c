@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/safepath.h"
+#include "snapd/fault.h"
 #include "snapd/front.h"
 #include "snapd/routes_call.h"
 #include "snapd/view.h"
@@ -24,15 +25,38 @@ static int render(struct api *api, const struct target *target, struct err *err)
                                 target->name);
         if (safepath_open_trusted(target->site->home, &home_fd, err) < 0)
                 return -1;
-        return front_render(api->catalog, target->name, home_fd, err);
+        return front_render(api->catalog, target->site, home_fd, err);
 }
 
-static json_t *view_pass(const struct front_pass *pass)
+/* Is there something to be seen at versions/N?  1, 0; -1 also for one that is not there. */
+static int is_shown(struct api *api, const struct target *target, uint64_t number, struct err *err)
 {
-        return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "kind",
+        struct catalog_site site;
+        struct version version;
+        bool shown;
+
+        if (catalog_site(api->catalog, target->name, &site, err) < 0)
+                return -1;
+        shown = number == site.active || number == site.last_good;
+        catalog_site_done(&site);
+        if (catalog_version(api->catalog, target->name, number, &version, err) < 0)
+                return -1;
+        shown |= version.mounted && version.state != VERSION_PRUNING;
+        version_done(&version);
+        return shown;
+}
+
+static json_t *view_pass(struct api *api, const struct target *target,
+                         const struct front_pass *pass)
+{
+        struct err ignored;
+
+        return json_pack("{s:s, s:s, s:I, s:b, s:o, s:o, s:o}", "kind",
                          pass->kind == FRONT_LINK ? "link" : "from", "name", pass->name, "version",
-                         (json_int_t)pass->version, "until", view_time(pass->until_usec), "created",
-                         view_time(pass->created_usec), "by", view_user(pass->by));
+                         (json_int_t)pass->version, "shown",
+                         is_shown(api, target, pass->version, &ignored) > 0, "until",
+                         view_time(pass->until_usec), "created", view_time(pass->created_usec),
+                         "by", view_user(pass->by));
 }
 
 int route_passes(struct api *api, const struct call *call, const struct target *target,
@@ -47,7 +71,7 @@ int route_passes(struct api *api, const struct call *call, const struct target *
         if (has < 0 || front_passes(api->catalog, target->name, &passes, err) < 0)
                 return -1;
         for (size_t i = 0; i < passes.n; i++)
-                (void)json_array_append_new(array, view_pass(&passes.items[i]));
+                (void)json_array_append_new(array, view_pass(api, target, &passes.items[i]));
         front_passes_done(&passes);
         return answer_json(answer, 200,
                            json_pack("{s:s, s:o, s:O}", "site", target->name, "temporary",
@@ -82,29 +106,19 @@ static int pass_read(const json_t *body, struct front_pass *pass, struct err *er
         return front_address(address == NULL ? "" : address, pass->name, err);
 }
 
-/* The web server looks whether the version is there at each request; a link that leads nowhere now
- * would show the live version without a word. */
+/* The web server looks whether the version is there at each request, and says that it is gone when
+ * it is not. */
 static int check_shown(struct api *api, const struct target *target, uint64_t number,
                        struct err *err)
 {
-        struct catalog_site site;
-        struct version version;
-        bool shown;
+        int shown = is_shown(api, target, number, err);
 
-        if (catalog_site(api->catalog, target->name, &site, err) < 0)
-                return -1;
-        shown = number == site.active || number == site.last_good;
-        catalog_site_done(&site);
-        if (catalog_version(api->catalog, target->name, number, &version, err) < 0)
-                return -1;
-        shown |= version.mounted && version.state != VERSION_PRUNING;
-        version_done(&version);
-        if (!shown)
+        if (shown == 0)
                 return err_fail(err, ERR_REFUSED, 0,
                                 "version %" PRIu64 " of '%s' is not mounted, so nobody can be led "
                                 "there: '" SITESNAP_CTL " mount %s %" PRIu64 "' first",
                                 number, target->name, target->name, number);
-        return 0;
+        return shown < 0 ? -1 : 0;
 }
 
 static int commit(struct api *api, const struct target *target, int ret, struct err *err)
@@ -113,8 +127,10 @@ static int commit(struct api *api, const struct target *target, int ret, struct 
 
         if (ret == 0)
                 ret = render(api, target, err);
+        fault_point("", "passes", "before"); /* what is seen and what is written differ here */
         if (ret == 0)
                 ret = catalog_commit(api->catalog, err);
+        fault_point("", "passes", "after");
         if (ret == 0 && api->expiry != NULL)
                 expiry_news(api->expiry);
         if (ret == 0)
@@ -134,7 +150,7 @@ int route_pass_add(struct api *api, const struct call *call, const struct target
             catalog_begin(api->catalog, err) < 0 ||
             commit(api, target, front_put_pass(api->catalog, target->name, &pass, err), err) < 0)
                 return -1;
-        return answer_json(answer, 201, view_pass(&pass), err);
+        return answer_json(answer, 201, view_pass(api, target, &pass), err);
 }
 
 int route_pass_drop(struct api *api, const struct call *call, const struct target *target,

@@ -175,7 +175,7 @@ int settle_site(struct step_env *env, struct err *err)
         if (ret == 0)
                 ret = env_home(env, &home_fd, err);
         if (ret == 0)
-                ret = front_render(env->catalog, env->site->name, home_fd, err);
+                ret = front_render(env->catalog, env->site, home_fd, err);
         if (ret == 0 && !going.open)
                 ret = switcher_flip(env, facts.active->number, err) < 0 ||
                                       hide_strays(env, &facts, err) < 0

@@ -102,6 +102,7 @@ struct site {
                 bool keep_version; /* ?keep_version=N is for everybody */
                 char *other_pool;  /* PHP socket of versions that are not the live one; or NULL */
                 unsigned retry_sec;
+                unsigned sticky_sec; /* a session stays on the version before; 0: it does not */
         } front;
         struct probe_list probes; /* its own; site_probes() has those of presets too */
         struct site_guard guard;

@@ -146,6 +146,20 @@ static int check_switch(const struct check *check)
         return report(check, "switch", "method", &problem);
 }
 
+static int check_front(const struct check *check)
+{
+        const struct site *site = check->site;
+        struct err problem;
+
+        if (site->front.sticky_sec == 0 || site->switcher == NULL ||
+            strcmp(site->switcher, "mount") != 0)
+                return 0;
+        (void)err_fail(&problem, ERR_INVALID, 0,
+                       "with 'method = mount' all versions are served at one path, so nobody can "
+                       "stay on one");
+        return report(check, "front", "sticky", &problem);
+}
+
 static int check_keep(const struct check *check)
 {
         const struct site_keep *keep = &check->site->keep;
@@ -177,8 +191,8 @@ static int check_guard(const struct check *check)
 int site_check_all(const struct site *site, site_problem_visit visit, void *arg, struct err *err)
 {
         static int (*const checks[])(const struct check *) = {
-                check_docroot, check_pool,   check_shared, check_database,
-                check_rules,   check_switch, check_keep,   check_guard,
+                check_docroot, check_pool,  check_shared, check_database, check_rules,
+                check_switch,  check_front, check_keep,   check_guard,
         };
         const struct check check = { site, visit, arg, err };
 

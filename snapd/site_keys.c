@@ -102,6 +102,9 @@ const struct site_key site_keys[] = {
           .help = "the socket of PHP for versions that are not the live one" },
         { "front", "retry", &site_kind_duration, MEMBER(front.retry_sec), .unit = 1000, .min = 1,
           .max = 86400, .preset = "2m", .help = "when a visitor who is sent away may come again" },
+        { "front", "sticky", &site_kind_duration, MEMBER(front.sticky_sec), .unit = 1000, .min = 0,
+          .max = 86400, .preset = "0",
+          .help = "for how long a session may stay on the version before; 0: everybody moves" },
 
         { "guard", "url", &site_kind_url, MEMBER(guard.url),
           .help = "the address of the front page; a probe's '/PATH' belongs to it" },

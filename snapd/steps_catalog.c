@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "snapd/args.h"
 #include "snapd/env.h"
+#include "snapd/front.h"
 #include "snapd/steps.h"
 
 /*
@@ -111,6 +113,24 @@ static int put(struct step_env *env, const json_t *patch, struct err *err)
         return ret;
 }
 
+/* Another version is active: where a session may stay follows.  A session that moves on because
+ * this could not be written loses nothing; what is wanted is written again by the next start. */
+static void stays_follow(struct step_env *env, const json_t *args)
+{
+        bool flipped = false;
+        json_t *item;
+        struct err err;
+        int home_fd;
+        size_t i;
+
+        json_array_foreach (json_object_get(args, "set"), i, item)
+                flipped |= strcmp(arg_text(item, "state"), "active") == 0;
+        if (flipped && env->site->front.sticky_sec > 0 &&
+            (env_home(env, &home_fd, &err) < 0 ||
+             front_render(env->catalog, env->site, home_fd, &err) < 0))
+                log_warning("site '%s': %s", env->site->name, err.msg);
+}
+
 static int commit_run(struct step_env *env, const json_t *args, struct err *err)
 {
         json_t *item;
@@ -130,9 +150,12 @@ static int commit_run(struct step_env *env, const json_t *args, struct err *err)
                     err->code != ERR_NOT_FOUND)
                         ret = -1;
         if (ret == 0)
-                return catalog_commit(env->catalog, err);
-        catalog_rollback(env->catalog);
-        return -1;
+                ret = catalog_commit(env->catalog, err);
+        if (ret == 0)
+                stays_follow(env, args);
+        else
+                catalog_rollback(env->catalog);
+        return ret;
 }
 
 /* Appends to what is in buf already; what does not fit is cut. */

@@ -26,7 +26,7 @@ static int set(struct step_env *env, const json_t *wanted, struct err *err)
             front_set_temporary(env->catalog, env->site->name,
                                 json_is_object(wanted) ? &temporary : NULL, err) < 0)
                 return -1;
-        return front_render(env->catalog, env->site->name, home_fd, err);
+        return front_render(env->catalog, env->site, home_fd, err);
 }
 
 /* front.set {to, before}: The temporary rollback that there is after it, and the one before; null

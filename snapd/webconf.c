@@ -13,8 +13,8 @@
 /*
  * Templates: @SITE@ is the site's name, @ROOT@ what is served, @MATCH@ the same as a regular
  * expression, @PRIVATE@ the database's path relative to it, @HOME@ the site's home, @OTHER@ the PHP
- * pool of versions that are not the live one, @RETRY@ the seconds of Retry-After, @OWNER@ the
- * site's user.
+ * pool of versions that are not the live one, @RETRY@ the seconds of Retry-After, @STICKY@ those
+ * for which a session stays, @OWNER@ the site's user.
  */
 
 static const char fpm_notes[] =
@@ -50,7 +50,7 @@ struct webconf {
         const struct site *site;
         const char *root;
         char match[4096]; /* @MATCH@; a path has at most 1,032 bytes */
-        char retry[16];
+        char retry[16], sticky[16];
 };
 
 static void fill(FILE *out, const struct webconf *conf, const char *text)
@@ -66,6 +66,7 @@ static void fill(FILE *out, const struct webconf *conf, const char *text)
                 { "@OTHER@",
                   conf->site->front.other_pool != NULL ? conf->site->front.other_pool : LIVE_POOL },
                 { "@RETRY@", conf->retry },
+                { "@STICKY@", conf->sticky },
                 { "@OWNER@", conf->site->owner },
         };
 
@@ -121,13 +122,14 @@ static const struct server {
 } servers[] = {
         { "nginx",
           (const char *const[]){ webconf_nginx_serve, webconf_nginx_choose, webconf_nginx_keep,
-                                 webconf_nginx_guard, webconf_nginx_php, webconf_nginx_private,
+                                 webconf_nginx_guard, webconf_nginx_stay, webconf_nginx_now,
+                                 webconf_nginx_session, webconf_nginx_php, webconf_nginx_private,
                                  fpm_notes, NULL } },
         { "apache",
           (const char *const[]){ webconf_apache_serve, webconf_apache_resolve,
                                  webconf_apache_choose, webconf_apache_keep, webconf_apache_guard,
-                                 webconf_apache_other, webconf_apache_php, webconf_apache_private,
-                                 fpm_notes, NULL } },
+                                 webconf_apache_stay, webconf_apache_session, webconf_apache_other,
+                                 webconf_apache_php, webconf_apache_private, fpm_notes, NULL } },
         { "quarantine", (const char *const[]){ webconf_quarantine, NULL } },
 };
 
@@ -140,6 +142,9 @@ static bool is_wanted(const struct site *site, const char *part)
                 return database != NULL && database[0] != '/';
         if (part == webconf_nginx_keep || part == webconf_apache_keep)
                 return site->front.keep_version;
+        if (part == webconf_nginx_stay || part == webconf_nginx_session ||
+            part == webconf_apache_stay || part == webconf_apache_session)
+                return site->front.sticky_sec > 0;
         return true;
 }
 
@@ -176,6 +181,7 @@ int webconf_print(const struct site *site, const char *server, char **ret_text, 
             (site->front.other_pool != NULL && check_plain(site->front.other_pool, err) < 0))
                 return -1;
         (void)snprintf(conf.retry, sizeof(conf.retry), "%u", site->front.retry_sec);
+        (void)snprintf(conf.sticky, sizeof(conf.sticky), "%u", site->front.sticky_sec);
         match_make(&conf);
 
         out = open_memstream(&text, &n);

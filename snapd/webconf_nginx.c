@@ -19,21 +19,27 @@ const char webconf_nginx_serve[] =
  * of nginx that only sets or returns does what it says. */
 const char webconf_nginx_choose[] =
         "# Who sees another version than the live one ('snapctl link').  front/ and versions/ are\n"
-        "# root's; a version that is not mounted has no directory there.\n"
+        "# root's; a version that is not mounted has no directory there.  Who asks for a version\n"
+        "# that is not there is told so, and never shown the live one as if it were that.\n"
         "set $sitesnap_guest \"\";\n"
+        "set $sitesnap_gone \"\";\n"
         "set $sitesnap_cookie \"\";\n"
         "set $sitesnap_live none;\n"
         "if ($realpath_root ~ \"/versions/([0-9]+)$\") { set $sitesnap_live $1; }\n"
+        "if (-f \"@HOME@/front/tester/$remote_addr\") { set $sitesnap_gone 1; }\n"
         "if (-d \"@HOME@/front/from/$remote_addr\") {\n"
         "        set $sitesnap_root \"@HOME@/front/from/$remote_addr\";\n"
         "        set $sitesnap_guest 1;\n"
+        "        set $sitesnap_gone \"\";\n"
         "}\n"
         "set $sitesnap_link \"$cookie_sitesnap_link\";\n"
         "if ($arg_sitesnap_link) { set $sitesnap_link \"$arg_sitesnap_link\"; }\n"
+        "if ($sitesnap_link) { set $sitesnap_gone 1; }\n"
         "if ($sitesnap_link !~ \"^[0-9a-f]{32}$\") { set $sitesnap_link none; }\n"
         "if (-d \"@HOME@/front/link/$sitesnap_link\") {\n"
         "        set $sitesnap_root \"@HOME@/front/link/$sitesnap_link\";\n"
         "        set $sitesnap_guest 1;\n"
+        "        set $sitesnap_gone \"\";\n"
         "        set $sitesnap_cookie \"sitesnap_link=$sitesnap_link; Path=/; HttpOnly\";\n"
         "}\n"
         "\n";
@@ -41,15 +47,20 @@ const char webconf_nginx_choose[] =
 const char webconf_nginx_keep[] =
         "# ?keep_version=N asks for version N, ?keep_root_version=1 for the live one whatever "
         "else\n"
-        "# is said; a cookie keeps that for the visit, but not while a redirect leads here.\n"
+        "# is said; a cookie keeps that for the visit, but not while a redirect leads here, and "
+        "not\n"
+        "# against a link that is opened now.\n"
         "set $sitesnap_keep \"$cookie_sitesnap_version\";\n"
+        "if ($arg_sitesnap_link) { set $sitesnap_keep \"\"; }\n"
         "if ($arg_keep_version) { set $sitesnap_keep \"$arg_keep_version\"; }\n"
         "if ($arg_keep_root_version) { set $sitesnap_keep root; }\n"
+        "if ($sitesnap_keep) { set $sitesnap_gone 1; }\n"
         "if ($sitesnap_keep !~ \"^([0-9]{1,9}|root)$\") { set $sitesnap_keep none; }\n"
         "set $sitesnap_kept \"\";\n"
         "if (-d \"@HOME@/versions/$sitesnap_keep\") {\n"
         "        set $sitesnap_root \"@HOME@/versions/$sitesnap_keep\";\n"
         "        set $sitesnap_guest 1;\n"
+        "        set $sitesnap_gone \"\";\n"
         "        set $sitesnap_kept \"sitesnap_version=$sitesnap_keep; Path=/; HttpOnly\";\n"
         "}\n"
         "if (-d \"@HOME@/front/redirect-302\") { set $sitesnap_kept \"\"; }\n"
@@ -57,12 +68,31 @@ const char webconf_nginx_keep[] =
         "if ($sitesnap_keep = root) {\n"
         "        set $sitesnap_root \"@ROOT@\";\n"
         "        set $sitesnap_guest 1;\n"
+        "        set $sitesnap_gone \"\";\n"
         "        set $sitesnap_kept \"sitesnap_version=root; Path=/; HttpOnly\";\n"
         "}\n"
         "if ($sitesnap_kept) { set $sitesnap_cookie \"$sitesnap_kept\"; }\n"
+        "set $sitesnap_drop \"\";\n"
+        "if ($arg_sitesnap_link) { set $sitesnap_drop \"sitesnap_version=; Path=/; Max-Age=0\"; }\n"
+        "if ($sitesnap_kept) { set $sitesnap_drop \"\"; }\n"
+        "add_header Set-Cookie $sitesnap_drop always;\n"
         "\n";
 
+/* 472 is a number of ours, so that what the site itself answers with 410 stays as it is. */
 const char webconf_nginx_guard[] =
+        "if ($sitesnap_gone) { return 472; }\n"
+        "error_page 472 =410 @sitesnap_gone;\n"
+        "location @sitesnap_gone {\n"
+        "        add_header Set-Cookie \"sitesnap_link=; Path=/; Max-Age=0\" always;\n"
+        "        add_header Set-Cookie \"sitesnap_version=; Path=/; Max-Age=0\" always;\n"
+        "        add_header Cache-Control no-store always;\n"
+        "        default_type text/html;\n"
+        "        return 410 \"<!DOCTYPE html><title>Not here any more</title><p>The version of "
+        "this "
+        "site that was asked for is not shown (any more), or the link to it is over. <a "
+        "href='/'>The site as it is now</a>\";\n"
+        "}\n"
+        "\n"
         "# What everybody else gets while a temporary rollback lasts ('snapctl activate SITE N\n"
         "# --temporary') or while the site is closed.\n"
         "set $sitesnap_say \"\";\n"
@@ -76,7 +106,24 @@ const char webconf_nginx_guard[] =
         "if ($sitesnap_write) { set $sitesnap_say closed; }\n"
         "if ($sitesnap_say = closed) { return 503; }\n"
         "if ($sitesnap_say) { set $sitesnap_root \"@HOME@/front/redirect-$sitesnap_say\"; }\n"
-        "\n"
+        "\n";
+
+const char webconf_nginx_stay[] =
+        "# A visitor whose session began on the version before may stay there for a while, to "
+        "look;\n"
+        "# what he sends goes to the live one, and his session with it.\n"
+        "set $sitesnap_stay \"$cookie_sitesnap_session\";\n"
+        "if ($sitesnap_stay !~ \"^[0-9]{1,9}$\") { set $sitesnap_stay none; }\n"
+        "if ($request_method !~ \"^(GET|HEAD|OPTIONS)$\") { set $sitesnap_stay none; }\n"
+        "if ($sitesnap_guest) { set $sitesnap_stay none; }\n"
+        "if ($sitesnap_say) { set $sitesnap_stay none; }\n"
+        "if (-d \"@HOME@/front/stay/$sitesnap_stay\") {\n"
+        "        set $sitesnap_root \"@HOME@/front/stay/$sitesnap_stay\";\n"
+        "        set $sitesnap_guest stays;\n"
+        "}\n"
+        "\n";
+
+const char webconf_nginx_now[] =
         "# $realpath_root is the version that the symlink names now.  It is looked up here, once "
         "for\n"
         "# this request: PHP sees one version, however long the request runs, and opcache keeps\n"
@@ -114,6 +161,18 @@ const char webconf_nginx_guard[] =
         "if ($sitesnap_cron ~ \"^other/(.*/)?(wp-cron|cron|runJobs)[.]php\") { return 403; }\n"
         "add_header X-Robots-Tag $sitesnap_robots always;\n"
         "add_header Set-Cookie $sitesnap_cookie always;\n"
+        "\n";
+
+/* Not on each answer: one that has a cookie is kept by no cache. */
+const char webconf_nginx_session[] =
+        "set $sitesnap_session \"\";\n"
+        "if ($sitesnap_now != $cookie_sitesnap_session) {\n"
+        "        set $sitesnap_session \"sitesnap_session=$sitesnap_now; Path=/; Max-Age=@STICKY@; "
+        "HttpOnly\";\n"
+        "}\n"
+        "if ($sitesnap_guest) { set $sitesnap_session \"\"; }\n"
+        "if ($sitesnap_now = none) { set $sitesnap_session \"\"; }\n"
+        "add_header Set-Cookie $sitesnap_session always;\n"
         "\n";
 
 const char webconf_nginx_php[] =

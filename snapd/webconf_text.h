@@ -7,9 +7,11 @@
  */
 
 extern const char webconf_nginx_serve[], webconf_nginx_choose[], webconf_nginx_keep[],
-        webconf_nginx_guard[], webconf_nginx_php[], webconf_nginx_private[];
+        webconf_nginx_guard[], webconf_nginx_stay[], webconf_nginx_now[], webconf_nginx_session[],
+        webconf_nginx_php[], webconf_nginx_private[];
 extern const char webconf_apache_serve[], webconf_apache_resolve[], webconf_apache_choose[],
-        webconf_apache_keep[], webconf_apache_guard[], webconf_apache_other[], webconf_apache_php[],
+        webconf_apache_keep[], webconf_apache_guard[], webconf_apache_stay[],
+        webconf_apache_session[], webconf_apache_other[], webconf_apache_php[],
         webconf_apache_private[];
 extern const char webconf_quarantine[]; /* a pool of PHP-FPM */
 

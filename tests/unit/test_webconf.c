@@ -120,6 +120,19 @@ TEST(a_mounted_docroot_is_served_with_its_price_said)
         has(text, "after = /usr/bin/systemctl reload");
 }
 
+TEST(sessions_stay_only_where_that_is_asked)
+{
+        static const char *const servers[] = { "nginx", "apache" };
+
+        for (size_t i = 0; i < 2; i++) {
+                char *text = lines_for(site_with("[front]\nsticky = 90s\n"), servers[i]);
+
+                has(text, "/front/stay/");
+                has(text, "Max-Age=90;");
+                ASSERT(strstr(lines_for(site_with(""), servers[i]), "sitesnap_session") == NULL);
+        }
+}
+
 TEST(other_servers_and_odd_paths_are_refused)
 {
         struct site *site = site_with("");
@@ -140,8 +153,8 @@ TEST(nginx_accepts_the_lines)
         const char *argv[] = { "nginx", "-t", "-p", dir,
                                "-c",    file, "-g", "pid nginx.pid; error_log stderr;",
                                NULL };
-        struct site *site = site_with(
-                "[database]\nengine = sqlite\npath = data\n[front]\nkeep_version = yes\n");
+        struct site *site = site_with("[database]\nengine = sqlite\npath = "
+                                      "data\n[front]\nkeep_version = yes\nsticky = 1h\n");
         int status;
 
         (void)snprintf(file, sizeof(file), "%s/nginx.conf", dir);
@@ -164,8 +177,8 @@ TEST(apache_accepts_the_lines)
         const char *dir = test_tmpdir();
         char file[256], *text = NULL;
         const char *argv[] = { "apache2", "-t", "-f", file, NULL };
-        struct site *site = site_with(
-                "[database]\nengine = sqlite\npath = data\n[front]\nkeep_version = yes\n");
+        struct site *site = site_with("[database]\nengine = sqlite\npath = "
+                                      "data\n[front]\nkeep_version = yes\nsticky = 1h\n");
         int status;
 
         (void)snprintf(file, sizeof(file), "%s/apache.conf", dir);
