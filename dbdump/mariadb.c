@@ -7,10 +7,12 @@
 #include "dbdump/mariadb_conn.h"
 #include "dbdump/mariadb_copy.h"
 #include "dbdump/mariadb_diff.h"
+#include "dbdump/mariadb_dump.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_forecast.h"
 #include "dbdump/mariadb_grants.h"
 #include "dbdump/mariadb_hold.h"
+#include "dbdump/mariadb_load.h"
 #include "dbdump/mariadb_mark.h"
 #include "dbdump/mariadb_objects.h"
 #include "dbdump/mariadb_verify.h"
@@ -35,8 +37,9 @@ struct db {
         bool copied; /* it was released and a copy was made of it: the next copy() is another's */
 };
 
-#define STREAMS   2    /* more gain nothing where the server has two processors */
-#define HOLD_MSEC 5000 /* of our own, when the caller did not hold */
+#define STREAMS    2    /* more gain nothing where the server has two processors */
+#define HOLD_MSEC  5000 /* of our own, when the caller did not hold */
+#define LOAD_BYTES (1 << 20)
 
 static int control(struct db *db, struct mariadb_conn **ret_conn, struct err *err)
 {
@@ -177,6 +180,46 @@ static int mariadb_driver_forecast(struct db *db, const char *schema,
         return mariadb_forecast(&tables, db->way, ret_forecast, err);
 }
 
+/* What is dumped is loaded as it comes: nothing of it is kept, in memory or on a disk. */
+struct passing {
+        struct mariadb_load *load;
+        const struct mariadb_hold *hold;
+        struct db_progress progress;
+        db_report report;
+        void *arg;
+};
+
+static int pass_on(const void *bytes, size_t n, void *arg, struct err *err)
+{
+        struct passing *passing = arg;
+
+        if (mariadb_load_feed(passing->load, bytes, n, err) < 0)
+                return -1;
+        passing->progress.bytes_done += n;
+        if (passing->progress.bytes_done > passing->progress.bytes_all)
+                passing->progress.bytes_done = passing->progress.bytes_all;
+        return passing->report == NULL ? 0 : passing->report(&passing->progress, passing->arg, err);
+}
+
+static int copy_by_dump(struct db *db, const struct mariadb_copy *copy, struct err *err)
+{
+        CLEANUP(mariadb_load_donep) struct mariadb_load *load = NULL;
+        struct passing passing = { .report = copy->report, .arg = copy->arg };
+        struct mariadb_dump dump = { .control = copy->control,
+                                     .hold = db->hold,
+                                     .prefix = db->prefix,
+                                     .sink = pass_on,
+                                     .arg = &passing };
+
+        passing.progress.tables_all = db->hold->tables.n;
+        for (size_t i = 0; i < db->hold->tables.n; i++)
+                passing.progress.bytes_all += db->hold->tables.all[i].bytes;
+        if (mariadb_load_begin(&db->login, copy->to, db->app_user, &load, err) < 0)
+                return -1;
+        passing.load = load;
+        return mariadb_dump_make(&dump, err) < 0 ? -1 : mariadb_load_end(load, err);
+}
+
 static int mariadb_driver_copy(struct db *db, const char *from, const char *to, db_report report,
                                void *arg, struct err *err)
 {
@@ -198,7 +241,7 @@ static int mariadb_driver_copy(struct db *db, const char *from, const char *to, 
         if ((own && own_hold(db, from, err) < 0) || control(db, &copy.control, err) < 0)
                 return -1;
         copy.hold = db->hold;
-        r = mariadb_copy_make(&copy, err);
+        r = db->way == DB_WAY_DUMP ? copy_by_dump(db, &copy, err) : mariadb_copy_make(&copy, err);
         if (own && r == 0 && db->hold->held)
                 r = mariadb_hold_release(db->hold, err);
         db->copied = r == 0 && !db->hold->held;
@@ -296,6 +339,48 @@ static int mariadb_driver_diff(struct db *db, const char *from, const char *to,
         return mariadb_diff(conn, from, to, db->prefix, report, arg, err);
 }
 
+/* The caller's view if there is one, else an own. */
+static int dump_to(struct db *db, const char *schema, db_sink sink, void *arg, struct err *err)
+{
+        bool own = db->hold == NULL || db->copied || strcmp(db->hold->schema, schema) != 0;
+        struct mariadb_dump dump = { .prefix = db->prefix, .sink = sink, .arg = arg };
+        int r;
+
+        if ((own && own_hold(db, schema, err) < 0) || control(db, &dump.control, err) < 0)
+                return -1;
+        dump.hold = db->hold;
+        r = mariadb_dump_make(&dump, err);
+        if (own && r == 0 && db->hold->held)
+                r = mariadb_hold_release(db->hold, err);
+        db->copied = r == 0 && !db->hold->held;
+        if (r < 0 && own)
+                forget_hold(db);
+        return r;
+}
+
+static int mariadb_driver_dump(struct db *db, const char *schema, db_sink sink, void *arg,
+                               struct err *err)
+{
+        return dump_to(db, schema, sink, arg, err) < 0 ? err_wrap(err, "dumping '%s'", schema) : 0;
+}
+
+static int mariadb_driver_load(struct db *db, const char *to, db_source source, void *arg,
+                               struct err *err)
+{
+        CLEANUP(mariadb_load_donep) struct mariadb_load *load = NULL;
+        CLEANUP(freep) char *bytes = malloc(LOAD_BYTES);
+        ssize_t n;
+
+        if (bytes == NULL)
+                return err_oom(err);
+        if (mariadb_load_begin(&db->login, to, db->app_user, &load, err) < 0)
+                return err_wrap(err, "loading '%s'", to);
+        while ((n = source(bytes, LOAD_BYTES, arg, err)) > 0)
+                if (mariadb_load_feed(load, bytes, (size_t)n, err) < 0)
+                        return err_wrap(err, "loading '%s'", to);
+        return n < 0 || mariadb_load_end(load, err) < 0 ? err_wrap(err, "loading '%s'", to) : 0;
+}
+
 struct visiting {
         db_visit visit;
         void *arg;
@@ -342,4 +427,6 @@ const struct db_driver db_driver_mariadb = {
         .list = mariadb_driver_list,
         .forecast = mariadb_driver_forecast,
         .diff = mariadb_driver_diff,
+        .dump = mariadb_driver_dump,
+        .load = mariadb_driver_load,
 };

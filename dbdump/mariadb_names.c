@@ -106,10 +106,14 @@ void mariadb_names_repoint(struct mariadb_sql *sql, const char *text, const char
                 end = *at == '`' || *at == '\'' ? skip_quoted(at) : at + 1;
                 if (!quoted.failed && (size_t)(end - at) == quoted.n &&
                     memcmp(at, quoted.text, quoted.n) == 0 && is_called(text, at, quoted.n) &&
-                    (at == text || at[-1] != '.'))
-                        mariadb_sql_add(sql, "%I", to);
-                else
+                    (at == text || at[-1] != '.')) {
+                        if (to != NULL)
+                                mariadb_sql_add(sql, "%I", to);
+                        else
+                                end++;
+                } else {
                         mariadb_sql_bytes(sql, at, (size_t)(end - at));
+                }
                 at = end;
         }
 }

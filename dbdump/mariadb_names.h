@@ -20,7 +20,7 @@ bool mariadb_names_qualifies(const char *text, const char *schema);
 
 /* mariadb_names_repoint(sql, text, from, to): Append ${text}, which the server wrote itself with
  * names in backticks and strings in single quotes, with every `from`.`function`( and
- * nextval(`from`.`sequence`) as one of `to`. */
+ * nextval(`from`.`sequence`) as one of `to`, or with ${to} NULL of whatever schema is current. */
 void mariadb_names_repoint(struct mariadb_sql *sql, const char *text, const char *from,
                            const char *to);
 

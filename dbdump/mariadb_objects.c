@@ -13,6 +13,8 @@
 struct making {
         struct mariadb_conn *conn;
         const char *from, *to, *prefix;
+        mariadb_object_put put; /* NULL: they are made in ${to} */
+        void *arg;
 };
 
 /* A row kept beyond its answer: making an object is a statement of its own. */
@@ -102,18 +104,8 @@ static int refuse_reach(const struct making *making, const char *kind, const cha
         return mariadb_names_reaches(text, making->from) ? refuse(making, kind, name, err) : 0;
 }
 
-/* What the body was parsed with, and is again. */
-static int set_context(struct mariadb_conn *conn, const char *sql_mode, const char *charset,
-                       const char *collation, struct err *err)
-{
-        return mariadb_run(conn, err,
-                           "SET SESSION sql_mode=%L, character_set_client=%L,"
-                           " collation_connection=%L",
-                           sql_mode, charset, collation);
-}
-
 /* As begin_session() set it; names and texts of ours are UTF-8. */
-static int reset_context(struct mariadb_conn *conn, struct err *err)
+int mariadb_object_reset(struct mariadb_conn *conn, struct err *err)
 {
         return mariadb_run(conn, err, "SET NAMES utf8mb4") < 0 ||
                                mariadb_run(conn, err,
@@ -123,6 +115,30 @@ static int reset_context(struct mariadb_conn *conn, struct err *err)
                                            " time_zone='+00:00'") < 0
                        ? -1
                        : 0;
+}
+
+int mariadb_object_make(struct mariadb_conn *conn, const struct mariadb_object *object,
+                        struct err *err)
+{
+        if (object->zone != NULL &&
+            mariadb_run(conn, err, "SET SESSION time_zone=%L", object->zone) < 0)
+                return -1;
+        if (object->sql_mode != NULL &&
+            mariadb_run(conn, err, "SET SESSION sql_mode=%L", object->sql_mode) < 0)
+                return -1;
+        if (mariadb_run(conn, err, "SET SESSION character_set_client=%L, collation_connection=%L",
+                        object->charset, object->collation) < 0 ||
+            make(conn, object->sql, object->kind, object->name, object->definer, err) < 0)
+                return -1;
+        return mariadb_object_reset(conn, err);
+}
+
+/* Make it with what it was parsed with, or hand it over. */
+static int settle(struct making *making, const struct mariadb_object *object, struct err *err)
+{
+        if (making->put != NULL)
+                return making->put(object, making->arg, err);
+        return mariadb_object_make(making->conn, object, err);
 }
 
 /* DEFINER=`user`@`host` from user@host: the last @ parts them. */
@@ -155,11 +171,11 @@ static int copy_routine(struct making *making, char **row, struct err *err)
         if (refuse_reach(making, kind, name, shown.all[0].values[2], err) < 0)
                 return -1;
         mariadb_sql_add(&sql, "%s", shown.all[0].values[2]);
-        if (set_context(making->conn, shown.all[0].values[1], shown.all[0].values[3],
-                        shown.all[0].values[4], err) < 0 ||
-            make(making->conn, &sql, kind, name, row[2], err) < 0)
-                return -1;
-        return reset_context(making->conn, err);
+        return settle(making,
+                      &(struct mariadb_object){ kind, name, row[2], shown.all[0].values[1],
+                                                shown.all[0].values[3], shown.all[0].values[4],
+                                                NULL, &sql },
+                      err);
 }
 
 /* The text that the server shows is compact, names without the schema, when that is the current
@@ -173,17 +189,21 @@ static int copy_view(struct making *making, char **row, struct err *err)
 
         if (mariadb_run(making->conn, err, "USE %I", making->from) < 0 ||
             mariadb_each(making->conn, keep_row, &shown, err, "SHOW CREATE VIEW %I", name) < 0 ||
-            mariadb_run(making->conn, err, "USE %I", making->to) < 0)
+            (making->to != NULL && mariadb_run(making->conn, err, "USE %I", making->to) < 0))
                 return err_wrap(err, "the view '%s'", name);
         if (shown.n != 1)
                 return err_fail(err, ERR_BUSY, 0, "the view '%s' has gone", name);
         mariadb_names_repoint(&sql, shown.all[0].values[1], making->from, making->to);
-        if (mariadb_run(making->conn, err,
-                        "SET SESSION character_set_client=%L, collation_connection=%L",
-                        shown.all[0].values[2], shown.all[0].values[3]) < 0 ||
-            make(making->conn, &sql, "view", name, row[1], err) < 0 ||
-            reset_context(making->conn, err) < 0 ||
-            mariadb_text(making->conn, &kept, err,
+        if (making->put != NULL && !sql.failed && mariadb_names_qualifies(sql.text, making->from))
+                return refuse(making, "view", name, err);
+        if (settle(making,
+                   &(struct mariadb_object){ "view", name, row[1], NULL, shown.all[0].values[2],
+                                             shown.all[0].values[3], NULL, &sql },
+                   err) < 0)
+                return -1;
+        if (making->put != NULL)
+                return 0;
+        if (mariadb_text(making->conn, &kept, err,
                          "SELECT VIEW_DEFINITION FROM information_schema.VIEWS"
                          " WHERE TABLE_SCHEMA = %L AND TABLE_NAME = %L",
                          making->to, name) < 0)
@@ -202,10 +222,10 @@ static int copy_trigger(struct making *making, char **row, struct err *err)
         add_definer(&sql, row[5]);
         mariadb_sql_add(&sql, " TRIGGER %I %s %s ON %I FOR EACH ROW %s", row[0], row[1], row[2],
                         row[3], row[4]);
-        if (set_context(making->conn, row[6], row[7], row[8], err) < 0 ||
-            make(making->conn, &sql, "trigger", row[0], row[5], err) < 0)
-                return -1;
-        return reset_context(making->conn, err);
+        return settle(making,
+                      &(struct mariadb_object){ "trigger", row[0], row[5], row[6], row[7], row[8],
+                                                NULL, &sql },
+                      err);
 }
 
 static int copy_event(struct making *making, char **row, struct err *err)
@@ -245,11 +265,10 @@ static int copy_event(struct making *making, char **row, struct err *err)
         mariadb_sql_add(&sql, " ON COMPLETION %s %s COMMENT %L DO %s", row[KEEP],
                         strcmp(row[STATUS], "DISABLED") == 0 ? "DISABLE" : "DISABLE ON SLAVE",
                         row[COMMENT], row[BODY]);
-        if (mariadb_run(making->conn, err, "SET SESSION time_zone=%L", row[ZONE]) < 0 ||
-            set_context(making->conn, row[MODE], row[CHARSET], row[COLLATION], err) < 0 ||
-            make(making->conn, &sql, "event", row[NAME], row[DEFINER], err) < 0)
-                return -1;
-        return reset_context(making->conn, err);
+        return settle(making,
+                      &(struct mariadb_object){ "event", row[NAME], row[DEFINER], row[MODE],
+                                                row[CHARSET], row[COLLATION], row[ZONE], &sql },
+                      err);
 }
 
 /* Views stand on others, in no order that the server tells: those that fail for want of one are
@@ -270,7 +289,7 @@ static int copy_views(struct making *making, struct rows *views, struct err *err
                                 *err = why;
                                 return -1;
                         }
-                        if (reset_context(making->conn, err) < 0)
+                        if (mariadb_object_reset(making->conn, err) < 0)
                                 return -1;
                         views->all[i] = views->all[failed];
                         views->all[failed++] = row;
@@ -324,25 +343,40 @@ static const struct {
           copy_event },
 };
 
-int mariadb_objects_copy(struct mariadb_conn *conn, const char *from, const char *to,
-                         const char *prefix, struct err *err)
+static int each(struct making *making, struct err *err)
 {
-        struct making making = { conn, from, to, prefix == NULL ? "" : prefix };
+        struct mariadb_conn *conn = making->conn;
 
-        if (mariadb_run(conn, err, "USE %I", to) < 0)
-                return -1;
         for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
                 CLEANUP(rows_done) struct rows rows = { .columns = kinds[i].columns };
 
-                if (mariadb_each(conn, keep_row, &rows, err, kinds[i].sql, from, making.prefix,
-                                 making.prefix) < 0)
+                if (mariadb_each(conn, keep_row, &rows, err, kinds[i].sql, making->from,
+                                 making->prefix, making->prefix) < 0)
                         return -1;
                 if ((kinds[i].copy_one == NULL
-                             ? copy_views(&making, &rows, err)
-                             : copy_rows(&making, &rows, kinds[i].copy_one, err)) < 0)
+                             ? copy_views(making, &rows, err)
+                             : copy_rows(making, &rows, kinds[i].copy_one, err)) < 0)
                         return -1;
         }
         return 0;
+}
+
+int mariadb_objects_copy(struct mariadb_conn *conn, const char *from, const char *to,
+                         const char *prefix, struct err *err)
+{
+        struct making making = { .conn = conn, .from = from, .to = to };
+
+        making.prefix = prefix == NULL ? "" : prefix;
+        return mariadb_run(conn, err, "USE %I", to) < 0 ? -1 : each(&making, err);
+}
+
+int mariadb_objects_read(struct mariadb_conn *conn, const char *schema, const char *prefix,
+                         mariadb_object_put put, void *arg, struct err *err)
+{
+        struct making making = { .conn = conn, .from = schema, .put = put, .arg = arg };
+
+        making.prefix = prefix == NULL ? "" : prefix;
+        return each(&making, err);
 }
 
 int mariadb_objects_wake(struct mariadb_conn *conn, const char *schema, bool awake, struct err *err)

@@ -20,6 +20,29 @@
 
 #include "dbdump/mariadb_conn.h"
 
+/* One, as a statement in the current schema. */
+struct mariadb_object {
+        const char *kind, *name, *definer;
+        /* What the statement is parsed with; NULL: as every session of ours has it. */
+        const char *sql_mode, *charset, *collation, *zone;
+        struct mariadb_sql *sql;
+};
+
+/* mariadb_object_make(conn, object, err): Make it in the current schema of ${conn}, which is as
+ * before afterwards, unless it fails.  ERR_REFUSED: its DEFINER is gone. */
+int mariadb_object_make(struct mariadb_conn *conn, const struct mariadb_object *object,
+                        struct err *err) MUST_CHECK;
+
+/* mariadb_object_reset(conn, err): The session is as every one of ours, after a failure. */
+int mariadb_object_reset(struct mariadb_conn *conn, struct err *err) MUST_CHECK;
+
+/* mariadb_objects_read(conn, schema, prefix, put, arg, err): Hand over each, in an order in which
+ * they can be made but for views, which may stand on later ones.  Names of the schema's own things
+ * are bare.  ERR_REFUSED names one that could not but reach back. */
+typedef int (*mariadb_object_put)(const struct mariadb_object *object, void *arg, struct err *err);
+int mariadb_objects_read(struct mariadb_conn *conn, const char *schema, const char *prefix,
+                         mariadb_object_put put, void *arg, struct err *err) MUST_CHECK;
+
 /* mariadb_objects_copy(conn, from, to, prefix, err): Afterwards all of them are in ${to}, which
  * has the tables already.  ERR_REFUSED and ERR_DENIED name the object; with ERR_DENIED the GRANT
  * that helps. */

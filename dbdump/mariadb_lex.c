@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dbdump/mariadb_lex.h"
+
+static bool in_word(char c)
+{
+        return isalnum((unsigned char)c) || c == '_' || c == '$' || (c & 0x80) != 0;
+}
+
+/* Where the quoted thing that begins at ${at} ends, or NULL. */
+static const char *skip_quoted(const char *at, const char *end)
+{
+        char quote = *at++;
+
+        while (at < end) {
+                if (*at == '\\' && quote != '`')
+                        at++;
+                else if (*at == quote && at + 1 < end && at[1] == quote)
+                        at++;
+                else if (*at == quote)
+                        return at + 1;
+                at++;
+        }
+        return NULL;
+}
+
+/* Digits, a point, an exponent with its sign; hexadecimal too. */
+static const char *skip_number(const char *at, const char *end)
+{
+        const char *begin = at;
+
+        for (; at < end; at++) {
+                bool sign = (*at == '+' || *at == '-') && at > begin &&
+                            (at[-1] == 'e' || at[-1] == 'E') && begin[0] != 'x' &&
+                            !(at - begin > 1 && (begin[1] == 'x' || begin[1] == 'X'));
+
+                if (!isalnum((unsigned char)*at) && *at != '.' && !sign)
+                        break;
+        }
+        return at;
+}
+
+static enum mariadb_lex_kind kind_at(const char *at, const char *end)
+{
+        char c = *at, next = at + 1 < end ? at[1] : '\0';
+
+        if (c == '`')
+                return MARIADB_LEX_NAME;
+        if (c == '\'' || c == '"')
+                return MARIADB_LEX_STRING;
+        if (isdigit((unsigned char)c) || (c == '.' && isdigit((unsigned char)next)))
+                return MARIADB_LEX_NUMBER;
+        if (in_word(c))
+                return MARIADB_LEX_WORD;
+        if (c == '\0' || c == '#' || c == ';' || c == '\\' || (c == '-' && next == '-') ||
+            (c == '/' && next == '*') || (c == '*' && next == '/'))
+                return MARIADB_LEX_BAD;
+        return MARIADB_LEX_SYMBOL;
+}
+
+void mariadb_lex_begin(struct mariadb_lex *lex, const char *text, size_t n)
+{
+        *lex = (struct mariadb_lex){ .at = text, .end = text + n };
+        mariadb_lex_next(lex);
+}
+
+void mariadb_lex_next(struct mariadb_lex *lex)
+{
+        const char *at = lex->at, *behind;
+
+        if (lex->kind == MARIADB_LEX_BAD)
+                return;
+        while (at < lex->end && isspace((unsigned char)*at))
+                at++;
+        lex->text = at;
+        lex->kind = at == lex->end ? MARIADB_LEX_END : kind_at(at, lex->end);
+        behind = at + 1;
+        switch (lex->kind) {
+        case MARIADB_LEX_NAME:
+        case MARIADB_LEX_STRING:
+                behind = skip_quoted(at, lex->end);
+                break;
+        case MARIADB_LEX_NUMBER:
+                behind = skip_number(at, lex->end);
+                break;
+        case MARIADB_LEX_WORD:
+                while (behind < lex->end && in_word(*behind))
+                        behind++;
+                break;
+        case MARIADB_LEX_END:
+                behind = at;
+                break;
+        default:
+                break;
+        }
+        if (behind == NULL || lex->kind == MARIADB_LEX_BAD) {
+                lex->kind = MARIADB_LEX_BAD;
+                behind = lex->end;
+        }
+        lex->n = (size_t)(behind - at);
+        lex->at = behind;
+}
+
+bool mariadb_lex_is(const struct mariadb_lex *lex, const char *word)
+{
+        return (lex->kind == MARIADB_LEX_WORD || lex->kind == MARIADB_LEX_SYMBOL) &&
+               strlen(word) == lex->n && strncasecmp(lex->text, word, lex->n) == 0;
+}
+
+bool mariadb_lex_take(struct mariadb_lex *lex, const char *word)
+{
+        if (!mariadb_lex_is(lex, word))
+                return false;
+        mariadb_lex_next(lex);
+        return true;
+}
+
+bool mariadb_lex_name(struct mariadb_lex *lex, bool double_quotes, char *name, size_t size)
+{
+        size_t n = 0;
+
+        if (lex->kind != MARIADB_LEX_NAME &&
+            !(double_quotes && lex->kind == MARIADB_LEX_STRING && lex->text[0] == '"'))
+                return false;
+        for (const char *at = lex->text + 1; at < lex->text + lex->n - 1; at++) {
+                if (n + 1 >= size || *at == '\0')
+                        return false;
+                name[n++] = *at;
+                at += *at == lex->text[0]; /* doubled */
+        }
+        name[n] = '\0';
+        mariadb_lex_next(lex);
+        return n > 0;
+}
+
+bool mariadb_lex_string(struct mariadb_lex *lex, char *text, size_t size)
+{
+        size_t n = lex->n < 2 ? 0 : lex->n - 2;
+
+        if (lex->kind != MARIADB_LEX_STRING || n >= size ||
+            memchr(lex->text, '\\', lex->n) != NULL || memchr(lex->text, '\0', lex->n) != NULL ||
+            memchr(lex->text + 1, lex->text[0], n) != NULL)
+                return false;
+        memcpy(text, lex->text + 1, n);
+        text[n] = '\0';
+        mariadb_lex_next(lex);
+        return true;
+}

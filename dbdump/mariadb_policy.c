@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dbdump/mariadb_lex.h"
+#include "dbdump/mariadb_policy.h"
+
+#define NAME_MAX_BYTES 260
+
+static int refuse(const struct mariadb_lex *lex, const char *what, struct err *err)
+{
+        char word[60] = "its end";
+
+        if (lex->kind == MARIADB_LEX_BAD)
+                (void)snprintf(word, sizeof(word), "a comment, a semicolon or an open quote");
+        else if (lex->kind != MARIADB_LEX_END)
+                (void)snprintf(word, sizeof(word), "'%.*s'", (int)(lex->n < 50 ? lex->n : 50),
+                               lex->text);
+        for (char *c = word; *c != '\0'; c++)
+                if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
+                        *c = '?';
+        return err_fail(err, ERR_REFUSED, 0,
+                        "%s in the dump has %s where no dump of ours has it; nothing of it was run",
+                        what, word);
+}
+
+/* In a table's definition, wherever it stands: a query, a file, another server, and functions that
+ * do more than compute.  A word that is a name of the table's own is in backticks. */
+static const char *const words_refused[] = {
+        "select",
+        "union",
+        "directory",
+        "connection",
+        "outfile",
+        "dumpfile",
+        "infile",
+        "load_file",
+        "sleep",
+        "benchmark",
+        "get_lock",
+        "release_lock",
+        "release_all_locks",
+        "is_free_lock",
+        "is_used_lock",
+        "master_pos_wait",
+        "master_gtid_wait",
+        "wait_for_executed_gtid_set",
+        "sys_exec",
+        "sys_eval",
+        "sys_get",
+        "sys_set",
+        "setval",
+        "tablespace",
+};
+static const char *const engines[] = {
+        "InnoDB", "MyISAM", "Aria", "MEMORY", "ARCHIVE", "CSV", "HEAP", "ROCKSDB",
+};
+
+static bool is_one_of(const struct mariadb_lex *lex, const char *const *words, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (mariadb_lex_is(lex, words[i]))
+                        return true;
+        return false;
+}
+#define IS_ONE_OF(lex, words) is_one_of(lex, words, sizeof(words) / sizeof((words)[0]))
+
+int mariadb_policy_table(const char *text, size_t n, char *name, size_t size, struct err *err)
+{
+        struct mariadb_lex lex;
+        int depth = 0;
+        bool sequence;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "CREATE"))
+                return refuse(&lex, "a table", err);
+        sequence = mariadb_lex_take(&lex, "SEQUENCE");
+        if ((!sequence && !mariadb_lex_take(&lex, "TABLE")) ||
+            !mariadb_lex_name(&lex, false, name, size) || (!sequence && !mariadb_lex_is(&lex, "(")))
+                return refuse(&lex, "a table", err);
+        for (; lex.kind != MARIADB_LEX_END; mariadb_lex_next(&lex)) {
+                if (lex.kind == MARIADB_LEX_BAD || IS_ONE_OF(&lex, words_refused) ||
+                    mariadb_lex_is(&lex, ".") || mariadb_lex_is(&lex, "@"))
+                        return refuse(&lex, "a table", err);
+                depth += mariadb_lex_is(&lex, "(") ? 1 : mariadb_lex_is(&lex, ")") ? -1 : 0;
+                if (depth < 0)
+                        return refuse(&lex, "a table", err);
+                if (!mariadb_lex_is(&lex, "ENGINE"))
+                        continue;
+                mariadb_lex_next(&lex);
+                (void)mariadb_lex_take(&lex, "=");
+                if (!IS_ONE_OF(&lex, engines))
+                        return refuse(&lex, "a table", err);
+        }
+        return depth == 0 ? 0 : refuse(&lex, "a table", err);
+}
+
+/* '...', a number with its sign, NULL, _utf8mb4'...', @v1. */
+static bool take_constant(struct mariadb_lex *lex)
+{
+        bool sign = mariadb_lex_take(lex, "-");
+
+        if (!sign && mariadb_lex_take(lex, "NULL"))
+                return true;
+        if (!sign && mariadb_lex_take(lex, "@")) {
+                bool is = lex->kind == MARIADB_LEX_WORD && lex->n > 1 && lex->text[0] == 'v';
+
+                mariadb_lex_next(lex);
+                return is;
+        }
+        if (!sign)
+                (void)mariadb_lex_take(lex, "_utf8mb4");
+        if (lex->kind != MARIADB_LEX_NUMBER && (sign || lex->kind != MARIADB_LEX_STRING))
+                return false;
+        mariadb_lex_next(lex);
+        return true;
+}
+
+int mariadb_policy_rows(const char *text, size_t n, uint64_t *ret_rows, struct err *err)
+{
+        char name[NAME_MAX_BYTES];
+        struct mariadb_lex lex;
+        uint64_t rows = 0;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "INSERT") || !mariadb_lex_take(&lex, "INTO") ||
+            !mariadb_lex_name(&lex, false, name, sizeof(name)) || !mariadb_lex_take(&lex, "("))
+                return refuse(&lex, "a row", err);
+        do {
+                if (!mariadb_lex_name(&lex, false, name, sizeof(name)))
+                        return refuse(&lex, "a row", err);
+        } while (mariadb_lex_take(&lex, ","));
+        if (!mariadb_lex_take(&lex, ")") || !mariadb_lex_take(&lex, "VALUES"))
+                return refuse(&lex, "a row", err);
+        do {
+                if (!mariadb_lex_take(&lex, "("))
+                        return refuse(&lex, "a row", err);
+                do {
+                        if (!take_constant(&lex))
+                                return refuse(&lex, "a row", err);
+                } while (mariadb_lex_take(&lex, ","));
+                if (!mariadb_lex_take(&lex, ")"))
+                        return refuse(&lex, "a row", err);
+                rows++;
+        } while (mariadb_lex_take(&lex, ","));
+        *ret_rows = rows;
+        return lex.kind == MARIADB_LEX_END ? 0 : refuse(&lex, "a row", err);
+}
+
+static bool take_variable(struct mariadb_lex *lex)
+{
+        bool is = mariadb_lex_take(lex, "@") && lex->kind == MARIADB_LEX_WORD && lex->n > 1 &&
+                  lex->text[0] == 'v';
+
+        mariadb_lex_next(lex);
+        return is;
+}
+
+int mariadb_policy_value(const char *text, size_t n, struct err *err)
+{
+        struct mariadb_lex lex;
+        bool more;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "SET") || !take_variable(&lex) || !mariadb_lex_take(&lex, "="))
+                return refuse(&lex, "a long value", err);
+        more = mariadb_lex_take(&lex, "CONCAT");
+        if ((more && (!mariadb_lex_take(&lex, "(") || !take_variable(&lex) ||
+                      !mariadb_lex_take(&lex, ","))) ||
+            !take_constant(&lex) || (more && !mariadb_lex_take(&lex, ")")) ||
+            lex.kind != MARIADB_LEX_END)
+                return refuse(&lex, "a long value", err);
+        return 0;
+}
+
+/* Letters, digits and underscores: what can be written without quotes. */
+static bool take_plain(struct mariadb_lex *lex, char *text, size_t size)
+{
+        if (lex->kind != MARIADB_LEX_WORD || lex->n >= size)
+                return false;
+        memcpy(text, lex->text, lex->n);
+        text[lex->n] = '\0';
+        mariadb_lex_next(lex);
+        return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789_")] == '\0';
+}
+
+int mariadb_policy_schema(const char *text, size_t n, char *charset, char *collation, size_t size,
+                          struct err *err)
+{
+        struct mariadb_lex lex;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "ALTER") || !mariadb_lex_take(&lex, "DATABASE") ||
+            !mariadb_lex_take(&lex, "CHARACTER") || !mariadb_lex_take(&lex, "SET") ||
+            !take_plain(&lex, charset, size) || !mariadb_lex_take(&lex, "COLLATE") ||
+            !take_plain(&lex, collation, size) || lex.kind != MARIADB_LEX_END)
+                return refuse(&lex, "the first statement", err);
+        return 0;
+}
+
+/* In these every byte below 128 is what it is in ASCII, and part of no other character: a name that
+ * was quoted here cannot end elsewhere. */
+static const char *const charsets[] = {
+        "utf8mb4", "utf8mb3", "utf8",     "latin1",  "latin2", "latin5", "latin7",
+        "ascii",   "cp1250",  "cp1251",   "cp1256",  "cp1257", "cp850",  "cp852",
+        "cp866",   "koi8r",   "koi8u",    "greek",   "hebrew", "binary", "armscii8",
+        "geostd8", "macce",   "macroman", "keybcs2", "dec8",   "hp8",
+};
+
+int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_context *ret_context,
+                           struct err *err)
+{
+        struct mariadb_policy_context context = { .sql_mode = "" };
+        const struct {
+                const char *name;
+                char *value;
+                size_t size;
+        } fields[] = {
+                { "sql_mode", context.sql_mode, sizeof(context.sql_mode) },
+                { "character_set_client", context.charset, sizeof(context.charset) },
+                { "collation_connection", context.collation, sizeof(context.collation) },
+                { "time_zone", context.zone, sizeof(context.zone) },
+        };
+        struct mariadb_lex lex;
+        bool known = false;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "SET"))
+                return refuse(&lex, "a setting", err);
+        for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+                if (i > 0 && !mariadb_lex_take(&lex, ","))
+                        return refuse(&lex, "a setting", err);
+                if (!mariadb_lex_take(&lex, fields[i].name) || !mariadb_lex_take(&lex, "=") ||
+                    (!mariadb_lex_take(&lex, "DEFAULT") &&
+                     !mariadb_lex_string(&lex, fields[i].value, fields[i].size)))
+                        return refuse(&lex, "a setting", err);
+        }
+        for (size_t i = 0; i < sizeof(charsets) / sizeof(charsets[0]); i++)
+                known |= strcmp(charsets[i], context.charset) == 0;
+        if (!known)
+                return err_fail(
+                        err, ERR_UNSUPPORTED, 0,
+                        "an object in the dump was written in the character set '%s', which "
+                        "is not read from a dump",
+                        context.charset);
+        *ret_context = context;
+        return lex.kind == MARIADB_LEX_END ? 0 : refuse(&lex, "a setting", err);
+}
+
+/* DEFINER=`name`@`host`, or a role alone. */
+static bool skip_definer(struct mariadb_lex *lex)
+{
+        char name[NAME_MAX_BYTES];
+
+        return mariadb_lex_take(lex, "DEFINER") && mariadb_lex_take(lex, "=") &&
+               mariadb_lex_name(lex, true, name, sizeof(name)) &&
+               (!mariadb_lex_take(lex, "@") || mariadb_lex_name(lex, true, name, sizeof(name)));
+}
+
+/* Up to DO there are times and a comment, which the server reads now and not when it runs; and it
+ * has to say that it sleeps. */
+static bool event_sleeps(struct mariadb_lex lex)
+{
+        static const char *const words[] = {
+                "ON",          "SCHEDULE",      "AT",         "EVERY",      "STARTS",
+                "ENDS",        "COMPLETION",    "NOT",        "PRESERVE",   "DISABLE",
+                "SLAVE",       "COMMENT",       "YEAR",       "QUARTER",    "MONTH",
+                "DAY",         "HOUR",          "MINUTE",     "WEEK",       "SECOND",
+                "YEAR_MONTH",  "DAY_HOUR",      "DAY_MINUTE", "DAY_SECOND", "HOUR_MINUTE",
+                "HOUR_SECOND", "MINUTE_SECOND",
+        };
+        bool sleeps = false;
+
+        for (; !mariadb_lex_is(&lex, "DO"); mariadb_lex_next(&lex)) {
+                if (lex.kind != MARIADB_LEX_STRING && lex.kind != MARIADB_LEX_NUMBER &&
+                    !IS_ONE_OF(&lex, words))
+                        return false;
+                sleeps |= mariadb_lex_is(&lex, "DISABLE");
+        }
+        return sleeps;
+}
+
+static void add_user(struct mariadb_sql *sql, const char *user)
+{
+        const char *at = strrchr(user, '@');
+        char name[NAME_MAX_BYTES];
+
+        (void)snprintf(name, sizeof(name), "%.*s",
+                       at == NULL ? (int)strlen(user) : (int)(at - user), user);
+        mariadb_sql_add(sql, "DEFINER=%I@%I", name, at == NULL || at[1] == '\0' ? "%" : at + 1);
+}
+
+/* Which words may stand before the name, and what has to come behind it. */
+static const struct {
+        const char *words, *kind, *next;
+} kinds[] = {
+        { "FUNCTION", "function", "(" }, { "PROCEDURE", "procedure", "(" },
+        { "TRIGGER", "trigger", NULL },  { "EVENT", "event", "ON" },
+        { "PACKAGE", "package", NULL },  { "VIEW", "view", NULL },
+};
+
+static bool take_algorithm(struct mariadb_lex *lex, char algorithm[static 16])
+{
+        static const char *const known[] = { "UNDEFINED", "MERGE", "TEMPTABLE" };
+
+        if (!mariadb_lex_take(lex, "ALGORITHM"))
+                return true;
+        if (!mariadb_lex_take(lex, "=") || !IS_ONE_OF(lex, known))
+                return false;
+        (void)snprintf(algorithm, 16, "%.*s", (int)lex->n, lex->text);
+        mariadb_lex_next(lex);
+        return true;
+}
+
+int mariadb_policy_object(const char *text, size_t n, const char *user, struct mariadb_sql *sql,
+                          char kind[static 16], char *name, size_t size, struct err *err)
+{
+        char algorithm[16] = "";
+        bool aggregate, security, invoker = false;
+        struct mariadb_lex lex;
+        size_t which = 0;
+
+        mariadb_lex_begin(&lex, text, n);
+        if (!mariadb_lex_take(&lex, "CREATE") || !take_algorithm(&lex, algorithm) ||
+            !skip_definer(&lex))
+                return refuse(&lex, "an object", err);
+        security = mariadb_lex_take(&lex, "SQL");
+        if (security) {
+                if (!mariadb_lex_take(&lex, "SECURITY"))
+                        return refuse(&lex, "an object", err);
+                invoker = mariadb_lex_take(&lex, "INVOKER");
+                if (!invoker && !mariadb_lex_take(&lex, "DEFINER"))
+                        return refuse(&lex, "an object", err);
+        }
+        aggregate = mariadb_lex_take(&lex, "AGGREGATE");
+        while (which < sizeof(kinds) / sizeof(kinds[0]) &&
+               !mariadb_lex_take(&lex, kinds[which].words))
+                which++;
+        if (which == sizeof(kinds) / sizeof(kinds[0]))
+                return refuse(&lex, "an object", err);
+        (void)snprintf(kind, 16, "%s", kinds[which].kind);
+        mariadb_sql_add(sql, "CREATE ");
+        if (algorithm[0] != '\0')
+                mariadb_sql_add(sql, "ALGORITHM=%s ", algorithm);
+        add_user(sql, user);
+        mariadb_sql_add(sql, "%s%s %s ",
+                        security ? invoker ? " SQL SECURITY INVOKER" : " SQL SECURITY DEFINER" : "",
+                        aggregate ? " AGGREGATE" : "", kinds[which].words);
+        if (strcmp(kind, "package") == 0 && mariadb_lex_take(&lex, "BODY"))
+                mariadb_sql_add(sql, "BODY ");
+        if (!mariadb_lex_name(&lex, true, name, size) || mariadb_lex_is(&lex, ".") ||
+            (kinds[which].next != NULL && !mariadb_lex_is(&lex, kinds[which].next)) ||
+            (strcmp(kind, "event") == 0 && !event_sleeps(lex)))
+                return refuse(&lex, kinds[which].kind, err);
+        mariadb_sql_add(sql, "%I ", name);
+        mariadb_sql_bytes(sql, lex.text, (size_t)(text + n - lex.text));
+        return 0;
+}
