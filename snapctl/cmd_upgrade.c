@@ -34,6 +34,9 @@ int cmd_upgrade(struct ctl *ctl, struct err *err)
         if (args_option(ctl->args, OPT_CLOSED) != NULL &&
             ctl_set(body, "closed", json_true(), err) < 0)
                 return -1;
+        if (args_option(ctl->args, OPT_STAGED) != NULL &&
+            ctl_set(body, "staged", json_true(), err) < 0)
+                return -1;
         if (timeout != NULL &&
             (units_duration(timeout, &msec, err) < 0 ||
              ctl_set(body, "timeout_sec", json_integer((json_int_t)(msec / 1000)), err) < 0))

@@ -143,6 +143,8 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_READ_ONLY] = { "read-only", '\0', WORD_NONE, false,
                             "meanwhile nobody can write, so nothing is lost" },
         [OPT_CLOSED] = { "closed", '\0', WORD_NONE, false, "meanwhile visitors get 503" },
+        [OPT_STAGED] = { "staged", '\0', WORD_NONE, false,
+                         "serve the old version, read-only, until the new one is done" },
         [OPT_REDIRECT] = { "redirect", '\0', WORD_REDIRECT, false,
                            "meanwhile lead visitors there; the live version stays" },
         [OPT_UNTIL] = { "until", '\0', WORD_UNTIL, false, "end it by itself then" },
@@ -172,7 +174,7 @@ const struct command commands[] = {
           .aliases = { "update" },
           .args = { { WORD_SITE } },
           .options = OPT_BIT(OPT_LABEL) | OPT_BIT(OPT_REASON) | OPT_BIT(OPT_TIMEOUT) |
-                     OPT_BIT(OPT_CLOSED),
+                     OPT_BIT(OPT_CLOSED) | OPT_BIT(OPT_STAGED),
           .flags = COMMAND_TAKES_ARGV | COMMAND_PLANS,
           .run = cmd_upgrade,
           .help = "keep the running version and upgrade the site in place" },

@@ -93,6 +93,7 @@ enum option_id {
         OPT_TEMPORARY,
         OPT_READ_ONLY,
         OPT_CLOSED,
+        OPT_STAGED,
         OPT_REDIRECT,
         OPT_UNTIL,
         OPT_FOR,

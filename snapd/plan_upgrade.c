@@ -7,6 +7,15 @@
 #include "snapd/plan.h"
 #include "snapd/steps.h"
 
+/*
+ * An upgrade in place: the new number is served at once, and the command runs in what is served.
+ *
+ * A staged one does the same in another order.  The new number has the files and the database
+ * that were live, as ever, and nobody visits it: the old one is served from what is kept of it,
+ * read-only, until the command has ended well, and the flip comes then.  So nothing that visitors
+ * could write is lost, whichever way it ends, and nobody sees a half of an upgrade.
+ */
+
 /* Every number and name of one upgrade.  The old version's tree is `head` before and `kept`
  * afterwards; the new one lives on in `head`; should it fail, `back` is where the old one lives on
  * and `bad` what is kept of the new. */
@@ -16,7 +25,17 @@ struct names {
         char copy[DB_NAME_MAX];
         const char *live;
         bool has_db;
+        bool staged;
+        enum front_mode closed; /* while the command runs; FRONT_OPEN: visitors go on */
 };
+
+static enum front_mode mode_of(const struct step_env *env, const struct plan_facts *facts,
+                               bool staged)
+{
+        if (env->site->upgrade_closed || json_get_bool(facts->request, "closed"))
+                return FRONT_CLOSED;
+        return staged ? FRONT_READ_ONLY : FRONT_OPEN;
+}
 
 static int give_names(struct step_env *env, const struct plan_facts *facts, struct names *names,
                       struct err *err)
@@ -28,7 +47,9 @@ static int give_names(struct step_env *env, const struct plan_facts *facts, stru
                 .head = facts->active->tree,
                 .live = facts->active->database,
                 .has_db = facts->active->database[0] != '\0',
+                .staged = env->site->upgrade_staged || json_get_bool(facts->request, "staged"),
         };
+        names->closed = mode_of(env, facts, names->staged);
         (void)snprintf(counter, sizeof(counter), "version:%s", env->site->name);
         if (catalog_take(env->catalog, counter, 1, &names->version, err) < 0 ||
             catalog_take(env->catalog, "tree", 3, &tree, err) < 0)
@@ -49,10 +70,28 @@ static int add_copy(struct plan *plan, const struct names *names, struct err *er
         return 0;
 }
 
-/* Up to the moment when both versions are whole and the new number is served: the same files, the
- * same database, nothing changed yet. */
-static int add_keep(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
-                    const struct names *names, struct err *err)
+/* Visitors are sent away, or cannot write, while the command runs, where that is wanted. */
+static int add_closed(const struct plan_facts *facts, struct plan *plan, enum plan_part part,
+                      const struct names *names, bool closed, struct err *err)
+{
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+        json_t *state;
+
+        if (names->closed == FRONT_OPEN)
+                return 0;
+        state = json_pack("{s:s, s:I, s:I, s:I, s:I}", "mode", front_mode_name(names->closed),
+                          "version", names->staged ? old : new, "back", new, "until_usec",
+                          (json_int_t)0, "since_usec", (json_int_t)clock_wall_usec());
+        if (closed)
+                ADD(step_front_set, "{s:o, s:n}", "to", state, "before");
+        else
+                ADD(step_front_set, "{s:n, s:o}", "to", "before", state);
+        return 0;
+}
+
+/* The files and the database as they are, under the new number: nothing has changed yet. */
+static int add_head(const struct plan_facts *facts, struct plan *plan, const struct names *names,
+                    struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
         json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
@@ -70,9 +109,25 @@ static int add_keep(const struct step_env *env, const struct plan_facts *facts, 
         if (facts->remounts)
                 ADD(step_fs_cover, "{s:I, s:I, s:I, s:s}", "version", old, "by", new, "tree",
                     (json_int_t)names->head, "database", names->live);
-        ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
-        if (plan_add_after(env, plan, part, new, err) < 0)
+        return 0;
+}
+
+/* Up to the moment when both versions are whole. */
+static int add_keep(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                    const struct names *names, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+
+        if (names->staged && add_closed(facts, plan, part, names, true, err) < 0)
                 return -1;
+        if (add_head(facts, plan, names, err) < 0)
+                return -1;
+        if (!names->staged) {
+                ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
+                if (plan_add_after(env, plan, part, new, err) < 0)
+                        return -1;
+        }
         if (!names->has_db)
                 return 0;
         if (!facts->copy_in_hold && add_copy(plan, names, err) < 0)
@@ -80,6 +135,21 @@ static int add_keep(const struct step_env *env, const struct plan_facts *facts, 
         ADD(step_db_verify, "{s:s, s:s}", "from", names->live, "to", names->copy);
         ADD(step_schema_note, "{s:I, s:s}", "version", old, "database", names->copy);
         ADD(step_db_writable, "{s:s, s:b}", "database", names->copy, "writable", 0);
+        return 0;
+}
+
+/* The old version from what is kept of it.  To switch to what is served already waits until no
+ * interpreter goes by the configuration that was there before. */
+static int add_stage(const struct plan_facts *facts, struct plan *plan, const struct names *names,
+                     struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_int_t old = (json_int_t)facts->active->number;
+
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:{s:I, s:I, s:b, s:s}}", "version", old, "tree",
+            (json_int_t)names->kept, "read_only", 1, "database", names->copy, "before", "version",
+            old, "tree", (json_int_t)names->head, "read_only", 0, "database", names->live);
+        ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", old);
         return 0;
 }
 
@@ -98,27 +168,9 @@ static int add_commit(const struct plan_facts *facts, struct plan *plan, const s
             "database", names->live, "parent", old, "label", arg_text(facts->request, "label"),
             "reason", arg_text(facts->request, "reason"), "verb", "upgrade", "created_usec", now,
             "active_usec", now, "by", (json_int_t)facts->by);
-        ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", old, "show", 1, "wait", 1,
-            "tree", (json_int_t)names->kept, "database", names->copy);
-        return 0;
-}
-
-/* Visitors are sent away while the command runs, where that is wanted; -1, or 0 with the step. */
-static int add_closed(const struct step_env *env, const struct plan_facts *facts, struct plan *plan,
-                      enum plan_part part, const struct names *names, bool closed, struct err *err)
-{
-        json_int_t new = (json_int_t)names->version;
-        json_t *state;
-
-        if (!env->site->upgrade_closed && !json_get_bool(facts->request, "closed"))
-                return 0;
-        state = json_pack("{s:s, s:I, s:I, s:I, s:I}", "mode", front_mode_name(FRONT_CLOSED),
-                          "version", new, "back", new, "until_usec", (json_int_t)0, "since_usec",
-                          (json_int_t)clock_wall_usec());
-        if (closed)
-                ADD(step_front_set, "{s:o, s:n}", "to", state, "before");
-        else
-                ADD(step_front_set, "{s:n, s:o}", "to", "before", state);
+        if (!names->staged)
+                ADD(step_fs_retire, "{s:I, s:b, s:b, s:I, s:s}", "version", old, "show", 1, "wait",
+                    1, "tree", (json_int_t)names->kept, "database", names->copy);
         return 0;
 }
 
@@ -136,19 +188,38 @@ static int add_hook(struct step_env *env, const struct plan_facts *facts, struct
         }
         if (timeout == 0)
                 timeout = env->site->timeout_sec;
-        if (add_closed(env, facts, plan, part, names, true, err) < 0) {
-                json_decref(command);
-                return -1;
-        }
         ADD(step_hook_run, "{s:I, s:o, s:I}", "version", (json_int_t)names->version, "command",
             command, "timeout_sec", (json_int_t)timeout);
         if (names->has_db)
                 ADD(step_schema_note, "{s:I, s:s, s:I}", "version", (json_int_t)names->version,
                     "database", names->live, "before", (json_int_t)facts->active->number);
-        if (add_closed(env, facts, plan, part, names, false, err) < 0)
+        return 0;
+}
+
+/* The command, and what has to be true of the new version afterwards.  A site that nobody can visit
+ * answers no probe; one that nobody can write to stays so until they have answered. */
+static int add_upgrade(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                       const struct names *names, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        json_int_t old = (json_int_t)facts->active->number, new = (json_int_t)names->version;
+        bool later = names->closed == FRONT_READ_ONLY;
+
+        if (!names->staged && add_closed(facts, plan, part, names, true, err) < 0)
+                return -1;
+        if (add_hook(env, facts, plan, names, err) < 0)
+                return -1;
+        if (names->staged) {
+                ADD(step_fs_switch, "{s:I, s:I}", "from", old, "to", new);
+                if (plan_add_after(env, plan, part, new, err) < 0)
+                        return -1;
+        }
+        if (!later && add_closed(facts, plan, part, names, false, err) < 0)
                 return -1;
         if (facts->probed)
-                ADD(step_probe_run, "{s:I}", "version", (json_int_t)names->version);
+                ADD(step_probe_run, "{s:I}", "version", new);
+        if (later && add_closed(facts, plan, part, names, false, err) < 0)
+                return -1;
         if (facts->last_good != NULL && !facts->last_good->mounted)
                 ADD(step_fs_unmount, "{s:I, s:b}", "version", (json_int_t)facts->last_good->number,
                     "lenient", 1);
@@ -173,7 +244,7 @@ static int add_rescue(const struct step_env *env, const struct plan_facts *facts
         ADD(step_catalog_commit, "{s:[{s:I, s:s, s:s, s:b, s:b}, {s:I, s:s, s:I, s:s}]}", "set",
             "number", new, "state", "kept", "mark", "bad", "why", 1, "leaving", 1, "number", old,
             "state", "active", "tree", (json_int_t)names->back, "database", names->copy);
-        if (add_closed(env, facts, plan, part, names, false, err) < 0 ||
+        if (add_closed(facts, plan, part, names, false, err) < 0 ||
             plan_add_after(env, plan, part, old, err) < 0)
                 return -1;
         plan->answer[PLAN_RESCUE] = plan->parts[PLAN_RESCUE].n;
@@ -196,8 +267,9 @@ int plan_upgrade(struct step_env *env, const struct plan_facts *facts, struct pl
 
         if (give_names(env, facts, &names, err) < 0 ||
             add_keep(env, facts, plan, &names, err) < 0 ||
+            (names.staged && add_stage(facts, plan, &names, err) < 0) ||
             add_commit(facts, plan, &names, err) < 0 ||
-            add_hook(env, facts, plan, &names, err) < 0 ||
+            add_upgrade(env, facts, plan, &names, err) < 0 ||
             add_rescue(env, facts, plan, &names, err) < 0)
                 return -1;
         *ret_version = names.version;

@@ -10,7 +10,7 @@
 /* name, planner, urgent, targets, what an owner needs, members */
 static const struct plan_verb verbs[] = {
         { "upgrade", plan_upgrade, false, false, MAY_UPGRADE,
-          "label:s command:l timeout_sec:n closed:b " },
+          "label:s command:l timeout_sec:n closed:b staged:b " },
         { "activate", plan_activate, true, true, MAY_ACTIVATE, "version:n temporary:s for_sec:n " },
         { "rollback", plan_activate, true, true, MAY_ACTIVATE, "" },
         { "forward", plan_activate, true, true, MAY_ACTIVATE, "" },

@@ -94,6 +94,7 @@ struct site {
         char **command; /* the site's upgrade command, argv, or NULL */
         unsigned timeout_sec;
         bool upgrade_closed; /* visitors get 503 while the command runs */
+        bool upgrade_staged; /* the new version is served when the command has ended well */
         unsigned drain_sec;
         unsigned hold_msec;
         unsigned owner_may; /* enum site_may */

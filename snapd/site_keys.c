@@ -72,6 +72,8 @@ const struct site_key site_keys[] = {
           .max = 7 * 86400, .preset = "30m", .help = "when the command is ended" },
         { "upgrade", "closed", &site_kind_flag, MEMBER(upgrade_closed), .preset = "no",
           .help = "are visitors sent away (503) while the command runs" },
+        { "upgrade", "staged", &site_kind_flag, MEMBER(upgrade_staged), .preset = "no",
+          .help = "is the old version served, read-only, until the command has ended well" },
         { "upgrade", "hold", &site_kind_duration, MEMBER(hold_msec), .unit = 1, .min = 10,
           .max = 60000, .preset = "2s", .help = "for how long writers of the database may wait" },
         { "upgrade", "drain", &site_kind_duration, MEMBER(drain_sec), .unit = 1000, .min = 0,

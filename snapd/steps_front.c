@@ -46,7 +46,7 @@ static void set_describe(const json_t *args, char *buf, size_t size)
         const json_t *to = json_object_get(args, "to");
 
         if (!json_is_object(to))
-                (void)snprintf(buf, size, "no temporary rollback any more");
+                (void)snprintf(buf, size, "visitors get the active version again, and can write");
         else
                 (void)snprintf(buf, size,
                                "for the time being visitors get version %" PRIu64 " (%s)",

@@ -67,6 +67,9 @@ def kept(site):
 CASES = {
     'upgrade': Case('upgrade', lambda site: upgrade(site, False)),
     'failing': Case('upgrade', lambda site: upgrade(site, True), fails=True),
+    'staged': Case('upgrade', lambda site: dict(upgrade(site, False), staged=True)),
+    'staged-failing': Case('upgrade', lambda site: dict(upgrade(site, True), staged=True),
+                           fails=True),
     'activate': Case('activate', lambda site: {'version': kept(site)}),
     'rollback': Case('rollback', lambda site: {}),
     'prune': Case('prune', lambda site: {'versions': prunable(site)[:1]}),

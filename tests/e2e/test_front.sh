@@ -342,6 +342,36 @@ END
                 ctl activate app "$before" && sees "$1" two /
 }
 
+# Visitors read the version they had, whole, while the command is half through with the new one.
+staged() {
+        local before asked=$WEB_DIR/tmp/asked
+
+        before=$(active app)
+        cat >"$WORLD/bin/upgrade-and-look" <<END
+#!/bin/sh
+$WORLD/bin/upgrade-app "\$@"
+status=\$?
+curl -s http://127.0.0.1:$1/ >$asked
+curl -s -o /dev/null -w '%{http_code}' -d a=b http://127.0.0.1:$1/ >$asked.post
+exit \$status
+END
+        chmod 755 "$WORLD/bin/upgrade-and-look"
+        ctl upgrade app --staged -n -- "$WORLD/bin/upgrade-and-look" six | tee "$WORLD/planned" &&
+                grep -q 'read-only' "$WORLD/planned" && is "$(active app)" "$before" || return 1
+        ctl upgrade app --staged -- "$WORLD/bin/upgrade-and-look" seven fail
+        is $? 6 && was_old "$asked" && sees "$1" two / && is "$(active app)" "$before" &&
+                ask "$1" / -d a=b && is "$STATUS" 200 || return 1
+        ctl upgrade app --staged --label eight -- "$WORLD/bin/upgrade-and-look" eight &&
+                was_old "$asked" && sees "$1" eight / && ask "$1" / -d a=b && is "$STATUS" 200 &&
+                ctl activate app "$before" && sees "$1" two /
+}
+
+was_old() {
+        grep -q '^code=two code=two code=two code=two ' "$1" && is "$(cat "$1.post")" 503 && return 0
+        head -c 300 "$1"
+        return 1
+}
+
 redirects() {
         ctl activate app 1 --temporary --redirect 307 && ask "$1" '/?a=b' && is "$STATUS" 307 &&
                 header 'location: .*/\?(a=b&)?keep_version=1' &&
@@ -401,6 +431,7 @@ for server in "${servers[@]}"; do
         check "$name: closed, but for guests" closed "$port"
         check "$name: redirected with the right status" redirects "$port"
         check "$name: closed while it is upgraded" closed_while_upgraded "$port"
+        check "$name: a staged upgrade is seen when it is done" staged "$port"
 done
 check 'nobody lists the links' links_are_not_listed
 check 'what cannot be is refused' refused

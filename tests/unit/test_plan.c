@@ -104,6 +104,31 @@ TEST(an_upgrade_keeps_both_halves_at_one_instant_and_commits_before_the_command_
                 RESCUE);
 }
 
+TEST(a_staged_upgrade_is_served_when_its_command_has_ended_well)
+{
+        world("upgrade", "{\"verb\": \"upgrade\", \"staged\": true, \"command\": [\"/bin/true\"]}");
+        facts.remounts = facts.probed = true;
+        assert_plan(12,
+                    "front.set db.hold fs.capture db.release fs.mount fs.cover db.copy db.verify "
+                    "schema.note db.writable fs.mount fs.switch catalog.commit hook.run "
+                    "schema.note fs.switch probe.run front.set fs.unmount",
+                    "fs.branch db.writable fs.mount fs.switch catalog.commit front.set fs.drain "
+                    "db.writable fs.capture catalog.commit fs.retire");
+}
+
+TEST(a_site_that_is_closed_is_open_again_before_it_is_probed)
+{
+        world("upgrade", "{\"verb\": \"upgrade\", \"staged\": true, \"closed\": true, "
+                         "\"command\": [\"/bin/true\"]}");
+        facts.probed = true;
+        assert_plan(11,
+                    "front.set db.hold fs.capture db.release fs.mount db.copy db.verify "
+                    "schema.note db.writable fs.mount fs.switch catalog.commit hook.run "
+                    "schema.note fs.switch front.set probe.run fs.unmount",
+                    "fs.branch db.writable fs.mount fs.switch catalog.commit front.set fs.drain "
+                    "db.writable fs.capture catalog.commit fs.retire");
+}
+
 /* The same, the database on a server that says which names are taken. */
 static int play_exists(struct db *db, const char *schema, bool *ret_exists, struct err *why)
 {
