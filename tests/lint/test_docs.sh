@@ -34,7 +34,7 @@ cases_exist() {
                 esac
                 [ -n "$name" ] || continue
                 n=$((n + 1))
-                grep -qE "^TEST\($name\)|['\"]$name['\"]" "$file" ||
+                grep -qE "^TEST\($name\)|['\"](\\\$name: )?$name['\"]" "$file" ||
                         { echo "'$file' has no case '$name'"; bad=1; }
         done < <(grep '^|' "$1" | sed 's/.*|\([^|]*\)|$/\1/' | grep -o '`[^`]*`' | tr -d '`' |
                 grep -E '^tests/|^[a-z][a-z_,; -]*[_ ][a-z_,; 0-9-]*$')
