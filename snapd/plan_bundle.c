@@ -12,7 +12,6 @@
 #include "snapd/plan_bundle.h"
 #include "snapd/steps.h"
 
-/* What is still written to has no one instant that a file could show. */
 static int export_version(const struct plan_facts *facts, const struct version **ret_version,
                           struct err *err)
 {
@@ -23,13 +22,6 @@ static int export_version(const struct plan_facts *facts, const struct version *
 
                 if (version->number != number || version->state == VERSION_PRUNING)
                         continue;
-                if (version->state == VERSION_ACTIVE)
-                        return err_fail(
-                                err, ERR_REFUSED, 0,
-                                "version %" PRIu64 " is active and changes while it would "
-                                "be written: an upgrade (of 'true', if need be) keeps it as "
-                                "it is now, and then it can be exported",
-                                number);
                 *ret_version = version;
                 return 0;
         }
@@ -46,21 +38,100 @@ int plan_bundle_prepare_export(struct step_env *env, struct plan_facts *facts, s
         return bundle_file_check(arg_text(facts->request, "file"), facts->by, err);
 }
 
+/* What is written, and where the tree and the database of that are. */
+static int add_write(const struct plan_facts *facts, struct plan *plan,
+                     const struct version *version, fs_id tree, const char *database,
+                     struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+
+        ADD(step_bundle_write, "{s:I, s:I, s:s, s:s, s:I, s:b}", "version",
+            (json_int_t)version->number, "tree", (json_int_t)tree, "database", database, "file",
+            arg_text(facts->request, "file"), "by", (json_int_t)facts->by, "shared",
+            json_get_bool(facts->request, "shared"));
+        return 0;
+}
+
+static int add_copy(struct plan *plan, const char *from, const char *to, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+
+        ADD(step_db_copy, "{s:s, s:s}", "from", from, "to", to);
+        return 0;
+}
+
+/* Where a capture changes what a head is mounted as, it is mounted anew: at a number that is
+ * nobody's, of which the version then shows a second sight. */
+static int add_sight(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
+                     struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        const struct version *active = facts->active;
+        uint64_t beside;
+        char counter[64];
+
+        if (!facts->remounts)
+                return 0;
+        (void)snprintf(counter, sizeof(counter), "version:%s", env->site->name);
+        if (catalog_take(env->catalog, counter, 1, &beside, err) < 0)
+                return -1;
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s}", "version", (json_int_t)beside, "tree",
+            (json_int_t)active->tree, "read_only", 0, "database", active->database);
+        ADD(step_fs_cover, "{s:I, s:I, s:I, s:s}", "version", (json_int_t)active->number, "by",
+            (json_int_t)beside, "tree", (json_int_t)active->tree, "database", active->database);
+        ADD(step_fs_unmount, "{s:I}", "version", (json_int_t)beside);
+        return 0;
+}
+
+/* A version that is written to is captured as before an upgrade, and what was captured is written
+ * and then thrown away: the site has no version more, and a rollback goes where it went before. */
+static int plan_export_active(struct step_env *env, const struct plan_facts *facts,
+                              struct plan *plan, struct err *err)
+{
+        const enum plan_part part = PLAN_MAIN;
+        const struct version *active = facts->active;
+        bool has_db = active->database[0] != '\0';
+        char copy[DB_NAME_MAX] = "";
+        uint64_t frozen;
+
+        if (catalog_take(env->catalog, "tree", 1, &frozen, err) < 0 ||
+            (has_db && plan_copy_name(env, copy, err) < 0))
+                return -1;
+        if (has_db)
+                ADD(step_db_hold, "{s:s}", "database", active->database);
+        ADD(step_fs_capture, "{s:I, s:I}", "head", (json_int_t)active->tree, "frozen",
+            (json_int_t)frozen);
+        if (has_db && facts->copy_in_hold && add_copy(plan, active->database, copy, err) < 0)
+                return -1;
+        if (has_db)
+                ADD(step_db_release, "{}");
+        if (add_sight(env, facts, plan, err) < 0 ||
+            (has_db && !facts->copy_in_hold && add_copy(plan, active->database, copy, err) < 0))
+                return -1;
+        if (has_db)
+                ADD(step_db_verify, "{s:s, s:s}", "from", active->database, "to", copy);
+        if (add_write(facts, plan, active, frozen, copy, err) < 0)
+                return -1;
+        plan->pivot = plan->parts[PLAN_MAIN].n;
+        if (has_db)
+                ADD(step_db_drop, "{s:s}", "database", copy);
+        ADD(step_fs_remove, "{s:I}", "tree", (json_int_t)frozen);
+        return 0;
+}
+
 int plan_export(struct step_env *env, const struct plan_facts *facts, struct plan *plan,
                 uint64_t *ret_version, struct err *err)
 {
-        const enum plan_part part = PLAN_MAIN;
         const struct version *version;
 
-        (void)env;
         if (export_version(facts, &version, err) < 0)
                 return -1;
-        ADD(step_bundle_write, "{s:I, s:I, s:s, s:s, s:I, s:b}", "version",
-            (json_int_t)version->number, "tree", (json_int_t)version->tree, "database",
-            version->database, "file", arg_text(facts->request, "file"), "by",
-            (json_int_t)facts->by, "shared", json_get_bool(facts->request, "shared"));
-        plan->pivot = plan->parts[PLAN_MAIN].n;
         *ret_version = version->number;
+        if (version->state == VERSION_ACTIVE)
+                return plan_export_active(env, facts, plan, err);
+        if (add_write(facts, plan, version, version->tree, version->database, err) < 0)
+                return -1;
+        plan->pivot = plan->parts[PLAN_MAIN].n;
         return 0;
 }
 

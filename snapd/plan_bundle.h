@@ -8,8 +8,8 @@
 
 #include "snapd/plan.h"
 
-/* plan_bundle_prepare_export(env, facts, err): Is there such a kept version, and room for such a
- * file?  ERR_REFUSED: it is active; ERR_EXISTS: the file is there; ERR_NOT_FOUND. */
+/* plan_bundle_prepare_export(env, facts, err): Is there such a version, and can such a file be
+ * made?  ERR_EXISTS: the file is there; ERR_NOT_FOUND. */
 int plan_bundle_prepare_export(struct step_env *env, struct plan_facts *facts,
                                struct err *err) MUST_CHECK;
 

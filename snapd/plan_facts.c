@@ -330,6 +330,16 @@ static int prepare_upgrade(struct step_env *env, struct plan_facts *facts, struc
         return check_probes(env, facts, err);
 }
 
+/* What is written to is captured and copied first, as by an upgrade. */
+static int prepare_export(struct step_env *env, struct plan_facts *facts, struct err *err)
+{
+        if (plan_bundle_prepare_export(env, facts, err) < 0)
+                return -1;
+        return json_get_u64(facts->request, "version") == facts->active->number
+                       ? check_database(env, facts, err)
+                       : 0;
+}
+
 static int prepare_prune(struct step_env *env, struct plan_facts *facts, struct err *err)
 {
         return plan_free_space(env, &facts->free_bytes, err);
@@ -344,7 +354,7 @@ int plan_prepare(struct step_env *env, const char *verb, const json_t *request, 
         } extra[] = {
                 { "upgrade", prepare_upgrade },
                 { "prune", prepare_prune },
-                { "export", plan_bundle_prepare_export },
+                { "export", prepare_export },
                 { "import", plan_bundle_prepare_import },
         };
         struct fs_pool *pool;
