@@ -71,7 +71,7 @@ static int copy_subdir(struct copy *c, const struct here *here, const char *name
         if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
                 return -1;
         if (mkdirat(here->dst_fd, name, 0700) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", path);
+                return treecopy_not_made(path, err);
         return tree_todo_push(&c->todo, strdup(path), mark, err);
 }
 
@@ -83,15 +83,17 @@ static int copy_foreign(struct copy *c, const struct here *here, const char *nam
 
         if (c->dst_fd >= 0 && dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
                 return -1;
+        if (c->dst_fd >= 0 && S_ISDIR(stx->stx_mode) && mkdirat(here->dst_fd, name, 0700) < 0)
+                return treecopy_not_made(path, err);
         if (c->dst_fd >= 0 && S_ISDIR(stx->stx_mode) &&
-            (mkdirat(here->dst_fd, name, 0700) < 0 ||
-             fchownat(here->dst_fd, name, stx->stx_uid, stx->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+            (fchownat(here->dst_fd, name, stx->stx_uid, stx->stx_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
              fchmodat(here->dst_fd, name, stx->stx_mode & 07777, 0) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot create the directory '%s'", path);
         return treecopy_tell(c, mount ? TREECOPY_MOUNT : TREECOPY_SUBVOLUME, path, err);
 }
 
-/* Copy what is at the name now.  ERR_NOT_FOUND: it is something else already. */
+/* Copy what is at the name now.  ERR_NOT_FOUND: it is something else already; ERR_EXISTS: it has a
+ * copy that was not expected. */
 static int copy_once(struct copy *c, const struct here *here, const char *name, const char *path,
                      const struct statx *stx, const struct stat *dst, struct err *err)
 {
@@ -145,9 +147,11 @@ static int copy_entry(const char *name, void *arg, struct err *err)
                                        : err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
                 if (copy_once(c, here, name, path, &stx, there ? &dst : NULL, err) == 0)
                         return 0;
+                /* A directory that changes while it is read can list a name twice. */
+                if (err->code == ERR_EXISTS)
+                        continue;
                 /* Something else stands at the name by now; of directories that shows later. */
-                if (S_ISDIR(stx.stx_mode) ||
-                    (err->code != ERR_NOT_FOUND && err->code != ERR_REFUSED))
+                if (S_ISDIR(stx.stx_mode) || !treecopy_gone(err))
                         return -1;
         }
         return treecopy_tell(c, TREECOPY_CHANGED, path, err);
@@ -195,8 +199,7 @@ static int check_replaced(struct copy *c, const struct here *here, struct err *e
         CLEANUP(closep) int fd = -1;
         struct stat now, then;
 
-        if (tree_open(c->src_fd, here->path, &fd, err) < 0 && err->code != ERR_NOT_FOUND &&
-            err->code != ERR_REFUSED)
+        if (tree_open(c->src_fd, here->path, &fd, err) < 0 && !treecopy_gone(err))
                 return -1;
         if (fstat(here->src_fd, &then) < 0 || (fd >= 0 && fstat(fd, &now) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", here->path);
@@ -236,15 +239,15 @@ static int copy_dir(struct copy *c, const char *path, int mark, struct err *err)
         struct statx stx;
 
         if (tree_open(c->src_fd, path, &src_fd, err) < 0)
-                return err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED
-                               ? treecopy_tell(c, TREECOPY_CHANGED, path, err)
-                               : -1;
+                return treecopy_gone(err) ? treecopy_tell(c, TREECOPY_CHANGED, path, err) : -1;
         if (statx(src_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) < 0)
                 return err_fail(err, ERR_IO, errno, "cannot stat '%s'", path);
         if (makedev(stx.stx_dev_major, stx.stx_dev_minor) != c->dev)
                 return treecopy_tell(c, TREECOPY_SUBVOLUME, path, err);
+        /* A directory that was gone for a moment lost its copy, or a file took its place. */
         if (c->dst_fd >= 0 && tree_open(c->dst_fd, path, &dst_fd, err) < 0)
-                return err_wrap(err, "the copy");
+                return treecopy_gone(err) ? treecopy_tell(c, TREECOPY_CHANGED, path, err)
+                                          : err_wrap(err, "the copy");
 
         here.src_fd = src_fd;
         here.dst_fd = dst_fd;

@@ -18,6 +18,17 @@ int treecopy_tell(struct copy *c, enum treecopy_kind kind, const char *path, str
         return c->options->report(kind, path[0] == '\0' ? "." : path, c->options->arg, err);
 }
 
+bool treecopy_gone(const struct err *err)
+{
+        return err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED;
+}
+
+int treecopy_not_made(const char *path, struct err *err)
+{
+        return err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno,
+                        "cannot create the copy of '%s'", path);
+}
+
 static bool is_older(struct statx_timestamp a, struct timespec b)
 {
         return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : (long)a.tv_nsec < b.tv_nsec;
@@ -76,9 +87,7 @@ static int open_copy(const struct here *here, const char *name, const struct sta
                         return -1;
                 *ret_fd = openat(here->dst_fd, name, flags | O_CREAT | O_EXCL, 0600);
         }
-        if (*ret_fd < 0)
-                return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", name);
-        return 0;
+        return *ret_fd < 0 ? treecopy_not_made(name, err) : 0;
 }
 
 /* Looked at by name, then opened: when it is another file by now it is looked at again. */
@@ -145,27 +154,31 @@ static int copy_special(struct copy *c, const struct here *here, const char *nam
                 return -1;
         if (S_ISLNK(st.st_mode) ? symlinkat(target, here->dst_fd, name) < 0
                                 : mkfifoat(here->dst_fd, name, 0600) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot create the copy of '%s'", path);
+                return treecopy_not_made(path, err);
         return copy_special_metadata(c, here, name, path, &st, src_fd, err);
 }
 
-/* Another name of an inode that was copied already.  The destination may be out of links (btrfs
- * allows some 65,000 in one directory): then *ret_linked is false and it is copied. */
-static int copy_link(struct copy *c, const struct here *here, const char *name,
+/* Another name of an inode that was copied already.  *ret_linked is false where it is to be copied
+ * after all: the destination may be out of links (btrfs allows some 65,000 in one directory), or
+ * the first name went meanwhile, and its copy with it. */
+static int copy_link(struct copy *c, const struct here *here, const char *name, const char *path,
                      const struct treelink *link, const struct stat *dst, bool *ret_linked,
                      struct err *err)
 {
         CLEANUP(closep) int first_fd = -1;
         const char *first;
 
+        *ret_linked = false;
         if (dst != NULL && tree_remove(here->dst_fd, name, err) < 0)
                 return -1;
         if (tree_open_parent(c->dst_fd, link->path, &first_fd, &first, err) < 0)
-                return err_wrap(err, "the copy of '%s'", link->path);
+                return treecopy_gone(err) ? treecopy_tell(c, TREECOPY_CHANGED, path, err)
+                                          : err_wrap(err, "the copy of '%s'", link->path);
         *ret_linked = linkat(first_fd, first, here->dst_fd, name, 0) == 0;
-        if (!*ret_linked && errno != EMLINK)
-                return err_fail(err, ERR_IO, errno, "cannot link '%s'", name);
-        return 0;
+        if (*ret_linked || errno == EMLINK)
+                return 0;
+        return errno == ENOENT ? treecopy_tell(c, TREECOPY_CHANGED, path, err)
+                               : treecopy_not_made(path, err);
 }
 
 /* Copy a regular file, symlink or FIFO, unless it is there already. */
@@ -180,7 +193,7 @@ static int bring_over(struct copy *c, const struct here *here, const char *name,
                 return 0;
         c->totals.copied++;
         if (link != NULL) {
-                if (copy_link(c, here, name, link, dst, &linked, err) < 0)
+                if (copy_link(c, here, name, path, link, dst, &linked, err) < 0)
                         return -1;
                 dst = NULL; /* copy_link() took it away */
         }

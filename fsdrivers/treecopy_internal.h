@@ -41,6 +41,13 @@ struct here {
 int treecopy_tell(struct copy *c, enum treecopy_kind kind, const char *path,
                   struct err *err) MUST_CHECK;
 
+/* treecopy_gone(err): Did a lookup fail because something else, or nothing, is at the name? */
+bool treecopy_gone(const struct err *err);
+
+/* treecopy_not_made(path, err): For errno after making a copy failed; -1, with ERR_EXISTS when
+ * there is one already. */
+int treecopy_not_made(const char *path, struct err *err) MUST_CHECK;
+
 /* treecopy_unchanged(src, dst): Is the entry as it was when ${dst} was copied from it? */
 bool treecopy_unchanged(const struct statx *src, const struct stat *dst);
 
