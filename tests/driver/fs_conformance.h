@@ -42,10 +42,11 @@ struct world {
         int head_fd; /* the writable mount of the head in use, or -1 */
 };
 
-/* world_make(world): A file system with an empty open pool. */
+/* world_make(world): A file system with an empty open pool, which the end of the test closes. */
 void world_make(struct world *world);
 
-/* world_reopen(world): Close and open the pool, as after a crash. */
+/* world_close(world), world_reopen(world): Close the pool; close and open it, as after a crash. */
+void world_close(struct world *world);
 void world_reopen(struct world *world);
 
 /* world_crash(world): What was only in memory is lost; the pool is opened again. */

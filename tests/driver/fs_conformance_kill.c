@@ -93,8 +93,7 @@ static void kill_everywhere(const struct call *call)
                         call->prepare(&w, id);
                 content = call->makes ? NULL : listing_of(&w, id);
                 ASSERT_OK(w.driver->sync(w.pool, 1, &err));
-                w.driver->close(w.pool);
-                w.pool = NULL;
+                world_close(&w);
                 ended = killed_at(open_and_run, &(struct made){ &w, call, id }, n);
                 check(&w, call, id, n, content, kept);
                 expect_same(head, listing_of(&w, 1));

@@ -11,16 +11,36 @@
 
 static struct err err;
 
-/* Pools live as long as the test; they are kept where a search for leaks sees them. */
+/* The pools that are open, so that the end of the test closes them: what a driver's close() forgets
+ * is a leak then.  Children of a test end by _exit() and close nothing. */
+static struct fs_pool *opened[8];
+
+static void close_all(void)
+{
+        for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++) {
+                fs_case.driver->close(opened[i]);
+                opened[i] = NULL;
+        }
+}
+
 static void open_pool(struct world *world)
 {
-        static struct fs_pool *volatile opened[256];
-        static size_t n;
+        size_t i = 0;
 
+        while (i < sizeof(opened) / sizeof(opened[0]) && opened[i] != NULL)
+                i++;
+        ASSERT(i < sizeof(opened) / sizeof(opened[0]));
+        ASSERT_OK(world->driver->open(world->pool_fd, &opened[i], &err));
+        world->pool = opened[i];
+}
+
+void world_close(struct world *world)
+{
+        for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++)
+                if (opened[i] == world->pool)
+                        opened[i] = NULL;
+        world->driver->close(world->pool);
         world->pool = NULL;
-        ASSERT_OK(world->driver->open(world->pool_fd, &world->pool, &err));
-        ASSERT(n < 256 && opened[n] == NULL);
-        opened[n++] = world->pool;
 }
 
 void world_make(struct world *world)
@@ -34,12 +54,13 @@ void world_make(struct world *world)
         ASSERT(fchmod(world->pool_fd, 0700) == 0);
         if (world->driver->probe(world->pool_fd, &err) < 0)
                 test_skip("%s: %s", world->driver->name, err.msg);
+        ASSERT(atexit(close_all) == 0);
         open_pool(world);
 }
 
 void world_reopen(struct world *world)
 {
-        world->driver->close(world->pool);
+        world_close(world);
         open_pool(world);
 }
 
@@ -50,8 +71,7 @@ void world_crash(struct world *world)
         root_crash(world->root);
         closep(&world->head_fd);
         world->head_fd = -1;
-        world->driver->close(world->pool);
-        world->pool = NULL;
+        world_close(world);
         (void)close(world->pool_fd);
         (void)close(world->root_fd);
         root_reboot(world->root);
@@ -59,7 +79,7 @@ void world_crash(struct world *world)
         (void)snprintf(pool, sizeof(pool), "%s/pool", world->root);
         world->pool_fd = open(pool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ASSERT(world->root_fd >= 0 && world->pool_fd >= 0);
-        ASSERT_OK(world->driver->open(world->pool_fd, &world->pool, &err));
+        open_pool(world);
 }
 
 void world_import(struct world *world, fs_id head)
@@ -190,12 +210,9 @@ void expect_text(int fd, const char *path, const char *text)
 
 /* user::rw- user:1234:r-- group::r-- mask::r-- other::---, as the kernel's xattr has it. */
 static const unsigned char acl[] = {
-        2, 0, 0, 0,
-        1, 0, 6, 0, 0xff, 0xff, 0xff, 0xff,
-        2, 0, 4, 0, 0xd2, 0x04, 0, 0,
-        4, 0, 4, 0, 0xff, 0xff, 0xff, 0xff,
-        16, 0, 4, 0, 0xff, 0xff, 0xff, 0xff,
-        32, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+        2, 0,    0,    0,    1,    0,    6,  0, 0xff, 0xff, 0xff, 0xff, 2,    0,    4,
+        0, 0xd2, 0x04, 0,    0,    4,    0,  4, 0,    0xff, 0xff, 0xff, 0xff, 16,   0,
+        4, 0,    0xff, 0xff, 0xff, 0xff, 32, 0, 0,    0,    0xff, 0xff, 0xff, 0xff,
 };
 
 static void set_xattr(int fd, const char *path, const char *name, const void *value, size_t n)
