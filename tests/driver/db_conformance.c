@@ -122,8 +122,8 @@ TEST(a_copy_that_outlives_its_hold_is_not_kept)
         unsigned features = 0;
 
         ASSERT_OK(driver->features(db, "shop", &features, &err));
-        ASSERT_OK(driver->hold(db, "shop", 100, &err));
-        (void)usleep(400000);
+        ASSERT_OK(driver->hold(db, "shop", 1000, &err));
+        (void)usleep(1300000);
         if (features & DB_COPY_IN_HOLD) {
                 ASSERT(driver->copy(db, "shop", COPY_NAME, NULL, NULL, &err) < 0);
                 ASSERT(!world_exists(db, COPY_NAME));
