@@ -424,27 +424,17 @@ TEST(after_is_ended_at_its_deadline)
         ASSERT(clock_boot_usec() - began < 2 * USEC_PER_SEC);
 }
 
-TEST(no_descriptor_is_left_open_and_a_sandbox_starts_quickly)
+TEST(no_descriptor_is_left_open)
 {
         const char *argv[] = { "/bin/true", NULL };
         struct worker_command command;
-        int64_t best = INT64_MAX;
         int first, last;
 
         begin();
         command = command_of(argv);
         first = dup(0);
-        for (int i = 0; i < 20; i++) {
-                int64_t began = clock_boot_usec(), took;
-
+        for (int i = 0; i < 20; i++)
                 ASSERT_OK(worker_run(WORKER_HOOK, &command, &err));
-                took = clock_boot_usec() - began;
-                best = took < best ? took : best;
-        }
         last = dup(0);
         ASSERT_EQ(last, first + 1);
-        printf("# /bin/true in the sandbox: %.1f ms\n", (double)best / 1000);
-#if !defined(__SANITIZE_ADDRESS__)
-        ASSERT(best < 10000);
-#endif
 }
