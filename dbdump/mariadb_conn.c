@@ -189,6 +189,9 @@ static int begin_session(struct mariadb_conn *conn, struct err *err)
                 if (dialect_settings[i].mariadb == conn->is_mariadb &&
                     conn->version >= dialect_settings[i].since)
                         mariadb_sql_add(&sql, ", %s", dialect_settings[i].text);
+        /* The server's default is a day, and what takes long on purpose (dropping a copy that is
+         * read) has no limit of ours; meanwhile whoever else wants the table queues behind. */
+        mariadb_sql_add(&sql, ", lock_wait_timeout=%u", conn->login->timeout_msec / 1000 + 1);
         if (mariadb_run_sql(conn, &sql, conn->login->timeout_msec, err) < 0)
                 return -1;
         /* The variable of this has another name before MariaDB 11.1. */

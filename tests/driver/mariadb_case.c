@@ -390,6 +390,35 @@ TEST(a_tenants_lock_is_waited_for_and_told)
         driver->close(db);
 }
 
+TEST(a_copy_that_is_read_is_not_dropped_and_not_waited_for)
+{
+        struct db *db = begin();
+        MYSQL *tenant;
+
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
+                      "CREATE TABLE live.more (id INT PRIMARY KEY);\n"
+                      "INSERT INTO live.counters VALUES (1, 1)");
+        driver->close(db);
+        conf.timeout_msec = 1000;
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
+        tenant = mariadb_log_in("root", NULL, TORTURE_COPY);
+        ASSERT(tenant != NULL && mysql_query(tenant, "BEGIN") == 0 &&
+               mysql_query(tenant, "SELECT * FROM counters") == 0);
+        mysql_free_result(mysql_store_result(tenant));
+        (void)alarm(60); /* a drop that waits is killed by this */
+        ASSERT_ERR(db_drop(driver, db, TORTURE_COPY, &err), ERR_BUSY, "dropping");
+        (void)alarm(0);
+        printf("# %s\n", err.msg);
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA ="
+                               " '" TORTURE_COPY "'"),
+                   "2");
+        mysql_close(tenant);
+        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
+        expect_clean(db);
+        driver->close(db);
+}
+
 /* What diff() tells, as text: "table change key old new;" with the columns' values. */
 struct told {
         char text[4096];
