@@ -141,3 +141,19 @@ void words_list(const char *const *words, char *buf, size_t size)
                 used += (size_t)snprintf(buf + used, size - used, "%s'%s'", used == 0 ? "" : ", ",
                                          *words);
 }
+
+int words_program(const char *line, char ***ret_words, size_t *ret_n, struct err *err)
+{
+        CLEANUP(words_freep) char **words = NULL;
+        size_t n;
+
+        if (words_split(line, &words, &n, err) < 0)
+                return -1;
+        if (n == 0 || words[0][0] != '/')
+                return err_fail(err, ERR_INVALID, 0,
+                                "a program is named by its absolute path; there is no shell and no "
+                                "PATH");
+        *ret_words = STEAL(words);
+        *ret_n = n;
+        return 0;
+}

@@ -18,6 +18,10 @@
  * or something that touches one. */
 int words_split(const char *line, char ***ret_words, size_t *ret_n, struct err *err) MUST_CHECK;
 
+/* words_program(line, ret_words, ret_n, err): ... into a program and its arguments.  ERR_INVALID
+ * also when the program is not named by its absolute path. */
+int words_program(const char *line, char ***ret_words, size_t *ret_n, struct err *err) MUST_CHECK;
+
 /* words_join(words, ret_line, err): The line that words_split() takes apart into these words.
  * The caller frees it.  A newline in a word becomes one in the line: where that matters the
  * caller looks for it. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is said about a version, and how two differ. */
+/* What is said about a version. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -61,40 +61,4 @@ int cmd_mark(struct ctl *ctl, struct err *err)
         else
                 (void)snprintf(what, sizeof(what), "is marked %s", mark);
         return change_version(ctl, body, what, err);
-}
-
-int cmd_diff(struct ctl *ctl, struct err *err)
-{
-        static const struct column columns[] = {
-                { "status", "Status", CELL_TEXT, 0 },
-                { "path", "Path", CELL_TEXT, 0 },
-        };
-        static const struct table table = {
-                .member = "changes",
-                .columns = columns,
-                .n_columns = 2,
-        };
-        CLEANUP(json_decrefp) json_t *answer = NULL;
-        const json_t *changes, *change;
-        size_t i;
-
-        if (client_get(ctl->client, &answer, err, "/v1/sites/%s/diff?from=%" PRIu64 "&to=%" PRIu64,
-                       args_word(ctl->args, 0), args_number(ctl->args, 1),
-                       args_number(ctl->args, 2)) < 0 ||
-            answer_array(answer, "changes", &changes, err) < 0)
-                return -1;
-        if (ctl->look.format != FORMAT_TABLE || ctl->look.columns != NULL)
-                return table_print(&table, answer, &ctl->look, err);
-
-        /* As `snapper status` prints it: no header, nothing cut. */
-        json_array_foreach ((json_t *)changes, i, change) {
-                const char *status = json_get_string(change, "status");
-                const char *path = json_get_string(change, "path");
-
-                (void)text_put(stdout, status != NULL ? status : "?", UINT_MAX - 1);
-                (void)putchar(' ');
-                (void)text_put(stdout, path != NULL ? path : "?", UINT_MAX - 1);
-                (void)putchar('\n');
-        }
-        return 0;
 }

@@ -195,10 +195,8 @@ static int argv_read(struct site_probe *probe, const struct probe_key *key, cons
         CLEANUP(words_freep) char **words = NULL;
         size_t n = 0;
 
-        if (words_split(text, &words, &n, err) < 0)
+        if (words_program(text, &words, &n, err) < 0)
                 return -1;
-        if (n == 0 || words[0][0] != '/')
-                return err_fail(err, ERR_INVALID, 0, "a program is named by its absolute path");
         if (n > LIST_MAX)
                 return err_fail(err, ERR_INVALID, 0, "more than %d words", LIST_MAX);
         words_free(*PROBE_FIELD(probe, key, char **));

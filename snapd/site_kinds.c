@@ -315,12 +315,8 @@ static int argv_read(struct site *site, const struct site_key *key, const char *
         CLEANUP(words_freep) char **words = NULL;
         size_t n = 0;
 
-        if (words_split(text, &words, &n, err) < 0)
+        if (words_program(text, &words, &n, err) < 0)
                 return -1;
-        if (n == 0 || words[0][0] != '/')
-                return err_fail(err, ERR_INVALID, 0,
-                                "a program is named by its absolute path; there is no shell "
-                                "and no PATH");
         words_free(*SITE_FIELD(site, key, char **));
         *SITE_FIELD(site, key, char **) = STEAL(words);
         return 0;

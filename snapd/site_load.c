@@ -10,16 +10,13 @@
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/safepath.h"
+#include "snapd/ini_line.h"
 #include "snapd/site.h"
 #include "snapd/site_keys.h"
 
 #define BLANKS " \t\r\n"
 
-/*
- * inih splits lines into sections, names and values.  It knows no line numbers and reports only
- * the first line it cannot read, so it is given one line at a time by line_next(), which counts
- * them and keeps back what is not well formed.
- */
+/* inih splits lines into sections, names and values; line_next() gives it the lines. */
 struct loader {
         struct site *site;
         struct site_problems *problems; /* the caller's; may be NULL */
@@ -154,25 +151,18 @@ static bool line_check(struct loader *l, const char *line)
         return false;
 }
 
-/* The reader of inih: copy the next line, or an empty one for a line it must not see. */
+/* The reader of inih: the next line, or an empty one for a line it must not see. */
 static char *line_next(char *to, int room, void *arg)
 {
         struct loader *l = arg;
-        size_t n = strcspn(l->next, "\n");
 
         if (*l->next == '\0' || l->fatal.code != 0)
                 return NULL;
         l->line++;
-        if (n + 2 > (size_t)room) {
+        if (!ini_line_take(&l->next, to, room))
                 mistake(l, "", "a line has at most %d bytes", room - 2);
+        else if (!line_check(l, to))
                 to[0] = '\0';
-        } else {
-                memcpy(to, l->next, n);
-                to[n] = '\0';
-                if (!line_check(l, to))
-                        to[0] = '\0';
-        }
-        l->next += n + (l->next[n] == '\n');
         return to;
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/file.h"
 #include "common/safepath.h"
+#include "snapd/ini_line.h"
 #include "snapd/target.h"
 #include "snapd/target_keys.h"
 
@@ -19,7 +20,6 @@
 #define LINE_MAX  8192
 #define NAMES_MAX 100
 
-/* inih knows no line numbers, so it is given one line at a time, as in site_load.c. */
 struct loader {
         struct notice_target *target;
         struct site_problems *problems;
@@ -85,21 +85,14 @@ static bool line_check(struct loader *l, const char *line)
 static char *line_next(char *to, int room, void *arg)
 {
         struct loader *l = arg;
-        size_t n = strcspn(l->next, "\n");
 
         if (*l->next == '\0' || l->fatal.code != 0)
                 return NULL;
         l->line++;
-        to[0] = '\0';
-        if (n + 2 > (size_t)room) {
+        if (!ini_line_take(&l->next, to, room))
                 mistake(l, l->line, "", "a line has at most %d bytes", room - 2);
-        } else {
-                memcpy(to, l->next, n);
-                to[n] = '\0';
-                if (!line_check(l, to))
-                        to[0] = '\0';
-        }
-        l->next += n + (l->next[n] == '\n');
+        else if (!line_check(l, to))
+                to[0] = '\0';
         return to;
 }
 

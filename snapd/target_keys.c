@@ -193,12 +193,8 @@ static int read_argv(struct notice_target *target, void *member, const struct ta
 
         (void)target;
         (void)key;
-        if (words_split(text, &words, &n, err) < 0)
+        if (words_program(text, &words, &n, err) < 0)
                 return -1;
-        if (n == 0 || words[0][0] != '/')
-                return err_fail(err, ERR_INVALID, 0,
-                                "a program is named by its absolute path; there is no shell and no "
-                                "PATH");
         *(char ***)member = STEAL(words);
         return 0;
 }

@@ -24,7 +24,7 @@ FOLDERS = {
 SNAPD_ROWS = [
     ['dirs', 'fault', 'aside', 'args', 'exchange', 'sql', 'progress', 'wake', 'sandbox', 'sample',
      'module', 'module_version',
-     'ballast'],                    # know nothing
+     'ballast', 'ini_line'],        # know nothing
     ['outbox'],                     # notices on their way
     ['notice'],                     # their words
     ['role'],                       # what a worker may

@@ -40,6 +40,24 @@ TEST(half_a_quote_is_refused)
         ASSERT(words == NULL);
 }
 
+TEST(a_program_has_an_absolute_path)
+{
+        static const char *const wrong[] = { "", "  ", "php x", "./run", "\"\" /bin/true" };
+        char **words = NULL;
+        size_t n = 0;
+
+        ASSERT_OK(words_program("/bin/echo \"a b\" c", &words, &n, &err));
+        ASSERT_EQ(n, 3);
+        ASSERT_STR(words[1], "a b");
+        words_free(words);
+        words = NULL;
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+                ASSERT_ERR(words_program(wrong[i], &words, &n, &err), ERR_INVALID,
+                           "there is no shell and no PATH");
+        ASSERT_ERR(words_program("/bin/echo \"", &words, &n, &err), ERR_INVALID, "");
+        ASSERT(words == NULL);
+}
+
 /* Words of all lengths out of the letters that mean something. */
 TEST(joined_words_come_apart_again)
 {
