@@ -254,7 +254,8 @@ static const char *number_text(uint64_t number, char buf[static 24])
 
 static int put_words(json_t *json, const struct notice *notice, struct err *err)
 {
-        const struct notice_words *words = &notice_words[notice->phase];
+        const struct notice_words *words =
+                notice->taken_back ? &notice_words_taken_back : &notice_words[notice->phase];
         char operation[24], from[24], to[24];
         const struct notice_facts facts = {
                 .site = json_get_string(json, "site"),

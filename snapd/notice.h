@@ -17,6 +17,7 @@
  */
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/error.h"
@@ -51,6 +52,7 @@ struct notice {
         const char *label;  /* of ${to}: the release */
         const char *track;  /* stable, beta, ... */
         enum notice_automatic automatic; /* does this site update by itself? */
+        bool taken_back;                 /* of ROLLED_BACK: by the guard, after it was served */
         const char *what;                /* a sentence in place of the phase's own */
         const char *why;                 /* the cause */
         /* An object: each member a string, a number or an array of strings, shown under its name;

@@ -95,15 +95,15 @@ struct facts {
         struct version to;
 };
 
-static void facts_load(struct catalog *catalog, const struct op *op, struct facts *facts)
+static void facts_load(struct catalog *catalog, const struct op *op, uint64_t to,
+                       struct facts *facts)
 {
         struct err ignored; /* a site that was removed, a version that was not made */
 
         *facts = (struct facts){ 0 };
         if (catalog_site(catalog, op->site, &facts->site, &ignored) < 0)
                 facts->site = (struct catalog_site){ 0 };
-        if (op->version == 0 ||
-            catalog_version(catalog, op->site, op->version, &facts->to, &ignored) < 0)
+        if (to == 0 || catalog_version(catalog, op->site, to, &facts->to, &ignored) < 0)
                 facts->to = (struct version){ 0 };
 }
 
@@ -143,13 +143,11 @@ static json_t *guard_evidence(const json_t *cause)
 }
 
 /* A rollback that the guard asked for is not just finished: a version was taken back. */
-static void guard_caused(const struct op *op, const json_t *evidence, struct notice *notice)
+static void guard_caused(const struct op *op, const json_t *cause, const json_t *evidence,
+                         struct notice *notice)
 {
-        const json_t *cause = json_object_get(op->request, "cause");
-
-        if (cause == NULL || notice->phase != NOTICE_FINISHED)
-                return;
         notice->phase = NOTICE_ROLLED_BACK;
+        notice->taken_back = true;
         notice->from = op->version;
         notice->to = json_get_u64(cause, "version");
         notice->why = json_get_string(cause, "text");
@@ -161,6 +159,8 @@ static int op_put(struct outbox *outbox, struct catalog *catalog, const struct d
 {
         CLEANUP(json_decrefp) json_t *evidence = json_object();
         bool bad = phase == NOTICE_FAILED || phase == NOTICE_ROLLED_BACK || phase == NOTICE_HELD;
+        const json_t *cause =
+                phase == NOTICE_FINISHED ? json_object_get(op->request, "cause") : NULL;
         const struct err *why = phase == NOTICE_HELD ? &op->error : &op->cause;
         struct notice notice = {
                 .phase = phase,
@@ -177,18 +177,18 @@ static int op_put(struct outbox *outbox, struct catalog *catalog, const struct d
 
         if (evidence == NULL)
                 return err_oom(err);
-        facts_load(catalog, op, &facts);
+        facts_load(catalog, op, cause == NULL ? op->version : json_get_u64(cause, "version"),
+                   &facts);
         /* What is safe: the version that is served, or the one that a rollback would go to. */
         notice.from = phase == NOTICE_FINISHED ? facts.site.last_good : facts.site.active;
         if (notice.from == notice.to)
                 notice.from = 0;
         if (facts.to.label != NULL && facts.to.label[0] != '\0')
                 notice.label = facts.to.label;
-        if (json_object_get(op->request, "cause") != NULL && phase == NOTICE_FINISHED) {
-                CLEANUP(json_decrefp)
-                json_t *proof = guard_evidence(json_object_get(op->request, "cause"));
+        if (cause != NULL) {
+                CLEANUP(json_decrefp) json_t *proof = guard_evidence(cause);
 
-                guard_caused(op, proof, &notice);
+                guard_caused(op, cause, proof, &notice);
                 ret = notice_put(outbox, &notice, err);
                 facts_done(&facts);
                 return ret;

@@ -124,6 +124,22 @@ const struct notice_words notice_words[NOTICE_PHASES] = {
         },
 };
 
+const struct notice_words notice_words_taken_back = {
+        .subject = { "{site}: version {to} was taken back, version {from} is served again",
+                     "{site}: a version was taken back" },
+        .what = { "Version {to} of '{site}' was not well; operation {operation} took it back by "
+                  "itself.",
+                  "A version of '{site}' was not well and was taken back." },
+        .safe = { "Version {from} is served again, with its own files and its own database; "
+                  "version {to} is kept with all that was written to it, and {label} is refused "
+                  "here until somebody lifts that.",
+                  "Version {from} is served again, with its own files and its own database; "
+                  "version {to} is kept with all that was written to it.",
+                  "The version before it is served again." },
+        .next = { "{ctl} show {site} {to}", "{ctl} lost-writes {site} {from} {to}",
+                  "{ctl} diff {site} {from} {to}" },
+};
+
 struct fact {
         const char *name;
         const char *value;

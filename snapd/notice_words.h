@@ -26,6 +26,9 @@ struct notice_words {
 
 extern const struct notice_words notice_words[NOTICE_PHASES];
 
+/* Of a version that was served and that the guard took back. */
+extern const struct notice_words notice_words_taken_back;
+
 /* The facts as texts, cleaned; NULL: not known. */
 struct notice_facts {
         const char *site, *verb, *operation, *from, *to, *label;

@@ -4,6 +4,7 @@
 # Notices reach people and programs: by mail over TLS, by a signed webhook, by a command; what is down
 # gets them when it is up again, once; what is slow is slow for itself.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../lib/sinks.sh"
 
 e2e_begin 1G
 need 'a site' app_add app
@@ -16,29 +17,6 @@ HOOK_PORT=$(port_free)
 while [ "$HOOK_PORT" = "$MAIL_PORT" ]; do HOOK_PORT=$(port_free); done
 SLOW_PORT=$(port_free)
 while [ "$SLOW_PORT" = "$MAIL_PORT" ] || [ "$SLOW_PORT" = "$HOOK_PORT" ]; do SLOW_PORT=$(port_free); done
-
-secret() {
-        printf '%s\n' "$2" >"$WORLD/conf/$1.secret"
-        chmod 600 "$WORLD/conf/$1.secret"
-}
-
-certificate() {
-        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sink \
-                -addext subjectAltName=IP:127.0.0.1 -keyout "$WORLD/sink.key" \
-                -out "$WORLD/sink.crt" && cat "$WORLD/sink.key" "$WORLD/sink.crt" >"$WORLD/sink.pem"
-}
-
-# listens PORT: Somebody does, within 10 s.
-listens() {
-        local i
-
-        for i in $(seq 100); do
-                (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
-                sleep 0.1
-        done
-        echo "nobody listens on $1"
-        return 1
-}
 
 hook_start() {
         python3 "$lib/webhook_sink.py" "$HOOK_PORT" "$HOOK" hook-secret 2>>"$WORLD/log/hook.log" &
@@ -53,18 +31,8 @@ hook_stop() {
 }
 
 sinks_start() {
-        python3 "$lib/smtp_sink.py" "$MAIL_PORT" "$MAIL" "$WORLD/sink.pem" me 'mail "secret"' \
-                2>>"$WORLD/log/mail.log" &
         python3 "$lib/webhook_sink.py" "$SLOW_PORT" "$SLOW" slow-secret 2>>"$WORLD/log/slow.log" &
-        listens "$MAIL_PORT" && listens "$SLOW_PORT" && hook_start
-}
-
-# target NAME [LINE...]: A file in notices.d.
-target() {
-        local name=$1
-
-        shift
-        printf '%s\n' "$@" >"$WORLD/conf/notices.d/$name.conf"
+        mail_start "$MAIL_PORT" "$MAIL" me 'mail "secret"' && listens "$SLOW_PORT" && hook_start
 }
 
 targets_write() {
@@ -76,45 +44,12 @@ targets_write() {
 cat >$TOLD/\$(date +%s%N).json; id -un >$TOLD/user
 END
         chmod 755 "$WORLD/bin/tell"
-        target ops '[notice]' 'kind = mail' '[mail]' "server = smtp://127.0.0.1:$MAIL_PORT" \
-                'from = sitesnap@example.org' 'to = a@example.org b@example.org' 'user = me' \
-                "secret_file = $WORLD/conf/mail.secret" "ca_file = $WORLD/sink.crt"
+        mail_target ops "$MAIL_PORT" me mail
         target hook '[notice]' 'kind = webhook' 'phases = finished failed rolled-back held' \
                 '[webhook]' "url = http://127.0.0.1:$HOOK_PORT/x" \
                 "secret_file = $WORLD/conf/hook.secret"
         target program '[notice]' 'kind = command' 'phases = rolled-back' 'sites = app' \
                 '[command]' "run = $WORLD/bin/tell" "user = $OWNER"
-}
-
-# mail_with SUBJECT: The file of the mail with this in its subject, within 10 s.
-mail_with() {
-        local i file
-
-        for i in $(seq 100); do
-                file=$(grep -lF "Subject: [sitesnap] $1" "$MAIL"/*.eml 2>/dev/null | head -n 1)
-                [ -z "$file" ] || { echo "$file"; return 0; }
-                sleep 0.1
-        done
-        echo "no mail '$1'" >&2
-        grep -h '^Subject' "$MAIL"/*.eml >&2
-        return 1
-}
-
-# says FILE TEXT...: The mail's text, decoded, has each of these.
-says() {
-        python3 - "$@" <<'END'
-import email
-import email.policy
-import sys
-
-with open(sys.argv[1], 'rb') as f:
-    mail = email.message_from_binary_file(f, policy=email.policy.default)
-text = mail.get_body(('plain',)).get_content()
-missing = [part for part in sys.argv[2:] if part not in text]
-if missing:
-    print(mail, text, 'lacks', missing, sep='\n')
-sys.exit(bool(missing))
-END
 }
 
 # hooks PHASE [N [SECONDS]]: How many webhooks came for it, once they are N; within 10 s.
@@ -139,7 +74,7 @@ test_arrives() {
         local mail
 
         exits 0 'was accepted' ctl notice test ops || return 1
-        mail=$(mail_with 'a test of the notices') || return 1
+        mail=$(mail_with "$MAIL" 'a test of the notices') || return 1
         says "$mail" 'This is a test' 'snapctl notice list' || return 1
         grep -qx 'login me' "${mail%.eml}.how" && grep -q 'b@example.org' "${mail%.eml}.how" &&
                 grep -q '^To: a@example.org' "$mail" && grep -q '^Message-ID: <sitesnap-' "$mail"
@@ -164,11 +99,11 @@ failed_upgrade_is_told() {
         local mail
 
         exits 6 '' ctl upgrade app --label 2.0 -- "$WORLD/bin/upgrade-app" two fail || return 1
-        mail=$(mail_with 'app: upgrade was rolled back, version 1 is served again') || return 1
+        mail=$(mail_with "$MAIL" 'app: upgrade was rolled back, version 1 is served again') || return 1
         says "$mail" "upgrade of 'app' to version 2, was rolled back" 'exited with status 3' \
                 'Version 1 is served again' 'Release:           2.0' 'snapctl ops show' \
                 'snapctl diff app 1 2' 'cannot go on: a table is missing' &&
-                mail_with 'app: upgrade begins' >"$WORLD/seen"
+                mail_with "$MAIL" 'app: upgrade begins' >"$WORLD/seen"
 }
 
 # The sink keeps as .json only what was signed right.
@@ -210,7 +145,7 @@ nothing_waits() {
 unreachable_waits() {
         hook_stop
         ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three || return 1
-        mail_with 'app: upgrade finished, version 3 is served' >"$WORLD/seen" || return 1
+        mail_with "$MAIL" 'app: upgrade finished, version 3 is served' >"$WORLD/seen" || return 1
         local i
 
         for i in $(seq 100); do
@@ -257,7 +192,7 @@ slow_delays_nobody() {
         began=$(milliseconds)
         ctl rollback app || return 1
         rollback_took=$(($(milliseconds) - began))
-        mail_with 'app: rollback finished' >"$WORLD/seen" || return 1
+        mail_with "$MAIL" 'app: rollback finished' >"$WORLD/seen" || return 1
         mail_took=$(($(milliseconds) - began))
         compgen -G "$SLOW/*.json" >/dev/null || { echo 'the slow one was not asked'; return 1; }
         began=$(milliseconds)
@@ -277,7 +212,7 @@ digest_is_one_mail() {
                 >"$WORLD/conf/notices.d/digest.conf"
         rm "$WORLD/conf/notices.d/ops.conf"
         ctl activate app 1 && ctl activate app 3 || return 1
-        mail=$(mail_with '2 notices') || return 1
+        mail=$(mail_with "$MAIL" '2 notices') || return 1
         says "$mail" ' 1. app: activate finished' ' 2. app: activate finished' '--- 2 ---'
 }
 
@@ -288,7 +223,7 @@ little_space_is_told_once() {
         grep -qx 'free = 100G' "$WORLD/conf/sites.d/app.conf" || return 1
         rm -f "$MAIL"/*.eml
         ctl activate app 1 || return 1
-        mail_with 'app: little space is left' >"$WORLD/seen" || return 1
+        mail_with "$MAIL" 'app: little space is left' >"$WORLD/seen" || return 1
         says "$(cat "$WORLD/seen")" 'are free, and 100G should be' || return 1
         ctl activate app 3 && sleep 2 && is "$(grep -l 'little space' "$MAIL"/*.eml | wc -l)" 1
 }

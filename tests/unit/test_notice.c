@@ -45,10 +45,12 @@ TEST(every_phase_has_words_with_and_without_facts)
                                        .to = 8,
                                        .label = "1.43" };
                 struct notice bare = { .phase = phase, .site = "wiki" };
-                const struct notice *both[] = { &full, &bare };
+                struct notice taken = full;
+                const struct notice *both[] = { &full, &bare, &taken };
 
+                taken.taken_back = true;
                 ASSERT_EQ(notice_phase_by_name(notice_phase_name(phase)), phase);
-                for (int i = 0; i < 2; i++) {
+                for (int i = 0; i < 3; i++) {
                         json_t *json = made(both[i]);
 
                         ASSERT(json_get_string(json, "what") != NULL);

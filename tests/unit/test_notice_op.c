@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,6 +140,31 @@ TEST(a_finished_one_names_the_version_that_rollback_goes_to)
         ASSERT_EQ(json_get_u64(last, "from"), 1);
         ASSERT_EQ(json_get_u64(last, "to"), 3);
         ASSERT(json_get_string(last, "why") == NULL);
+}
+
+/* The operation is a rollback and went well; what a person hears of is the version it left. */
+TEST(a_version_that_the_guard_took_back_is_told_with_its_own_release_and_what_was_written_to_it)
+{
+        struct version bad = { .number = 7,
+                               .state = VERSION_KEPT,
+                               .label = (char *)"2.1-beta",
+                               .verb = (char *)"upgrade" };
+
+        begin();
+        ASSERT_OK(catalog_put_version(catalog, "wiki", &bad, &err));
+        json_decref(request);
+        request = json_pack("{s:{s:s, s:s, s:I, s:[{s:s, s:s}]}}", "cause", "text",
+                            "probe 'front': 9 of 9 answers failed", "probe", "front", "version",
+                            (json_int_t)7, "examples", "url", "/", "what", "status 500");
+        ASSERT_OK(notice_op_ended(&dirs, catalog, op_of("rollback", OP_DONE, ""), &err));
+        ASSERT_EQ(news(), 1);
+        expect("phase", "rolled-back");
+        expect("label", "2.1-beta");
+        expect("subject", "wiki: version 7 was taken back, version 3 is served again");
+        expect("why", "probe 'front': 9 of 9 answers failed");
+        ASSERT_STR(json_string_value(json_array_get(json_object_get(last, "next"), 1)),
+                   SITESNAP_CTL " lost-writes wiki 3 7");
+        ASSERT(strstr(json_get_string(last, "safe"), "2.1-beta is refused here") != NULL);
 }
 
 TEST(what_is_told_depends_on_the_verb)
