@@ -115,26 +115,32 @@ static int copy_rows(struct making *making, struct err *err)
         return postgres_rows_copy(&rows, err);
 }
 
+int postgres_copy_tell(struct postgres_view *view, const char *target, struct err *err)
+{
+        struct postgres_objects told;
+        int r;
+
+        free(STEAL(view->told));
+        if (postgres_objects_read(view->look, &view->scope, target, "_", &told, err) < 0)
+                return -1;
+        r = postgres_objects_text(&told, &view->told, err);
+        postgres_objects_done(&told);
+        return r;
+}
+
 static int read_objects(struct making *making, struct err *err)
 {
         struct postgres_copy *copy = making->copy;
         struct postgres_view *view = copy->view;
         const char *target = copy->database == NULL ? NULL : making->home.name;
-        struct postgres_objects told;
-        int r;
 
-        if (postgres_view_tables(view, err) < 0 ||
-            postgres_check_objects(view->look, &view->scope, err) < 0 ||
-            postgres_objects_read(view->look, &view->scope, target, copy->to, &making->objects,
-                                  err) < 0)
-                return -1;
-        free(STEAL(view->told));
-        if (postgres_objects_read(view->look, &view->scope, target == NULL ? NULL : "_", "_", &told,
-                                  err) < 0)
-                return -1;
-        r = postgres_objects_text(&told, &view->told, err);
-        postgres_objects_done(&told);
-        return r;
+        return postgres_view_tables(view, err) < 0 ||
+                               postgres_check_objects(view->look, &view->scope, err) < 0 ||
+                               postgres_objects_read(view->look, &view->scope, target, copy->to,
+                                                     &making->objects, err) < 0 ||
+                               postgres_copy_tell(view, target == NULL ? NULL : "_", err) < 0
+                       ? -1
+                       : 0;
 }
 
 static int fill(struct making *making, struct err *err)

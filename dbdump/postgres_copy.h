@@ -31,6 +31,9 @@ int postgres_copy_make(struct postgres_copy *copy, struct err *err) MUST_CHECK;
 int postgres_copy_drop(const struct postgres_server *server, const char *database, const char *name,
                        bool whole, struct err *err) MUST_CHECK;
 
+/* postgres_copy_tell(view, target, err): Set view->told, of a schema ("_") or a database (NULL). */
+int postgres_copy_tell(struct postgres_view *view, const char *target, struct err *err) MUST_CHECK;
+
 /* postgres_copy_exists(link, in_database, name, ret_exists, err): Is there a schema, or a database,
  * of that name? */
 int postgres_copy_exists(struct postgres_link *link, bool in_database, const char *name,

@@ -300,32 +300,52 @@ static int finish_schema(struct postgres_home *home, const struct postgres_view 
         return r;
 }
 
-static int finish_database(struct postgres_home *home, const struct postgres_view *view,
-                           struct postgres_place *place, const char *name, struct err *err)
+int postgres_home_rights(const struct postgres_view *view, const char *name, char **ret_sql,
+                         struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *result = NULL;
+
+        if (ask_of(view, database_rights, name, &result, err) < 0)
+                return -1;
+        *ret_sql = strdup(PQgetvalue(result, 0, 0));
+        return *ret_sql == NULL ? err_oom(err) : 0;
+}
+
+int postgres_home_publish(struct postgres_link *admin, const char *rights, const char *partial,
+                          const char *name, struct err *err)
 {
         char from[POSTGRES_NAME_MAX], to[POSTGRES_NAME_MAX];
         int r;
 
-        if (postgres_quote(home->name, from, err) < 0 || postgres_quote(name, to, err) < 0 ||
-            postgres_run(place->link, "DROP SCHEMA " WORK " CASCADE; BEGIN", err) < 0 ||
-            relay(view, place->link, SCHEMA_RIGHTS("n.nspname"), name, err) < 0 ||
-            postgres_mode_thaw(place->link, NULL, NULL, err) < 0 ||
-            postgres_run(place->link, "COMMIT", err) < 0)
+        if (postgres_quote(partial, from, err) < 0 || postgres_quote(name, to, err) < 0 ||
+            postgres_home_remove(admin, false, name, err) < 0 ||
+            postgres_run(admin, "BEGIN", err) < 0)
                 return -1;
-        /* Nobody may be in a database that is renamed. */
-        postgres_close(STEAL(place->link));
-        if (postgres_home_remove(home->admin, false, name, err) < 0 ||
-            postgres_run(home->admin, "BEGIN", err) < 0)
-                return -1;
-        r = relay(view, home->admin, database_rights, home->name, err) < 0 ||
-                            postgres_mode_thaw(home->admin, NULL, home->name, err) < 0 ||
-                            postgres_runf(home->admin, err,
-                                          "ALTER DATABASE %s RENAME TO %s; COMMIT", from, to) < 0
+        r = postgres_run(admin, rights, err) < 0 ||
+                            postgres_mode_thaw(admin, NULL, partial, err) < 0 ||
+                            postgres_runf(admin, err, "ALTER DATABASE %s RENAME TO %s; COMMIT",
+                                          from, to) < 0
                     ? -1
                     : 0;
         if (r < 0)
-                postgres_try(home->admin, "ROLLBACK");
+                postgres_try(admin, "ROLLBACK");
         return r;
+}
+
+static int finish_database(struct postgres_home *home, const struct postgres_view *view,
+                           struct postgres_place *place, const char *name, struct err *err)
+{
+        CLEANUP(freep) char *rights = NULL;
+
+        if (postgres_run(place->link, "DROP SCHEMA " WORK " CASCADE; BEGIN", err) < 0 ||
+            relay(view, place->link, SCHEMA_RIGHTS("n.nspname"), name, err) < 0 ||
+            postgres_mode_thaw(place->link, NULL, NULL, err) < 0 ||
+            postgres_run(place->link, "COMMIT", err) < 0 ||
+            postgres_home_rights(view, home->name, &rights, err) < 0)
+                return -1;
+        /* Nobody may be in a database that is renamed. */
+        postgres_close(STEAL(place->link));
+        return postgres_home_publish(home->admin, rights, home->name, name, err);
 }
 
 int postgres_home_finish(struct postgres_home *home, const struct postgres_view *view,

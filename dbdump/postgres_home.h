@@ -47,4 +47,14 @@ int postgres_home_finish(struct postgres_home *home, const struct postgres_view 
                          struct postgres_place *place, const char *name,
                          struct err *err) MUST_CHECK;
 
+/* postgres_home_rights(view, name, ret_sql, err): Statements that give the database ${name} the
+ * owner, rights and settings of the view's.  The caller frees. */
+int postgres_home_rights(const struct postgres_view *view, const char *name, char **ret_sql,
+                         struct err *err) MUST_CHECK;
+
+/* postgres_home_publish(admin, rights, partial, name, err): The database ${partial}, in which
+ * nobody is, has those rights and its name, instead of the copy that had that name. */
+int postgres_home_publish(struct postgres_link *admin, const char *rights, const char *partial,
+                          const char *name, struct err *err) MUST_CHECK;
+
 #endif

@@ -254,6 +254,7 @@ int postgres_view_open(const struct postgres_source *source, unsigned deadline_m
 
         if (view == NULL)
                 return err_oom(err);
+        view->until_usec = until_usec;
         if (begin(view, source, until_usec, err) < 0) {
                 postgres_view_close(view);
                 return -1;
@@ -302,26 +303,35 @@ void postgres_view_close(struct postgres_view *view)
         free(view);
 }
 
+static int count(struct postgres_link *link, const struct postgres_table *table, const char *schema,
+                 uint64_t *ret_rows, struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *result = NULL;
+        CLEANUP(freep) char *sql = NULL;
+        char place[POSTGRES_NAME_MAX], name[POSTGRES_NAME_MAX];
+
+        if (postgres_quote(schema == NULL ? table->schema : schema, place, err) < 0 ||
+            postgres_quote(table->name, name, err) < 0)
+                return -1;
+        if (asprintf(&sql, "SELECT count(*) FROM ONLY %s.%s", place, name) < 0) {
+                sql = NULL;
+                return err_oom(err);
+        }
+        if (postgres_ask(link, sql, NULL, 0, &result, err) < 0)
+                return err_wrap(err, "counting the table '%s'", table->name);
+        *ret_rows = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        return 0;
+}
+
 int postgres_view_count(struct postgres_link *link, const struct postgres_view *view,
                         const char *schema, struct err *err)
 {
         for (size_t i = 0; i < view->n_tables; i++) {
                 const struct postgres_table *table = &view->tables[i];
-                CLEANUP(PQclearp) PGresult *result = NULL;
-                CLEANUP(freep) char *sql = NULL;
-                char place[POSTGRES_NAME_MAX], name[POSTGRES_NAME_MAX];
                 uint64_t rows;
 
-                if (postgres_quote(schema == NULL ? table->schema : schema, place, err) < 0 ||
-                    postgres_quote(table->name, name, err) < 0)
+                if (count(link, table, schema, &rows, err) < 0)
                         return -1;
-                if (asprintf(&sql, "SELECT count(*) FROM ONLY %s.%s", place, name) < 0) {
-                        sql = NULL;
-                        return err_oom(err);
-                }
-                if (postgres_ask(link, sql, NULL, 0, &result, err) < 0)
-                        return err_wrap(err, "counting the table '%s'", table->name);
-                rows = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
                 if (rows != table->rows)
                         return err_fail(err, ERR_CORRUPT, 0,
                                         "the copy differs: its table '%s' has %llu rows, the "
@@ -329,6 +339,14 @@ int postgres_view_count(struct postgres_link *link, const struct postgres_view *
                                         table->name, (unsigned long long)rows,
                                         (unsigned long long)table->rows);
         }
+        return 0;
+}
+
+int postgres_view_recount(struct postgres_link *link, struct postgres_view *view, struct err *err)
+{
+        for (size_t i = 0; i < view->n_tables; i++)
+                if (count(link, &view->tables[i], NULL, &view->tables[i].rows, err) < 0)
+                        return -1;
         return 0;
 }
 

@@ -43,7 +43,8 @@ struct postgres_view {
         size_t n_tables;
         struct postgres_sequence *sequences;
         size_t n_sequences;
-        char *told; /* its fingerprint, as soon as a copy was made; else NULL */
+        char *told;         /* its fingerprint, as soon as a copy was made; else NULL */
+        int64_t until_usec; /* the hold's deadline; 0: none */
 };
 
 /* What to look at. */
@@ -72,6 +73,10 @@ int postgres_view_tables(struct postgres_view *view, struct err *err) MUST_CHECK
  * names) have the rows of the view?  ERR_CORRUPT names the first that has not. */
 int postgres_view_count(struct postgres_link *link, const struct postgres_view *view,
                         const char *schema, struct err *err) MUST_CHECK;
+
+/* postgres_view_recount(link, view, err): What ${link} sees there is what the view has. */
+int postgres_view_recount(struct postgres_link *link, struct postgres_view *view,
+                          struct err *err) MUST_CHECK;
 
 /* postgres_restrict(link, err): From now on a table that somebody has turned into a view is refused
  * by the server, as its functions would run with our rights.  ERR_UNSUPPORTED: the server is too

@@ -12,7 +12,7 @@
 
 /*
  * An application on PostgreSQL, with the rights of its own role.  The build says DB_DATABASE: the
- * database whose schemas we look at, or NULL for databases.  Our role is no superuser.
+ * database whose schemas we look at, or NULL for databases, and DB_WAY.  Our role is no superuser.
  */
 
 static void start(struct db_conf *conf)
@@ -34,6 +34,7 @@ static void start(struct db_conf *conf)
                 .timeout_msec = 20000,
                 .database = DB_DATABASE,
                 .app_user = "shop",
+                .way = DB_WAY,
         };
 }
 
@@ -91,9 +92,8 @@ static int create(const struct db_conf *conf, const char *schema, unsigned rows)
         return conn == NULL || run(conn, sql);
 }
 
-static int append(void *connection, uint64_t number, int tree_fd)
+static int append_once(PGconn *conn, uint64_t number, int tree_fd)
 {
-        PGconn *conn = connection;
         char sql[300];
 
         (void)snprintf(sql, sizeof(sql),
@@ -108,6 +108,28 @@ static int append(void *connection, uint64_t number, int tree_fd)
                 return 2;
         }
         return 0;
+}
+
+/* Where sessions are ended, whose was connects again, as an application does with its next request:
+ * and finds what he had committed. */
+static int append(void *connection, uint64_t number, int tree_fd)
+{
+        PGconn *conn = connection;
+        char sql[100];
+
+        (void)snprintf(sql, sizeof(sql), "SELECT 1 / count(*) FROM lefts WHERE id = %" PRIu64,
+                       number);
+        for (int tries = 0; tries < 2000; tries++) {
+                if (append_once(conn, number, tree_fd) == 0)
+                        return 0;
+                if (DB_WAY != DB_WAY_FILES || conn == NULL || PQstatus(conn) == CONNECTION_OK)
+                        return 2;
+                PQreset(conn);
+                if (PQstatus(conn) == CONNECTION_OK && run(conn, sql) == 0)
+                        return 0;
+                (void)usleep(10000);
+        }
+        return 3;
 }
 
 static int linger(void *connection)

@@ -8,9 +8,8 @@
 
 #include "common/clock.h"
 #include "common/file.h"
-#include "dbdump/dbdriver.h"
+#include "tests/driver/postgres_case.h"
 #include "tests/lib/pgserver.h"
-#include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
 /*
@@ -18,50 +17,12 @@
  * schema is as it was and can be written, and the next try works.
  */
 
-#define COPY "snap12_shop"
-
 static struct err err;
 static const struct db_driver *driver = &db_driver_postgres;
-static struct db_conf conf;
 
 static struct db *begin(const char *user, const char *database)
 {
-        struct db *db = NULL;
-
-        root_begin();
-        pg_begin();
-        conf = (struct db_conf){ .root_fd = -1,
-                                 .port = PG_PORT,
-                                 .user = user,
-                                 .secret_fd = -1,
-                                 .timeout_msec = 5000,
-                                 .database = database,
-                                 .app_user = "shop",
-                                 .socket_path = pg_socket() };
-        pg_do("postgres", "postgres", "CREATE DATABASE shop OWNER shop");
-        pg_do("postgres", "postgres", "GRANT CREATE ON DATABASE shop TO sitesnap");
-        pg_do("postgres", "shop", "CREATE SCHEMA shop AUTHORIZATION shop");
-        pg_do("shop", "shop",
-              "SET search_path = shop; CREATE TABLE people (id serial PRIMARY KEY, name text); "
-              "INSERT INTO people (name) SELECT md5(i::text) FROM generate_series(1, 20000) i; "
-              "CREATE TABLE more AS SELECT * FROM people");
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        return db;
-}
-
-/* Nothing is left, nobody is held, and the same call works. */
-static void all_is_well(struct db *db)
-{
-        ASSERT_STR(pg_value("postgres", "shop",
-                            "SELECT count(*) FROM (SELECT nspname FROM pg_namespace UNION SELECT "
-                            "datname FROM pg_database) n WHERE nspname LIKE 'snap%'"),
-                   "0");
-        pg_do("shop", "shop",
-              "SET lock_timeout = 1000; BEGIN; LOCK TABLE shop.people, shop.more; "
-              "INSERT INTO shop.more VALUES (1, 'x'); COMMIT");
-        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
-        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
-        driver->close(db);
+        return postgres_case_begin(user, database, DB_WAY_AUTO);
 }
 
 /* Functions that do what they can when they are called, from every place that calls one. */
@@ -133,7 +94,7 @@ TEST(missing_rights_are_said_as_the_statements_that_give_them)
         pg_do("postgres", "shop",
               "GRANT shop, shop_kept TO sitesnap; GRANT CREATE ON DATABASE shop TO sitesnap");
         ASSERT_OK(driver->check(db, "shop", &err));
-        all_is_well(db);
+        postgres_case_end(db);
 }
 
 TEST(what_cannot_be_copied_is_named_before_anything_is_made)
@@ -151,7 +112,7 @@ TEST(what_cannot_be_copied_is_named_before_anything_is_made)
         ASSERT_ERR(driver->check(db, "shop", &err), ERR_UNSUPPORTED, "===");
         ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "===");
         pg_do("shop", "shop", "DROP OPERATOR shop.=== (text, text)");
-        all_is_well(db);
+        postgres_case_end(db);
 }
 
 static int kill_sessions(const struct db_progress *progress, void *arg, struct err *report_err)
@@ -173,7 +134,7 @@ TEST(a_session_that_is_ended_fails_the_copy_and_nothing_else)
 
         ASSERT(driver->copy(db, "shop", COPY, kill_sessions, &once, &err) < 0);
         ASSERT(!once);
-        all_is_well(db);
+        postgres_case_end(db);
 }
 
 static int kill_server(const struct db_progress *progress, void *arg, struct err *report_err)
@@ -194,11 +155,11 @@ static void kill_in(const char *database)
         ASSERT(driver->copy(db, "shop", COPY, kill_server, &once, &err) < 0);
         ASSERT(!once);
         driver->close(db);
-        ASSERT(driver->open(&conf, &db, &err) < 0);
+        ASSERT(driver->open(&postgres_conf, &db, &err) < 0);
         pg_start_again();
-        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(driver->open(&postgres_conf, &db, &err));
         ASSERT_OK(db_drop(driver, db, COPY, &err));
-        all_is_well(db);
+        postgres_case_end(db);
 }
 
 TEST(a_server_that_dies_in_a_copy_of_a_schema_leaves_nothing)
@@ -258,7 +219,7 @@ TEST(tables_that_are_altered_during_the_copy_are_copied_as_they_were)
                 ASSERT(clock_boot_usec() - before < 20 * USEC_PER_SEC);
                 driver->close(db);
                 ASSERT(waitpid(pid, NULL, 0) == pid);
-                ASSERT_OK(driver->open(&conf, &db, &err));
+                ASSERT_OK(driver->open(&postgres_conf, &db, &err));
                 ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
                 rows = "0";
                 pid = 0;
@@ -278,7 +239,8 @@ TEST(a_hold_of_a_stopped_process_ends_at_its_deadline)
         int status;
 
         if (pid == 0) {
-                if (driver->open(&conf, &db, &err) < 0 || driver->hold(db, "shop", 1500, &err) < 0)
+                if (driver->open(&postgres_conf, &db, &err) < 0 ||
+                    driver->hold(db, "shop", 1500, &err) < 0)
                         _exit(1);
                 (void)raise(SIGSTOP);
                 _exit(driver->release(db, &err) < 0 && err.code == ERR_TIMEOUT ? 0 : 2);
@@ -288,7 +250,7 @@ TEST(a_hold_of_a_stopped_process_ends_at_its_deadline)
         pg_do("shop", "shop", "INSERT INTO shop.more VALUES (1, 'after the deadline')");
         ASSERT(clock_boot_usec() - before < 8 * USEC_PER_SEC);
         ASSERT(kill(pid, SIGCONT) == 0 && waitpid(pid, &status, 0) == pid && status == 0);
-        all_is_well(db);
+        postgres_case_end(db);
 }
 
 TEST(an_owner_cannot_write_to_what_is_kept)
@@ -331,8 +293,8 @@ TEST(a_forecast_says_what_a_copy_takes_and_another_way_is_refused)
         ASSERT_EQ(forecast.way, DB_WAY_SNAPSHOT);
         ASSERT(forecast.disk_bytes > 1 << 20 && forecast.copy_msec >= forecast.stall_msec);
         driver->close(db);
-        conf.way = DB_WAY_FILES;
-        ASSERT_OK(driver->open(&conf, &db, &err));
+        postgres_conf.way = DB_WAY_DUMP;
+        ASSERT_OK(driver->open(&postgres_conf, &db, &err));
         ASSERT_ERR(driver->forecast(db, "shop", &forecast, &err), ERR_UNSUPPORTED, "snapshot");
         ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "snapshot");
         driver->close(db);
