@@ -58,6 +58,8 @@ struct db_conf {
                                   * loses and gets writing by set_writable(); NULL: none is held
                                   * to anything */
         enum db_way way;
+        int files_fd;            /* MariaDB: a socket to who handles the server's files
+                                  * (mariadb_keeper.h), which is the driver's then; 0: nobody */
         unsigned streams;        /* of a copy at most; 0: 2 */
 };
 

@@ -8,6 +8,7 @@
 #include "dbdump/mariadb_copy.h"
 #include "dbdump/mariadb_diff.h"
 #include "dbdump/mariadb_dump.h"
+#include "dbdump/mariadb_files.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_forecast.h"
 #include "dbdump/mariadb_grants.h"
@@ -33,6 +34,7 @@ struct db {
         char *app_user, *prefix;
         unsigned streams;
         enum db_way way;
+        struct mariadb_files *files;
         struct mariadb_hold *hold; /* the last view; its lists stay for verify() */
         bool copied; /* it was released and a copy was made of it: the next copy() is another's */
 };
@@ -69,6 +71,7 @@ static void mariadb_driver_close(struct db *db)
         forget_hold(db);
         mariadb_disconnect(db->control);
         mariadb_login_done(&db->login);
+        mariadb_files_close(db->files);
         free(db->app_user);
         free(db->prefix);
         free(db);
@@ -94,7 +97,8 @@ static int mariadb_driver_open(const struct db_conf *conf, struct db **ret_db, s
         db->streams = conf->streams == 0 ? STREAMS : conf->streams;
         if (db->streams > MARIADB_STREAMS_MAX)
                 db->streams = MARIADB_STREAMS_MAX;
-        if (mariadb_login_make(conf, &db->login, err) < 0 ||
+        if (mariadb_files_open(conf->files_fd, conf->way, &db->files, err) < 0 ||
+            mariadb_login_make(conf, &db->login, err) < 0 ||
             copy_text(conf->app_user, &db->app_user, err) < 0 ||
             copy_text(conf->table_prefix, &db->prefix, err) < 0 || control(db, &conn, err) < 0)
                 return -1;
@@ -133,8 +137,8 @@ static int mariadb_driver_hold(struct db *db, const char *schema, unsigned deadl
                                struct err *err)
 {
         forget_hold(db);
-        return mariadb_hold_begin(&db->login, schema, db->prefix, db->streams, deadline_msec,
-                                  &db->hold, err);
+        return mariadb_hold_begin_files(&db->login, schema, db->prefix, db->streams, deadline_msec,
+                                        db->files, &db->hold, err);
 }
 
 static int mariadb_driver_release(struct db *db, struct err *err)
@@ -149,8 +153,9 @@ static int mariadb_driver_release(struct db *db, struct err *err)
 }
 
 /* Without a hold of the caller's there is one of our own: as short as it can be, or where some
- * tables have no view as long as the copy, which report() may stop. */
-static int own_hold(struct db *db, const char *from, struct err *err)
+ * tables have no view as long as the copy, which report() may stop.  ${files} NULL: of rows only.
+ */
+static int own_hold(struct db *db, const char *from, struct mariadb_files *files, struct err *err)
 {
         struct mariadb_tables tables;
         struct mariadb_conn *conn;
@@ -162,8 +167,8 @@ static int own_hold(struct db *db, const char *from, struct err *err)
                 return -1;
         in_hold = mariadb_tables_in_hold(&tables);
         mariadb_tables_done(&tables);
-        if (mariadb_hold_begin(&db->login, from, db->prefix, db->streams, in_hold ? 0 : HOLD_MSEC,
-                               &db->hold, err) < 0)
+        if (mariadb_hold_begin_files(&db->login, from, db->prefix, db->streams,
+                                     in_hold ? 0 : HOLD_MSEC, files, &db->hold, err) < 0)
                 return -1;
         return in_hold ? 0 : mariadb_hold_release(db->hold, err);
 }
@@ -177,7 +182,9 @@ static int mariadb_driver_forecast(struct db *db, const char *schema,
         if (control(db, &conn, err) < 0 || mariadb_mark_need(conn, schema, err) < 0 ||
             mariadb_tables_list(conn, schema, db->prefix, &tables, err) < 0)
                 return -1;
-        return mariadb_forecast(&tables, db->way, ret_forecast, err);
+        return mariadb_forecast(&tables, db->way, ret_forecast, err) < 0
+                       ? -1
+                       : mariadb_files_choose(db->files, conn, schema, &tables, ret_forecast, err);
 }
 
 /* What is dumped is loaded as it comes: nothing of it is kept, in memory or on a disk. */
@@ -229,16 +236,16 @@ static int mariadb_driver_copy(struct db *db, const char *from, const char *to, 
                 .to = to,
                 .prefix = db->prefix,
                 .app_user = db->app_user,
+                .files = db->files,
                 .report = report,
                 .arg = arg,
         };
         struct db_forecast forecast;
         int r;
 
-        if (db->way != DB_WAY_AUTO && db->way != DB_WAY_SNAPSHOT &&
-            mariadb_driver_forecast(db, from, &forecast, err) < 0)
+        if (db->way == DB_WAY_DUMP && mariadb_driver_forecast(db, from, &forecast, err) < 0)
                 return -1;
-        if ((own && own_hold(db, from, err) < 0) || control(db, &copy.control, err) < 0)
+        if ((own && own_hold(db, from, db->files, err) < 0) || control(db, &copy.control, err) < 0)
                 return -1;
         copy.hold = db->hold;
         r = db->way == DB_WAY_DUMP ? copy_by_dump(db, &copy, err) : mariadb_copy_make(&copy, err);
@@ -346,7 +353,7 @@ static int dump_to(struct db *db, const char *schema, db_sink sink, void *arg, s
         struct mariadb_dump dump = { .prefix = db->prefix, .sink = sink, .arg = arg };
         int r;
 
-        if ((own && own_hold(db, schema, err) < 0) || control(db, &dump.control, err) < 0)
+        if ((own && own_hold(db, schema, NULL, err) < 0) || control(db, &dump.control, err) < 0)
                 return -1;
         dump.hold = db->hold;
         r = mariadb_dump_make(&dump, err);

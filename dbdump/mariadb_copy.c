@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include "dbdump/mariadb_copy.h"
+#include "dbdump/mariadb_files.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_grants.h"
 #include "dbdump/mariadb_keys.h"
@@ -139,10 +140,19 @@ static int check_unchanged(const struct mariadb_copy *copy, struct err *err)
                         copy->hold->schema, line);
 }
 
+/* First, so that what the server does not take is streamed with the others. */
+static int put_files(struct mariadb_copy *copy, struct err *err)
+{
+        return copy->hold->views[copy->hold->n_views] == NULL
+                       ? 0
+                       : mariadb_files_put(copy->files, copy, err);
+}
+
 static int fill_schema(struct mariadb_copy *copy, struct err *err)
 {
         return mariadb_keys_check(copy->control, copy->hold->schema, copy->prefix, err) < 0 ||
-                               make_schema(copy, err) < 0 || mariadb_stream_tables(copy, err) < 0 ||
+                               make_schema(copy, err) < 0 || put_files(copy, err) < 0 ||
+                               mariadb_stream_tables(copy, err) < 0 ||
                                set_counters(copy, err) < 0 ||
                                (copy->app_user != NULL &&
                                 mariadb_grants_set(copy->control, copy->to, copy->app_user, true,

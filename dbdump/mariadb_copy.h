@@ -14,13 +14,16 @@
 #include "dbdump/mariadb_conn.h"
 #include "dbdump/mariadb_hold.h"
 
+struct mariadb_files;
+
 struct mariadb_copy {
         const struct mariadb_login *login;
         struct mariadb_conn *control; /* names in UTF-8; its current schema changes */
         struct mariadb_hold *hold;    /* from where */
         const char *to;
-        const char *prefix;   /* or NULL */
-        const char *app_user; /* or NULL */
+        const char *prefix;          /* or NULL */
+        const char *app_user;        /* or NULL */
+        struct mariadb_files *files; /* of those that go as files */
         db_report report;
         void *arg;
         struct db_progress progress;

@@ -18,11 +18,7 @@ int mariadb_forecast(const struct mariadb_tables *tables, enum db_way wanted,
         struct db_forecast forecast = { .way = DB_WAY_SNAPSHOT };
         const char *in_hold = NULL;
 
-        if (wanted == DB_WAY_FILES)
-                return err_fail(
-                        err, ERR_UNSUPPORTED, 0,
-                        "a database of MariaDB is copied by the ways 'snapshot' and 'dump': "
-                        "leave out way in [database]");
+        (void)err;
         if (wanted == DB_WAY_DUMP)
                 forecast.way = DB_WAY_DUMP;
         for (size_t i = 0; i < tables->n; i++) {

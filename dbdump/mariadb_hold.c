@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "dbdump/mariadb_files.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_hold.h"
 #include "dbdump/mariadb_mark.h"
@@ -30,8 +31,10 @@ static const struct {
 
 void mariadb_tables_done(struct mariadb_tables *tables)
 {
-        for (size_t i = 0; i < tables->n; i++)
+        for (size_t i = 0; i < tables->n; i++) {
                 free(tables->all[i].name);
+                free(tables->all[i].file);
+        }
         free(tables->all);
         *tables = (struct mariadb_tables){ 0 };
 }
@@ -147,6 +150,12 @@ static void name_tables(const struct mariadb_hold *hold, struct mariadb_sql *sql
                                 hold->tables.all[i].name);
 }
 
+/* With the one to count in. */
+static unsigned count_views(const struct mariadb_hold *hold)
+{
+        return hold->n_views + (hold->views[hold->n_views] != NULL);
+}
+
 /* Every connection that reads under the lock, or none. */
 static int try_all(struct mariadb_hold *hold, struct mariadb_sql *sql, int msec, bool *ret_locked,
                    struct err *err)
@@ -155,7 +164,7 @@ static int try_all(struct mariadb_hold *hold, struct mariadb_sql *sql, int msec,
 
         if (try_lock(hold->lock, sql, msec, ret_locked, err) < 0)
                 return -1;
-        while (*ret_locked && hold->in_hold && n < hold->n_views)
+        while (*ret_locked && hold->in_hold && n < count_views(hold))
                 if (try_lock(hold->views[n++], sql, msec, ret_locked, err) < 0)
                         return -1;
         if (*ret_locked)
@@ -218,7 +227,7 @@ static int check_tables(struct mariadb_hold *hold, const char *prefix, struct er
 
 static int open_views(struct mariadb_hold *hold, struct err *err)
 {
-        for (unsigned i = 0; i < hold->n_views && !hold->in_hold; i++)
+        for (unsigned i = 0; i < count_views(hold) && !hold->in_hold; i++)
                 if (mariadb_run(hold->views[i], err, "START TRANSACTION WITH CONSISTENT SNAPSHOT") <
                     0)
                         return err_wrap(err, "opening a view of '%s'", hold->schema);
@@ -230,9 +239,10 @@ static int set_watches(struct mariadb_hold *hold, unsigned msec, struct err *err
         hold->in_hold = mariadb_tables_in_hold(&hold->tables);
         if (msec == 0)
                 return 0;
-        if (set_watch(hold->lock, msec, err) < 0)
+        if (set_watch(hold->lock, msec, err) < 0 ||
+            (hold->exporter != NULL && set_watch(hold->exporter, msec, err) < 0))
                 return -1;
-        for (unsigned i = 0; i < hold->n_views && hold->in_hold; i++)
+        for (unsigned i = 0; i < count_views(hold) && hold->in_hold; i++)
                 if (set_watch(hold->views[i], msec, err) < 0)
                         return -1;
         return 0;
@@ -249,14 +259,45 @@ static int connect_all(const struct mariadb_login *login, struct mariadb_hold *h
         return 0;
 }
 
+static bool any_by_file(const struct mariadb_tables *tables)
+{
+        for (size_t i = 0; i < tables->n; i++)
+                if (tables->all[i].by_file)
+                        return true;
+        return false;
+}
+
+/* Which tables go as files; for them there is one more view, and who exports them. */
+static int choose_files(const struct mariadb_login *login, struct mariadb_hold *hold,
+                        struct mariadb_files *files, struct err *err)
+{
+        struct db_forecast unused;
+
+        if (files == NULL)
+                return 0;
+        if (mariadb_files_choose(files, hold->lock, hold->schema, &hold->tables, &unused, err) < 0)
+                return -1;
+        if (!any_by_file(&hold->tables))
+                return 0;
+        return mariadb_conn_open(login, &hold->exporter, err) < 0
+                       ? -1
+                       : mariadb_conn_open(login, &hold->views[hold->n_views], err);
+}
+
+static int take_files(struct mariadb_hold *hold, struct mariadb_files *files, struct err *err)
+{
+        return hold->exporter == NULL ? 0 : mariadb_files_take(files, hold, err);
+}
+
 static inline void hold_endp(struct mariadb_hold **hold)
 {
         mariadb_hold_end(*hold);
 }
 
-int mariadb_hold_begin(const struct mariadb_login *login, const char *schema, const char *prefix,
-                       unsigned n_views, unsigned deadline_msec, struct mariadb_hold **ret_hold,
-                       struct err *err)
+int mariadb_hold_begin_files(const struct mariadb_login *login, const char *schema,
+                             const char *prefix, unsigned n_views, unsigned deadline_msec,
+                             struct mariadb_files *files, struct mariadb_hold **ret_hold,
+                             struct err *err)
 {
         CLEANUP(hold_endp) struct mariadb_hold *hold = calloc(1, sizeof(*hold));
 
@@ -273,12 +314,22 @@ int mariadb_hold_begin(const struct mariadb_login *login, const char *schema, co
         if (connect_all(login, hold, err) < 0 || mariadb_mark_need(hold->lock, schema, err) < 0 ||
             mariadb_tables_list(hold->lock, schema, prefix, &hold->tables, err) < 0 ||
             mariadb_fingerprint(hold->lock, schema, prefix, &hold->objects, err) < 0 ||
+            choose_files(login, hold, files, err) < 0 ||
             set_watches(hold, deadline_msec, err) < 0 ||
             lock_tables(hold, deadline_msec != 0 ? deadline_msec : NO_DEADLINE_MSEC, err) < 0 ||
-            open_views(hold, err) < 0 || check_tables(hold, prefix, err) < 0)
+            open_views(hold, err) < 0 || take_files(hold, files, err) < 0 ||
+            check_tables(hold, prefix, err) < 0)
                 return -1;
         *ret_hold = STEAL(hold);
         return 0;
+}
+
+int mariadb_hold_begin(const struct mariadb_login *login, const char *schema, const char *prefix,
+                       unsigned n_views, unsigned deadline_msec, struct mariadb_hold **ret_hold,
+                       struct err *err)
+{
+        return mariadb_hold_begin_files(login, schema, prefix, n_views, deadline_msec, NULL,
+                                        ret_hold, err);
 }
 
 /* The server closes the connection when the deadline is over; nobody else says anything there. */
@@ -303,7 +354,7 @@ int mariadb_hold_release(struct mariadb_hold *hold, struct err *err)
         mariadb_disconnect(hold->lock);
         hold->lock = NULL;
         hold->held = false;
-        for (unsigned i = 0; i < hold->n_views && hold->in_hold; i++) {
+        for (unsigned i = 0; i < count_views(hold) && hold->in_hold; i++) {
                 mariadb_disconnect(hold->views[i]);
                 hold->views[i] = NULL;
         }
@@ -315,7 +366,8 @@ void mariadb_hold_end(struct mariadb_hold *hold)
         if (hold == NULL)
                 return;
         mariadb_disconnect(hold->lock);
-        for (unsigned i = 0; i < hold->n_views; i++)
+        mariadb_disconnect(hold->exporter);
+        for (unsigned i = 0; i <= hold->n_views; i++)
                 mariadb_disconnect(hold->views[i]);
         mariadb_tables_done(&hold->tables);
         free(hold->objects);

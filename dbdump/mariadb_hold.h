@@ -39,6 +39,9 @@ struct mariadb_table {
         uint64_t rows, bytes; /* guesses of the server; indexes too */
         bool keys_later;      /* its plain keys are made when it has its rows */
         uint64_t copied;      /* rows that were streamed */
+        bool by_file;         /* goes as a file (mariadb_files.h), and then: */
+        char *file;           /* its name in the server's directory, or NULL */
+        uint32_t slot;        /* where it was taken to */
 };
 
 struct mariadb_tables {
@@ -49,9 +52,11 @@ struct mariadb_tables {
 struct mariadb_hold {
         char schema[DB_NAME_MAX * 4];
         struct mariadb_conn *lock;
-        struct mariadb_conn *views[MARIADB_STREAMS_MAX];
-        unsigned n_views;
-        int64_t deadline_usec; /* 0: none */
+        struct mariadb_conn *views[MARIADB_STREAMS_MAX + 1];
+        unsigned n_views;              /* to stream from; behind them is one more, to count in,
+                                        * where files were taken */
+        struct mariadb_conn *exporter; /* while files are taken */
+        int64_t deadline_usec;         /* 0: none */
         bool held;
         bool in_hold;                 /* the views end with the hold */
         struct mariadb_tables tables; /* sequences, then by size, largest first */
@@ -74,6 +79,13 @@ bool mariadb_tables_in_hold(const struct mariadb_tables *tables);
 int mariadb_hold_begin(const struct mariadb_login *login, const char *schema, const char *prefix,
                        unsigned n_views, unsigned deadline_msec, struct mariadb_hold **ret_hold,
                        struct err *err) MUST_CHECK;
+
+/* mariadb_hold_begin_files(...): The same, and files are taken where that is the way. */
+struct mariadb_files;
+int mariadb_hold_begin_files(const struct mariadb_login *login, const char *schema,
+                             const char *prefix, unsigned n_views, unsigned deadline_msec,
+                             struct mariadb_files *files, struct mariadb_hold **ret_hold,
+                             struct err *err) MUST_CHECK;
 
 /* mariadb_hold_check(hold, err): ERR_TIMEOUT: writers are not held any more. */
 int mariadb_hold_check(struct mariadb_hold *hold, struct err *err) MUST_CHECK;

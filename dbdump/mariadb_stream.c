@@ -317,10 +317,20 @@ static int end_table(struct streams *streams, struct stream *stream, struct err 
         return mariadb_copy_report(streams->copy, err);
 }
 
+/* What goes as a file is there already. */
+static bool find_next(struct streams *streams)
+{
+        const struct mariadb_tables *tables = &streams->copy->hold->tables;
+
+        while (streams->next < tables->n && tables->all[streams->next].by_file)
+                streams->next++;
+        return streams->next < tables->n;
+}
+
 /* Whatever can be done for a stream without waiting.  ret_moved: something was. */
 static int advance(struct streams *streams, struct stream *stream, bool *ret_moved, struct err *err)
 {
-        bool has_next = streams->next < streams->copy->hold->tables.n;
+        bool has_next = find_next(streams);
 
         *ret_moved = true;
         if (stream->table == NULL && has_next)

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "dbdump/mariadb_files.h"
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_mark.h"
 #include "dbdump/mariadb_verify.h"
@@ -33,12 +34,14 @@ static int take_status(void *arg, char **values, const unsigned long *sizes, str
 }
 
 static int check_table(struct mariadb_conn *conn, const struct mariadb_hold *hold, const char *copy,
-                       const struct mariadb_table *table, struct err *err)
+                       struct mariadb_table *table, struct err *err)
 {
         uint64_t rows;
 
         if (table->kind == MARIADB_SEQUENCE)
                 return 0;
+        if (table->by_file && mariadb_files_count(hold, table, err) < 0)
+                return -1;
         if (mariadb_number(conn, &rows, err, "SELECT COUNT(*) FROM %I.%I%s", copy, table->name,
                            table->kind == MARIADB_VERSIONED ? " FOR SYSTEM_TIME ALL" : "") < 0)
                 return err_wrap(err, "the table '%s'", table->name);

@@ -23,12 +23,12 @@
 
 static const struct remote_engine servers[] = {
 #ifdef SITESNAP_MARIADB
-        { "mariadb", NULL },
+        { "mariadb", NULL, true },
 #endif
 #ifdef SITESNAP_POSTGRES
-        { "postgres", NULL },
+        { "postgres", NULL, false },
 #endif
-        { NULL, NULL },
+        { NULL, NULL, false },
 };
 
 /* A password that others can read is none. */

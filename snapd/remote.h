@@ -16,10 +16,13 @@
 
 #include "dbdump/dbdriver.h"
 
-/* A driver by name; NULL: the module "db-NAME" has it (snapd/module.h). */
+/* A driver by name; NULL: the module "db-NAME" has it (snapd/module.h).  With ${files} it may get a
+ * process beside it that handles the server's files with the server's own rights
+ * (dbdump/mariadb_keeper.h). */
 struct remote_engine {
         const char *name;
         const struct db_driver *driver;
+        bool files;
 };
 
 /* Its `open` is NULL: remote_open() is the way in. */

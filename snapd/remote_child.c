@@ -10,10 +10,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "dbdump/mariadb_keeper.h"
 #include "snapd/module.h"
 #include "snapd/remote_child.h"
 #include "snapd/remote_wire.h"
@@ -412,6 +414,24 @@ static int enter(const struct remote_child *child, pid_t parent, struct err *err
         return 0;
 }
 
+/* While we are root.  A server whose files are out of reach is copied in another way, which the
+ * driver says; one that has to be copied by its files is told of here why it cannot. */
+static int start_keeper(const struct remote_child *child, struct db_conf *conf, pid_t *ret_pid,
+                        struct err *err)
+{
+        struct err why;
+
+        if (!child->engine->files || conf->socket_path == NULL ||
+            (conf->way != DB_WAY_AUTO && conf->way != DB_WAY_FILES) ||
+            mariadb_keeper_start(conf->socket_path, ret_pid, &conf->files_fd, &why) == 0)
+                return 0;
+        conf->files_fd = 0;
+        if (conf->way == DB_WAY_AUTO)
+                return 0;
+        *err = why;
+        return -1;
+}
+
 /* While files can still be opened. */
 static const struct db_driver *find(const struct remote_engine *engine, struct err *err)
 {
@@ -430,14 +450,15 @@ int remote_child_run(const struct remote_child *child)
         static struct server server; /* there is one in a process */
         struct db_conf conf = *child->conf;
         struct err failed = { 0 }, err;
-        pid_t parent = getppid();
+        pid_t parent = getppid(), keeper = -1;
 
         server.driver = find(child->engine, &failed);
         if (settle(child, &failed) < 0)
                 return 1; /* where the socket is now nobody can say */
         conf.secret_fd = conf.secret_fd >= 0 ? SECRET_FD : -1;
         conf.root_fd = -1;
-        if (server.driver != NULL && enter(child, parent, &failed) == 0 &&
+        if (server.driver != NULL && start_keeper(child, &conf, &keeper, &failed) == 0 &&
+            enter(child, parent, &failed) == 0 &&
             server.driver->open(&conf, &server.db, &failed) == 0)
                 failed = (struct err){ 0 };
         else if (failed.code == 0)
@@ -447,5 +468,7 @@ int remote_child_run(const struct remote_child *child)
                 serve(&server);
         if (server.db != NULL)
                 server.driver->close(server.db);
+        if (keeper > 0)
+                (void)waitpid(keeper, NULL, 0);
         return 0;
 }

@@ -7,15 +7,25 @@
 
 #include "tests/driver/db_conformance.h"
 #include "tests/lib/mariadb.h"
+#include "tests/lib/mariadb_files.h"
+#include "tests/lib/root.h"
 
 /*
  * An application on MariaDB, as PHP would be: it logs in by the socket with a password and has
- * rights on its own database.  The build says the engine of the second table (DB_ENGINE).
+ * rights on its own database.  The build says the engine of the second table (DB_ENGINE), and for
+ * the way of files the file system (DB_FILES, else NULL: rows).
  */
 
 static void start(struct db_conf *conf)
 {
-        mariadb_begin(NULL, conf);
+        if (DB_FILES == NULL) {
+                mariadb_begin(NULL, conf);
+                return;
+        }
+        root_begin();
+        mariadb_begin(root_fs(DB_FILES, 700), conf);
+        mariadb_files_allow();
+        conf->way = DB_WAY_FILES;
 }
 
 static void provision(const struct db_conf *conf, const char *schema)
@@ -142,7 +152,8 @@ static int damage(const struct db_conf *conf, const char *schema)
 }
 
 const struct db_factory db_factory = {
-        .driver = &db_driver_mariadb,
+        .driver = DB_FILES == NULL ? &db_driver_mariadb : &mariadb_files_driver,
+        .costly = DB_FILES != NULL,
         .start = start,
         .provision = provision,
         .create = create,

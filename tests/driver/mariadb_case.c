@@ -506,9 +506,9 @@ TEST(a_copys_cost_is_told_before)
         driver->close(db);
         conf.way = DB_WAY_FILES;
         ASSERT_OK(driver->open(&conf, &db, &err));
-        ASSERT_ERR(driver->forecast(db, "live", &forecast, &err), ERR_UNSUPPORTED, "snapshot");
+        ASSERT_ERR(driver->forecast(db, "live", &forecast, &err), ERR_UNSUPPORTED, "'files'");
         ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err), ERR_UNSUPPORTED,
-                   "snapshot");
+                   "'files'");
         driver->close(db);
 }
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# Servers of our own, MariaDB and PostgreSQL: data, socket and log below one directory, no network,
-# ended by their process ids.  sitesnap and a site have passwords.
+# Servers of our own, MariaDB and PostgreSQL: data, socket and log below one directory, no network
+# (MariaDB on 127.0.0.1 when MARIADB_PORT is set), ended by their process ids.  sitesnap and a site have passwords.
 #
 #   mariadb_begin DIR            start it; sets MARIADB_SOCKET
 #   mariadb_run                  start it again, after it was killed
@@ -23,7 +23,7 @@ password_new() {
         echo "$1-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 }
 
-MARIADB_DIR='' MARIADB_PID='''' MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECRET=''
+MARIADB_DIR='' MARIADB_PID='' MARIADB_PORT='' MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECRET=''
 
 mariadb_begin() {
         MARIADB_DIR=$1 MARIADB_SOCKET=$1/sock
@@ -37,10 +37,13 @@ mariadb_begin() {
 }
 
 mariadb_run() {
+        local network=(--skip-networking)
+
+        [ -z "$MARIADB_PORT" ] || network=(--bind-address=127.0.0.1 --port="$MARIADB_PORT" --skip-name-resolve)
         rm -f "$MARIADB_SOCKET"
         # A server that starts removes every temporary table in its directory for them, those of others too.
         /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" --tmpdir="$MARIADB_DIR/tmp" \
-                --socket="$MARIADB_SOCKET" --skip-networking --pid-file="$MARIADB_DIR/pid" \
+                --socket="$MARIADB_SOCKET" "${network[@]}" --pid-file="$MARIADB_DIR/pid" \
                 --innodb-buffer-pool-size=64M --innodb-log-file-size=16M \
                 --character-set-server=utf8mb4 \
                 >"$MARIADB_DIR/error.log" 2>&1 </dev/null &
