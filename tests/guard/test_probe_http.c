@@ -10,6 +10,7 @@
 #include "common/json.h"
 #include "snapd/prober.h"
 #include "snapd/prober_process.h"
+#include "tests/guard/guard_world.h"
 #include "tests/guard/hostile.h"
 #include "tests/lib/test.h"
 
@@ -27,12 +28,7 @@ static unsigned port;
 static void world(void)
 {
         test_need_syscalls();
-        dirs = (struct dirs){ .state = test_tmpdir(),
-                              .run = test_tmpdir(),
-                              .conf = test_tmpdir(),
-                              .socket = "none" };
-        dirs.run_fd = dirs.conf_fd = dirs.state_fd =
-                open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dirs = guard_dirs();
         (void)hostile_start(&port);
 }
 

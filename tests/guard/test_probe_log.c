@@ -12,6 +12,7 @@
 #include "snapd/prober.h"
 #include "snapd/prober_line.h"
 #include "snapd/prober_process.h"
+#include "tests/guard/guard_world.h"
 #include "tests/guard/hostile.h"
 #include "tests/lib/test.h"
 
@@ -141,21 +142,15 @@ static void append(const char *path, const char *text, unsigned times)
 
 static void turn(unsigned msec)
 {
-        int64_t end = clock_boot_usec() + (int64_t)msec * 1000;
-
         memset(seen, 0, sizeof(seen));
-        while (clock_boot_usec() < end)
-                ASSERT(sd_event_run(event, 20000) >= 0);
+        guard_turn(event, msec);
 }
 
-/* Until the answers of s0 were so many, 10 s at most. */
+/* Until the answers of s0 were so many. */
 static void turn_until(unsigned good, unsigned bad)
 {
-        int64_t end = clock_boot_usec() + 10000000;
-
         memset(seen, 0, sizeof(seen));
-        while ((seen[0].good < good || seen[0].bad < bad) && clock_boot_usec() < end)
-                ASSERT(sd_event_run(event, 20000) >= 0);
+        GUARD_TURN_UNTIL(event, seen[0].good >= good && seen[0].bad >= bad);
         ASSERT_EQ(seen[0].good, good);
         ASSERT_EQ(seen[0].bad, bad);
 }
@@ -180,20 +175,16 @@ static void measure(const char *name, const char *path, const char *more)
 static void world(const char *more)
 {
         test_need_syscalls();
-        dirs = (struct dirs){ .state = test_tmpdir(),
-                              .run = test_tmpdir(),
-                              .conf = test_tmpdir(),
-                              .socket = "none" };
-        dirs.run_fd = dirs.conf_fd = dirs.state_fd =
-                open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        dirs = guard_dirs();
         ASSERT(sd_event_new(&event) >= 0);
         ASSERT_OK(prober_open(event, &dirs, news, NULL, &prober, &err));
         (void)snprintf(log_path, sizeof(log_path), "%s/access.log", test_tmpdir());
         append(log_path, WRONG, 10);
         measure("s0", log_path, more);
-        turn(800);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].n >= 1);
         /* What was there before is of another time. */
-        ASSERT(seen[0].n >= 1 && seen[0].bad == 0 && seen[0].good == 0);
+        ASSERT(seen[0].bad == 0 && seen[0].good == 0);
         ASSERT_STR(seen[0].what, "no visitors");
 }
 
@@ -268,10 +259,13 @@ TEST(a_flood_is_passed_over_and_delays_no_other)
         (void)snprintf(other, sizeof(other), "%s/other.log", test_tmpdir());
         append(other, "", 1);
         measure("s1", other, "");
-        turn(800);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[1].n >= 1);
         append(log_path, OK, 60000); /* 4 MB */
         append(other, WRONG, 3);
-        turn(1500);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].unknown > 0 && seen[0].good > 0 && seen[1].bad >= 3);
+        guard_turn(event, 500);
         good = seen[0].good;
         ASSERT(good > 0 && good < 60000);
         ASSERT(seen[0].unknown > 0);
@@ -280,7 +274,9 @@ TEST(a_flood_is_passed_over_and_delays_no_other)
         /* And bytes that are no lines at all. */
         ASSERT(truncate(log_path, 1 << 26) == 0);
         append(other, WRONG, 2);
-        turn(1500);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[1].bad >= 2);
+        guard_turn(event, 500);
         ASSERT_EQ(seen[0].good, 0);
         ASSERT_EQ(seen[1].bad, 2);
         append(log_path, "\n" OK, 1);
@@ -297,7 +293,8 @@ TEST(a_log_that_is_a_link_is_not_read)
         ASSERT(symlink(log_path, link) == 0);
         measure("s1", link, "");
         append(log_path, WRONG, 3);
-        turn(1000);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].bad >= 3 && seen[1].n >= 2);
         ASSERT_EQ(seen[1].bad, 0);
         ASSERT_STR(seen[1].what, "the log cannot be read");
 
@@ -306,7 +303,8 @@ TEST(a_log_that_is_a_link_is_not_read)
         measure("s1", link, "weight = wanted");
         ASSERT(linkat(AT_FDCWD, log_path, AT_FDCWD, link, 0) == 0);
         append(log_path, WRONG, 3);
-        turn(1000);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].bad >= 3 && seen[1].n >= 2);
         ASSERT_EQ(seen[1].bad, 0);
         prober_close(prober);
 }
