@@ -7,7 +7,6 @@
 . "$(dirname "$0")/common.sh"
 
 e2e_begin
-APACHE=''
 
 printed() {
         ctl web-config app "$1" | sed "s,/run/php/php-fpm.sock,$WEB_DIR/php.sock,"
@@ -32,35 +31,9 @@ nginx_serves() {
 }
 
 apache_serves() {
-        local module
-
-        mkdir -p "$WORLD/apache" && chmod 755 "$WORLD/apache"
         APACHE_PORT=${APACHE_PORT:-$(port_free)}
-        {
-                echo "ServerRoot $WORLD/apache"
-                echo "ServerName localhost"
-                echo "PidFile pid"
-                echo "ErrorLog log"
-                echo "Listen 127.0.0.1:$APACHE_PORT"
-                echo "User $OWNER"
-                echo "Group $OWNER"
-                echo "Mutex file:$WORLD/apache default"
-                for module in mpm_event authz_core dir headers rewrite proxy proxy_fcgi; do
-                        echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
-                done
-                echo "DirectoryIndex index.php"
-                echo "<VirtualHost *:$APACHE_PORT>"
-                printed apache
-                echo "</VirtualHost>"
-        } >"$WORLD/apache/conf"
-        apache2 -f "$WORLD/apache/conf" -DFOREGROUND >"$WORLD/apache/said" 2>&1 </dev/null &
-        APACHE=$!
-        WEB_PIDS="$WEB_PIDS $APACHE"
-        for _ in $(seq 100); do
-                (: <"/dev/tcp/127.0.0.1/$APACHE_PORT") 2>/dev/null && break
-                sleep 0.1
-        done
-        app_expect "$APACHE_PORT" two || { cat "$WORLD/apache/said" "$WORLD/apache/log"; return 1; }
+        web_apache "$APACHE_PORT" "$OWNER" < <(printed apache) || return 1
+        app_expect "$APACHE_PORT" two || { cat "$WEB_DIR/apache/log"; return 1; }
 }
 
 # ask PORT PATH [CURL ARGUMENT...]: The status in STATUS, the headers and the body in files.
@@ -292,7 +265,7 @@ sticky_served() {
         sed -i 's/^;*#* *sticky = .*/sticky = 1h/' "$WORLD/conf/sites.d/app.conf" &&
                 grep -q '^sticky = 1h' "$WORLD/conf/sites.d/app.conf" && ctl site check app &&
                 ctl activate app 1 && ctl activate app 2 && nginx_serves || return 1
-        [ -z "$APACHE" ] || { kill "$APACHE" && wait "$APACHE"; apache_serves; }
+        [ -z "$WEB_APACHE" ] || { kill "$WEB_APACHE" && wait "$WEB_APACHE"; apache_serves; }
 }
 
 # Killed between what is seen and what is written: after the start both say that there is no link.

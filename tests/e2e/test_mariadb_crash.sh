@@ -20,20 +20,6 @@ trap 'mariadb_end; leave' EXIT
 mariadb_begin "$WORLD/mariadb" || { echo 'Bail out! no MariaDB'; exit 1; }
 mariadb_site blog blog
 
-adopted() {
-        wordpress_install 6.2 "$SITES/www/blog" "$PORT" "$OWNER" blog &&
-                web_site blog "$PORT" "$SITES/www/blog" && web_start &&
-                ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
-                        --pool "$SITES/pool" --adopt "$SITES/www/blog" \
-                        --shared wp-content/uploads --database mariadb:blog \
-                        --database-option "socket=$MARIADB_SOCKET" \
-                        --database-option user=sitesnap --database-option run_as=daemon \
-                        --database-option "secret_file=$MARIADB_SECRET" \
-                        --database-option app_user=blog@localhost \
-                        --set 'wp-config.php php-define DB_NAME {database}' &&
-                wordpress_verify "$PORT" 6.2
-}
-
 # Copies on the server are those of versions, and nobody of ours is still there.
 nothing_left() {
         local there wanted
@@ -90,7 +76,7 @@ for op in json.load(sys.stdin)["operations"]:
         ended && can_write "$1" && nothing_left
 }
 
-need 'WordPress on MariaDB is adopted' adopted
+need 'WordPress on MariaDB is adopted' wordpress_adopt_mariadb
 for place in db.hold:before db.hold:after fs.capture:after db.copy:before db.copy:after \
         db.verify:after db.writable:after catalog.commit:after hook.run:before; do
         check "killed at $place: ended, served, nothing left" killed_at "$place"

@@ -28,34 +28,9 @@ nginx_serves() {
         web_start && sleep 1 && app_expect "$PORT" two
 }
 
-# A server of our own, beside nginx and before the same PHP.
 apache_serves() {
-        local module
-
-        {
-                echo "ServerRoot $WORLD/apache"
-                echo "ServerName localhost"
-                echo "PidFile pid"
-                echo "ErrorLog log"
-                echo "Listen 127.0.0.1:$APACHE_PORT"
-                echo "User $OWNER"
-                echo "Group $OWNER"
-                echo "Mutex file:$WORLD/apache default"
-                for module in mpm_event authz_core dir headers rewrite proxy proxy_fcgi; do
-                        echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
-                done
-                echo "DirectoryIndex index.php"
-                echo "<VirtualHost *:$APACHE_PORT>"
-                printed apache
-                echo "</VirtualHost>"
-        } >"$WORLD/apache/conf"
-        apache2 -f "$WORLD/apache/conf" -DFOREGROUND >"$WORLD/apache/said" 2>&1 </dev/null &
-        WEB_PIDS="$WEB_PIDS $!"
-        for _ in $(seq 100); do
-                (: <"/dev/tcp/127.0.0.1/$APACHE_PORT") 2>/dev/null && break
-                sleep 0.1
-        done
-        app_expect "$APACHE_PORT" "$1" || { cat "$WORLD/apache/said" "$WORLD/apache/log"; return 1; }
+        web_apache "$APACHE_PORT" "$OWNER" < <(printed apache) || return 1
+        app_expect "$APACHE_PORT" "$1" || { cat "$WEB_DIR/apache/log"; return 1; }
 }
 
 # switched PORT: Back and forth, and back to where it was.
@@ -81,7 +56,6 @@ need 'nginx serves by the printed lines' nginx_serves
 check "$SWITCHES switches by nginx: 0 failed, 0 torn, 0 stale" switched "$PORT"
 measured "printed lines, nginx, $DRIVER: $(cat "$WORLD/load")"
 if command -v apache2 >/dev/null; then
-        mkdir "$WORLD/apache" && chmod 755 "$WORLD/apache"
         APACHE_PORT=$(port_free)
         need 'apache serves by the printed lines' apache_serves two
         check "$SWITCHES switches by apache: 0 failed, 0 torn, 0 stale" switched "$APACHE_PORT"

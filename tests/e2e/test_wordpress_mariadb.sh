@@ -59,17 +59,7 @@ upgraded() {
 }
 
 adopted() {
-        wordpress_install 6.2 "$SITES/www/blog" "$PORT" "$OWNER" blog &&
-                web_site blog "$PORT" "$SITES/www/blog" && web_start &&
-                ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
-                        --pool "$SITES/pool" --adopt "$SITES/www/blog" \
-                        --shared wp-content/uploads --database mariadb:blog \
-                        --database-option "socket=$MARIADB_SOCKET" \
-                        --database-option user=sitesnap --database-option run_as=daemon \
-                        --database-option "secret_file=$MARIADB_SECRET" \
-                        --database-option app_user=blog@localhost \
-                        --set 'wp-config.php php-define DB_NAME {database}' &&
-                wordpress_verify "$PORT" 6.2 && wordpress_login "$PORT" && ctl site check blog
+        wordpress_adopt_mariadb && wordpress_login "$PORT" && ctl site check blog
 }
 
 forecast() {

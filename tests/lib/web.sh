@@ -8,9 +8,11 @@
 #   web_begin DIR USER       PHP as USER; sets WEB_DIR
 #   web_site NAME PORT ROOT  a virtual host; ROOT may be a symlink that is switched
 #   web_start / web_stop     web_start takes in sites added since
+#   web_apache PORT USER     an Apache as USER beside it, before the same PHP; what stands inside its
+#                            virtual host comes on stdin, what it says is in $WEB_DIR/apache
 #   web_get PORT PATH        the body is in $WEB_DIR/body, the status in WEB_STATUS
 
-WEB_DIR='' WEB_PIDS='' WEB_NGINX='' WEB_STATUS=''
+WEB_DIR='' WEB_PIDS='' WEB_NGINX='' WEB_APACHE='' WEB_STATUS=''
 
 # port_free: A port of the loopback nobody listens on.
 port_free() {
@@ -126,6 +128,39 @@ web_start() {
                 tail -n 5 "$WEB_DIR"/log/*.log >&2
                 return 1
         done
+}
+
+web_apache() {
+        local port=$1 user=$2 dir=$WEB_DIR/apache module
+
+        mkdir -p "$dir" && chmod 755 "$dir"
+        {
+                echo "ServerRoot $dir"
+                echo "ServerName localhost"
+                echo "PidFile pid"
+                echo "ErrorLog log"
+                echo "Listen 127.0.0.1:$port"
+                echo "User $user"
+                echo "Group $user"
+                echo "Mutex file:$dir default"
+                for module in mpm_event authz_core dir headers rewrite proxy proxy_fcgi; do
+                        echo "LoadModule ${module}_module /usr/lib/apache2/modules/mod_$module.so"
+                done
+                echo "DirectoryIndex index.php"
+                echo "<VirtualHost *:$port>"
+                cat
+                echo "</VirtualHost>"
+        } >"$dir/conf"
+        apache2 -f "$dir/conf" -DFOREGROUND >"$dir/said" 2>&1 </dev/null &
+        WEB_APACHE=$!
+        WEB_PIDS="$WEB_PIDS $WEB_APACHE"
+        for _ in $(seq 100); do
+                (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return 0
+                sleep 0.1
+        done
+        echo "Apache did not start:" >&2
+        tail -n 5 "$dir/said" "$dir/log" >&2
+        return 1
 }
 
 web_stop() {

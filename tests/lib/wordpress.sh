@@ -9,6 +9,8 @@
 #   wordpress_install VERSION DOCROOT PORT USER [DATABASE]   on SQLite, or on our MariaDB (database.sh)
 #   wordpress_verify PORT VERSION              its pages, its content, its upload
 #   wordpress_login PORT
+#   wordpress_adopt_mariadb                    in a world with a daemon: 6.2, with its database 'blog'
+#                                              on our MariaDB, is installed and adopted as site 'blog'
 
 WORDPRESS_BUILDS=@wp-playground/wordpress-builds@0.9.19
 WORDPRESS_PASSWORD=Long-enough-for-a-blog-1
@@ -121,4 +123,18 @@ wordpress_login() {
                 --data-urlencode log=admin --data-urlencode "pwd=$WORDPRESS_PASSWORD" \
                 -d 'wp-submit=Log+In&testcookie=1' "http://127.0.0.1:$1/wp-login.php")" = 302 ] &&
                 curl -s -m 60 -b "$jar" "http://127.0.0.1:$1/wp-admin/" | grep -q wp-admin-bar
+}
+
+wordpress_adopt_mariadb() {
+        wordpress_install 6.2 "$SITES/www/blog" "$PORT" "$OWNER" blog &&
+                web_site blog "$PORT" "$SITES/www/blog" && web_start &&
+                ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
+                        --pool "$SITES/pool" --adopt "$SITES/www/blog" \
+                        --shared wp-content/uploads --database mariadb:blog \
+                        --database-option "socket=$MARIADB_SOCKET" \
+                        --database-option user=sitesnap --database-option run_as=daemon \
+                        --database-option "secret_file=$MARIADB_SECRET" \
+                        --database-option app_user=blog@localhost \
+                        --set 'wp-config.php php-define DB_NAME {database}' &&
+                wordpress_verify "$PORT" 6.2
 }
