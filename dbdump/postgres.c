@@ -5,7 +5,9 @@
 #include "dbdump/postgres_check.h"
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_diff.h"
+#include "dbdump/postgres_dump.h"
 #include "dbdump/postgres_files.h"
+#include "dbdump/postgres_load.h"
 #include "dbdump/postgres_mode.h"
 
 /*
@@ -225,6 +227,40 @@ static int postgres_copy(struct db *db, const char *from, const char *to, db_rep
             (db->way == DB_WAY_FILES ? copy_files(db, &copy, err) : copy_rows(db, &copy, err)) < 0)
                 return err_wrap(err, "copying '%s' to '%s'", from, to);
         return 0;
+}
+
+#define LOAD_BYTES (1 << 20)
+
+/* The caller's view if there is one, else an own. */
+static int postgres_dump(struct db *db, const char *schema, db_sink sink, void *arg,
+                         struct err *err)
+{
+        bool own = db->view == NULL || db->copied || strcmp(db->viewed, schema) != 0;
+        int r;
+
+        if (own && look(db, schema, 0, err) < 0)
+                return -1;
+        r = postgres_dump_make(&db->server, db->database, db->view, sink, arg, err);
+        if (own)
+                forget(db);
+        return r < 0 ? err_wrap(err, "dumping '%s'", schema) : 0;
+}
+
+static int postgres_load(struct db *db, const char *to, db_source source, void *arg,
+                         struct err *err)
+{
+        CLEANUP(postgres_load_donep) struct postgres_load *load = NULL;
+        CLEANUP(freep) char *bytes = malloc(LOAD_BYTES);
+        ssize_t n;
+
+        if (bytes == NULL)
+                return err_oom(err);
+        if (postgres_load_begin(&db->server, db->database, to, db->app_user, &load, err) < 0)
+                return err_wrap(err, "loading '%s'", to);
+        while ((n = source(bytes, LOAD_BYTES, arg, err)) > 0)
+                if (postgres_load_feed(load, bytes, (size_t)n, err) < 0)
+                        return err_wrap(err, "loading '%s'", to);
+        return n < 0 || postgres_load_end(load, err) < 0 ? err_wrap(err, "loading '%s'", to) : 0;
 }
 
 /* A connection to look at a schema, and what it is there. */
@@ -486,6 +522,8 @@ const struct db_driver db_driver_postgres = {
         .size = postgres_size,
         .drop = postgres_drop,
         .forecast = postgres_forecast,
+        .dump = postgres_dump,
+        .load = postgres_load,
         .fingerprint = postgres_fingerprint,
         .diff = postgres_diff_rows,
         .list = postgres_list,

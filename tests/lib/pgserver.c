@@ -271,6 +271,7 @@ void pg_begin(void)
                 "'pg\\_%' AND rolname <> 'postgres'");
         pg_do("postgres", "postgres",
               "CREATE ROLE sitesnap LOGIN CREATEDB; CREATE ROLE shop LOGIN; "
-              "CREATE ROLE shop_kept; GRANT shop, shop_kept TO sitesnap; "
+              "CREATE ROLE shop_kept; CREATE ROLE shop_load; "
+              "GRANT shop, shop_kept, shop_load TO sitesnap; "
               "CREATE ROLE locked LOGIN PASSWORD 's3cret'");
 }

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/file.h"
+#include "dbdump/dbdriver.h"
+#include "tests/lib/pgserver.h"
+#include "tests/lib/root.h"
+#include "tests/lib/test.h"
+
+/* Dumps of PostgreSQL that a stranger wrote, or that are cut off: nothing of them has more rights
+ * than a role that has nothing. */
+
+#define COPY "snap12_shop"
+
+static struct err err;
+static const struct db_driver *driver = &db_driver_postgres;
+static struct db_conf conf;
+
+static struct db *begin(void)
+{
+        struct db *db = NULL;
+
+        root_begin();
+        pg_begin();
+        conf = (struct db_conf){ .root_fd = -1,
+                                 .socket_path = pg_socket(),
+                                 .port = PG_PORT,
+                                 .user = "sitesnap",
+                                 .secret_fd = -1,
+                                 .timeout_msec = 20000,
+                                 .database = "site",
+                                 .app_user = "shop" };
+        pg_do("postgres", "postgres", "CREATE DATABASE site");
+        pg_do("postgres", "postgres", "GRANT CREATE ON DATABASE site TO sitesnap");
+        pg_do("postgres", "site",
+              "GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE SCHEMA shop AUTHORIZATION shop");
+        pg_do("shop", "site",
+              "CREATE TABLE shop.posts (id int PRIMARY KEY); INSERT INTO shop.posts SELECT "
+              "generate_series(1, 20000)");
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        return db;
+}
+
+static ssize_t in(void *bytes, size_t n, void *arg, struct err *source_err)
+{
+        ssize_t r = read(*(int *)arg, bytes, n);
+
+        return r < 0 ? err_fail(source_err, ERR_IO, errno, "the dump") : r;
+}
+
+static int out(const void *bytes, size_t n, void *arg, struct err *sink_err)
+{
+        return file_write_all(*(int *)arg, bytes, n, sink_err);
+}
+
+static void put(int fd, const char *word, const char *one, const char *two, const char *three,
+                unsigned a, unsigned b)
+{
+        dprintf(fd, "%s %zu %zu %zu %u %u\n%s%s%s\n", word, strlen(one), strlen(two), strlen(three),
+                a, b, one, two, three);
+}
+
+static void expect_nothing(struct db *db)
+{
+        PGconn *admin = pg_connect("postgres", "site");
+        PGresult *result;
+        bool there = true;
+
+        ASSERT_OK(driver->exists(db, COPY, &there, &err));
+        ASSERT(!there);
+        result = PQexec(admin,
+                        "SELECT (SELECT count(*) FROM shop.posts), (SELECT count(*) FROM "
+                        "pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname "
+                        "IN ('public', 'shop')), (SELECT count(*) FROM pg_namespace WHERE "
+                        "nspname ~ '^snap'), (SELECT count(*) FROM pg_shdepend WHERE refobjid "
+                        "= 'shop_load'::regrole AND deptype = 'o')");
+        ASSERT_EQ(PQntuples(result), 1);
+        ASSERT_STR(PQgetvalue(result, 0, 0), "20000");
+        ASSERT_STR(PQgetvalue(result, 0, 1), "2");
+        ASSERT_STR(PQgetvalue(result, 0, 2), "0");
+        ASSERT_STR(PQgetvalue(result, 0, 3), "0");
+        PQclear(result);
+        PQfinish(admin);
+}
+
+#define TABLE "CREATE TABLE \"sitesnap.here\".t (id int)"
+#define EVIL                                                                                       \
+        "CREATE FUNCTION \"sitesnap.here\".evil(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN " \
+        "DELETE FROM shop.posts; RETURN true; END$$; "
+
+/* Each is one statement of a dump that is as good as any otherwise, and the rows of a table. */
+static const struct {
+        const char *statement, *said;
+} hostile[] = {
+        { TABLE "; DROP TABLE shop.posts", "permission denied for schema shop" },
+        { TABLE "; INSERT INTO shop.posts VALUES (0)", "permission denied for schema shop" },
+        { TABLE "; SELECT set_config('role', 'shop', false); DELETE FROM shop.posts", "role" },
+        { TABLE "; RESET ROLE; DELETE FROM shop.posts", "role" },
+        { TABLE "; SET SESSION AUTHORIZATION shop; DELETE FROM shop.posts", "authorization" },
+        { TABLE "; COPY (SELECT 1) TO PROGRAM 'touch /tmp/sitesnap-was-here'",
+          "pg_execute_server" },
+        { TABLE "; COPY \"sitesnap.here\".t FROM '/etc/passwd'", "pg_read_server_files" },
+        { TABLE "; ALTER ROLE shop_load SUPERUSER", "must be superuser" },
+        { TABLE "; CREATE EXTENSION dblink", "permission denied" },
+        { TABLE "; CREATE DATABASE more", "" },
+        { "\\! touch /tmp/sitesnap-was-here", "syntax error" },
+        { TABLE "; COMMIT; DELETE FROM shop.posts", "" },
+        /* what rows set off */
+        { EVIL "CREATE TABLE \"sitesnap.here\".t (id int CHECK (\"sitesnap.here\".evil(id)))",
+          "permission denied for schema shop" },
+        { EVIL "CREATE DOMAIN \"sitesnap.here\".d AS int CHECK (\"sitesnap.here\".evil(VALUE)); "
+               "CREATE TABLE \"sitesnap.here\".t (id \"sitesnap.here\".d)",
+          "permission denied for schema shop" },
+        { EVIL
+          "CREATE TABLE \"sitesnap.here\".t (id int); CREATE INDEX ON \"sitesnap.here\".t ((1)) "
+          "WHERE id > 5; CREATE RULE r AS ON INSERT TO \"sitesnap.here\".t DO ALSO DELETE FROM "
+          "shop.posts",
+          "permission denied for schema shop" },
+        { "CREATE FUNCTION \"sitesnap.here\".g() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+          "DELETE "
+          "FROM shop.posts; RETURN NULL; END$$; " TABLE
+          "; CREATE CONSTRAINT TRIGGER g AFTER INSERT ON \"sitesnap.here\".t DEFERRABLE INITIALLY "
+          "DEFERRED FOR EACH ROW EXECUTE FUNCTION \"sitesnap.here\".g()",
+          "deferred trigger" },
+        /* where everybody may make something */
+        { TABLE "; CREATE TABLE public.stays (id int)", "outside of the copy" },
+        { TABLE "; CREATE FUNCTION public.lower(text) RETURNS text LANGUAGE sql AS 'SELECT $1'",
+          "outside of the copy" },
+        { TABLE "; SELECT lo_create(0)", "outside of the copy" },
+};
+
+TEST(a_dump_of_a_stranger_reaches_nothing)
+{
+        struct db *db = begin();
+
+        for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+                CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+
+                dprintf(fd, "A database of PostgreSQL, dumped by sitesnap, form 1.\n");
+                put(fd, "object", "table", "t", hostile[i].statement, 0, 0);
+                put(fd, "table", "", "t", "", 77, 1);
+                put(fd, "rows", "1\n2\n", "", "", 0, 0);
+                put(fd, "end", "", "", "", 1, 2);
+                ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+                if (driver->load(db, COPY, in, &fd, &err) == 0)
+                        test_fail(__FILE__, __LINE__, "'%s' was loaded", hostile[i].statement);
+                if (strstr(err.msg, hostile[i].said) == NULL)
+                        test_fail(__FILE__, __LINE__, "'%s': %s", hostile[i].statement, err.msg);
+                expect_nothing(db);
+        }
+        ASSERT(access("/tmp/sitesnap-was-here", F_OK) < 0);
+        driver->close(db);
+}
+
+/* Damaged in ways that the archive's manifest would have found. */
+TEST(a_dump_that_is_none_is_said_so)
+{
+        static const char *const texts[] = {
+                "",
+                "PGDMP",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nend 0 0 0 1 0\n\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nend 0 0 0 0 0\n\nx",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nrows 2 0 0 0 0\n1\n\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nobject -1 0 0 0 0\n\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nwhat 0 0 0 0 0\n\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\ntable 0 1 0 1 1\nt\n",
+                "A database of PostgreSQL, dumped by sitesnap, form 1.\nsequence 0 1 1 1 0\nt1\n",
+        };
+        struct db *db = begin();
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+
+                ASSERT_OK(file_write_all(fd, texts[i], strlen(texts[i]), &err));
+                ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+                ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_CORRUPT, "");
+                expect_nothing(db);
+        }
+        driver->close(db);
+}
+
+TEST(who_has_no_role_for_it_is_told_the_statements)
+{
+        struct db *db = begin();
+        CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+
+        ASSERT_OK(driver->dump(db, "shop", out, &fd, &err));
+        pg_do("postgres", "postgres", "DROP ROLE shop_load");
+        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+        ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_DENIED,
+                   "CREATE ROLE \"shop_load\" NOLOGIN; GRANT \"shop_load\" TO \"sitesnap\"");
+        pg_do("postgres", "postgres", "CREATE ROLE shop_load NOLOGIN");
+        pg_do("postgres", "postgres", "GRANT shop_load TO sitesnap");
+        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+        ASSERT_OK(driver->load(db, COPY, in, &fd, &err));
+        driver->close(db);
+        conf.app_user = NULL;
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_DENIED, "app_user");
+        driver->close(db);
+}
+
+/* The process goes in the middle, as by a crash. */
+TEST(a_load_that_is_killed_leaves_nothing_that_counts)
+{
+        struct db *db = begin();
+        CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+        bool there;
+
+        ASSERT_OK(driver->dump(db, "shop", out, &fd, &err));
+        driver->close(db);
+        for (unsigned msec = 10; msec < 200; msec += 35) {
+                pid_t pid = fork();
+
+                ASSERT(pid >= 0);
+                if (pid == 0) {
+                        struct db *own = NULL;
+
+                        (void)lseek(fd, 0, SEEK_SET);
+                        if (driver->open(&conf, &own, &err) == 0)
+                                (void)!driver->load(own, COPY, in, &fd, &err);
+                        for (;;)
+                                (void)pause();
+                }
+                (void)usleep(msec * 1000);
+                (void)kill(pid, SIGKILL);
+                (void)waitpid(pid, NULL, 0);
+                ASSERT_OK(driver->open(&conf, &db, &err));
+                ASSERT_OK(driver->exists(db, COPY, &there, &err));
+                printf("# after %u ms it is %s\n", msec, there ? "whole" : "not there");
+                ASSERT_OK(db_drop(driver, db, COPY, &err));
+                expect_nothing(db);
+                driver->close(db);
+        }
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+        ASSERT_OK(driver->load(db, COPY, in, &fd, &err));
+        driver->close(db);
+}
