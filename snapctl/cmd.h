@@ -61,6 +61,7 @@ int cmd_ops_resume(struct ctl *ctl, struct err *err);
 /* Notices. */
 int cmd_notice_list(struct ctl *ctl, struct err *err);
 int cmd_notice_test(struct ctl *ctl, struct err *err);
+int cmd_notice_send(struct ctl *ctl, struct err *err);
 int cmd_notice_retry(struct ctl *ctl, struct err *err);
 int cmd_notice_check(struct ctl *ctl, struct err *err);
 

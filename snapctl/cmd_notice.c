@@ -125,6 +125,34 @@ int cmd_notice_test(struct ctl *ctl, struct err *err)
                         why == NULL ? "?" : why);
 }
 
+int cmd_notice_send(struct ctl *ctl, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *body = json_object();
+        CLEANUP(json_decrefp) json_t *answer = NULL;
+        const char *site = args_word(ctl->args, 0), *phase = args_word(ctl->args, 1);
+        const char *at = args_option(ctl->args, OPT_AT);
+        char path[CLIENT_PATH_MAX];
+        int64_t usec;
+
+        if (ctl_set(body, "phase", json_string(phase), err) < 0 ||
+            ctl_set_option(ctl, body, OPT_LABEL, "label", err) < 0 ||
+            ctl_set_option(ctl, body, OPT_REASON, "reason", err) < 0)
+                return -1;
+        if (at != NULL && (!text_parse_until(at, &usec) ||
+                           ctl_set(body, "at_sec", json_integer(usec / USEC_PER_SEC), err) < 0))
+                return err_fail(err, ERR_INVALID, 0, "--at is no time");
+        (void)snprintf(path, sizeof(path), "/v1/sites/%s/notices", site);
+        if (client_call(ctl->client, "POST", path, body, &answer, err) < 0)
+                return -1;
+        if (ctl->look.format == FORMAT_JSON)
+                return json_print(answer, &ctl->look.term, err);
+        ctl_say(ctl,
+                json_is_true(json_object_get(answer, "new")) ? "%s: it is on its way."
+                                                             : "%s: it was told before.",
+                site);
+        return 0;
+}
+
 int cmd_notice_retry(struct ctl *ctl, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *body = json_object();

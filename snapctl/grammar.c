@@ -62,6 +62,11 @@ static bool valid_pair(const char *word)
         return n > 0 && word[n] == '=' && word[n + 1] != '\0';
 }
 
+static bool valid_url(const char *word)
+{
+        return strncmp(word, "http://", 7) == 0 || strncmp(word, "https://", 8) == 0;
+}
+
 #define SITE_NAME "a site's name (small letters, digits and '-', a letter first, at most 32)"
 
 const struct word_spec word_specs[WORD_KINDS] = {
@@ -95,6 +100,8 @@ const struct word_spec word_specs[WORD_KINDS] = {
         [WORD_TEXT] = { "TEXT", NULL, NULL, "a text" },
         [WORD_SPAN] = { "SPAN", "hour day month", NULL, "one of hour, day, month" },
         [WORD_TOPIC] = { "COMMAND", NULL, NULL, "a command" },
+        [WORD_PHASE] = { "PHASE", "available scheduled", NULL, "one of available, scheduled" },
+        [WORD_URL] = { "URL", NULL, valid_url, "an address like https://shop.example.org/" },
 };
 
 const struct option_spec option_specs[OPTIONS] = {
@@ -154,6 +161,11 @@ const struct option_spec option_specs[OPTIONS] = {
         [OPT_WATCH] = { "watch", '\0', WORD_NONE, false, "again every two seconds" },
         [OPT_WITH_SHARED] = { "with-shared", '\0', WORD_NONE, false,
                               "what all versions share, too, as it is now" },
+        [OPT_AT] = { "at", '\0', WORD_UNTIL, false, "when it is going to begin" },
+        [OPT_PROBE] = { "probe", '\0', WORD_URL, false,
+                        "watch the site by its front page, which has this address" },
+        [OPT_PRESET] = { "preset", '\0', WORD_TEXT, true,
+                         "the probes of this application; can be repeated" },
 };
 
 const struct command commands[] = {
@@ -263,7 +275,7 @@ const struct command commands[] = {
           .options = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER) | OPT_BIT(OPT_ADOPT) |
                      OPT_BIT(OPT_SHARED) | OPT_BIT(OPT_DRIVER) | OPT_BIT(OPT_POOL) |
                      OPT_BIT(OPT_SWITCHER) | OPT_BIT(OPT_DATABASE) | OPT_BIT(OPT_DATABASE_OPTION) |
-                     OPT_BIT(OPT_SET),
+                     OPT_BIT(OPT_SET) | OPT_BIT(OPT_PROBE) | OPT_BIT(OPT_PRESET),
           .required = OPT_BIT(OPT_HOME) | OPT_BIT(OPT_OWNER),
           .flags = COMMAND_TAKES_ARGV | COMMAND_PLANS,
           .run = cmd_site_add,
@@ -345,6 +357,11 @@ const struct command commands[] = {
           .args = { { WORD_TARGET, MAYBE } },
           .run = cmd_notice_retry,
           .help = "try what waits or was given up again now" },
+        { .words = "notice send",
+          .args = { { WORD_SITE }, { WORD_PHASE } },
+          .options = OPT_BIT(OPT_LABEL) | OPT_BIT(OPT_AT) | OPT_BIT(OPT_REASON),
+          .run = cmd_notice_send,
+          .help = "tell that there is a release, or when it is going to be installed" },
         { .words = "notice check",
           .run = cmd_notice_check,
           .help = "name the mistakes in notices.d" },

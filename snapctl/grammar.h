@@ -45,6 +45,8 @@ enum word_kind {
         WORD_TEXT,
         WORD_SPAN,
         WORD_TOPIC,
+        WORD_PHASE,
+        WORD_URL,
         WORD_KINDS
 };
 
@@ -101,6 +103,9 @@ enum option_id {
         OPT_SPAN,
         OPT_WATCH,
         OPT_WITH_SHARED,
+        OPT_AT,
+        OPT_PROBE,
+        OPT_PRESET,
         OPTIONS
 };
 

@@ -9,7 +9,7 @@
 #include "common/safepath.h"
 #include "snapd/expiry.h"
 #include "snapd/front.h"
-#include "snapd/notice.h"
+#include "snapd/notice_op.h"
 #include "snapd/request.h"
 
 #define AGAIN_USEC (5 * USEC_PER_SEC)
@@ -26,7 +26,7 @@ struct expiry {
 static void tell(struct expiry *expiry, const char *site, const struct front_temporary *temporary,
                  const char *why)
 {
-        const struct notice notice = {
+        struct notice notice = {
                 .phase = NOTICE_ALERT,
                 .site = site,
                 .from = temporary->version,
@@ -38,6 +38,7 @@ static void tell(struct expiry *expiry, const char *site, const struct front_tem
         CLEANUP(outbox_closep) struct outbox *outbox = NULL;
         struct err err;
 
+        notice_site(&notice, sitecache_site(expiry->sites, site, NULL));
         if (outbox_open(expiry->dirs->state_fd, &outbox, &err) < 0 ||
             notice_put(outbox, &notice, &err) < 0)
                 log_warning("site '%s': no notice: %s", site, err.msg);

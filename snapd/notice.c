@@ -238,6 +238,11 @@ static int put_facts(json_t *json, const struct notice *notice, struct err *err)
             put_text(json, "label", notice->label, LABEL_MAX_BYTES, err) < 0 ||
             put_text(json, "track", notice->track, LABEL_MAX_BYTES, err) < 0)
                 return -1;
+        if (notice->at_usec != 0) {
+                clock_iso(notice->at_usec, 1, now);
+                if (put_text(json, "at", now, NAME_MAX_BYTES, err) < 0)
+                        return -1;
+        }
         if (notice->automatic != AUTOMATIC_UNKNOWN &&
             json_object_set_new(json, "automatic_updates",
                                 json_boolean(notice->automatic == AUTOMATIC_ON)) < 0)
@@ -261,6 +266,7 @@ static int put_words(json_t *json, const struct notice *notice, struct err *err)
                 .site = json_get_string(json, "site"),
                 .verb = json_get_string(json, "verb"),
                 .label = json_get_string(json, "label"),
+                .at = json_get_string(json, "at"),
                 .operation = number_text(notice->operation, operation),
                 .from = number_text(notice->from, from),
                 .to = number_text(notice->to, to),
@@ -379,6 +385,7 @@ static void text_print(FILE *out, const json_t *json)
         number_print(out, "Version before:", json, "from");
         number_print(out, "Version after:", json, "to");
         line_print(out, "Release:", json_get_string(json, "label"));
+        line_print(out, "Begins at:", json_get_string(json, "at"));
         line_print(out, "Track:", json_get_string(json, "track"));
         if (automatic != NULL)
                 line_print(out, "Automatic updates:", json_is_true(automatic) ? "on" : "off");

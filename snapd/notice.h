@@ -53,6 +53,7 @@ struct notice {
         const char *track;  /* stable, beta, ... */
         enum notice_automatic automatic; /* does this site update by itself? */
         bool taken_back;                 /* of ROLLED_BACK: by the guard, after it was served */
+        int64_t at_usec;                 /* when it is going to begin, wall clock; 0 unknown */
         const char *what;                /* a sentence in place of the phase's own */
         const char *why;                 /* the cause */
         /* An object: each member a string, a number or an array of strings, shown under its name;

@@ -11,6 +11,8 @@
 #include "common/units.h"
 #include "snapd/notice_op.h"
 
+DEFINE_CLEANUP(struct site *, site_free);
+
 #define CATCH_UP_OPS  50
 #define CATCH_UP_USEC (INT64_C(86400) * USEC_PER_SEC)
 #define OUTPUT_TAIL   2000
@@ -154,9 +156,29 @@ static void guard_caused(const struct op *op, const json_t *cause, const json_t 
         notice->evidence = evidence;
 }
 
+void notice_site(struct notice *notice, const struct site *site)
+{
+        if (site == NULL)
+                return;
+        notice->track = site->track;
+        if (site->automatic != NULL)
+                notice->automatic =
+                        strcmp(site->automatic, "yes") == 0 ? AUTOMATIC_ON : AUTOMATIC_OFF;
+}
+
+/* NULL for a file that is not there any more, or has a mistake in it. */
+static struct site *site_known(const struct dirs *dirs, const char *name)
+{
+        struct site *site = NULL;
+        struct err ignored;
+
+        return site_load(dirs->conf_fd, name, NULL, &site, &ignored) < 0 ? NULL : site;
+}
+
 static int op_put(struct outbox *outbox, struct catalog *catalog, const struct dirs *dirs,
                   const struct op *op, enum notice_phase phase, const char *key, struct err *err)
 {
+        CLEANUP(site_freep) struct site *site = site_known(dirs, op->site);
         CLEANUP(json_decrefp) json_t *evidence = json_object();
         bool bad = phase == NOTICE_FAILED || phase == NOTICE_ROLLED_BACK || phase == NOTICE_HELD;
         const json_t *cause =
@@ -177,6 +199,7 @@ static int op_put(struct outbox *outbox, struct catalog *catalog, const struct d
 
         if (evidence == NULL)
                 return err_oom(err);
+        notice_site(&notice, site);
         facts_load(catalog, op, cause == NULL ? op->version : json_get_u64(cause, "version"),
                    &facts);
         /* What is safe: the version that is served, or the one that a rollback would go to. */
@@ -276,18 +299,20 @@ int notice_op_catch_up(struct outbox *outbox, struct catalog *catalog, const str
         return ret;
 }
 
-static int space_put(struct outbox *outbox, const char *site, const struct notice_space *space,
-                     uint64_t wanted, struct err *err)
+static int space_put(const struct dirs *dirs, struct outbox *outbox, const char *name,
+                     const struct notice_space *space, uint64_t wanted, struct err *err)
 {
+        CLEANUP(site_freep) struct site *site = site_known(dirs, name);
+        struct notice notice = { .phase = NOTICE_SPACE_LOW, .site = name };
         char free_text[UNITS_MAX], wanted_text[UNITS_MAX], why[200];
         const uint64_t mib = 1 << 20;
 
         units_size_print(space->free_bytes / mib * mib, free_text);
         units_size_print(wanted / mib * mib, wanted_text);
         (void)snprintf(why, sizeof(why), "%s are free, and %s should be", free_text, wanted_text);
-        return notice_put(outbox,
-                          &(struct notice){ .phase = NOTICE_SPACE_LOW, .site = site, .why = why },
-                          err);
+        notice.why = why;
+        notice_site(&notice, site);
+        return notice_put(outbox, &notice, err);
 }
 
 int notice_space(const struct dirs *dirs, const char *site, const struct notice_space *space,
@@ -306,5 +331,5 @@ int notice_space(const struct dirs *dirs, const char *site, const struct notice_
         if (outbox_open(dirs->state_fd, &outbox, err) < 0 ||
             outbox_switch(outbox, name, low, &changed, err) < 0)
                 return -1;
-        return changed && low ? space_put(outbox, site, space, wanted, err) : 0;
+        return changed && low ? space_put(dirs, outbox, site, space, wanted, err) : 0;
 }

@@ -12,6 +12,11 @@
 #include "snapd/dirs.h"
 #include "snapd/journal.h"
 #include "snapd/notice.h"
+#include "snapd/site.h"
+
+/* notice_site(notice, site): What the site's file says of its releases; borrowed.  NULL: nothing is
+ * known. */
+void notice_site(struct notice *notice, const struct site *site);
 
 /* notice_op_started(dirs, catalog, id, err): Tell that it begins, where its verb is one that does
  * so; to be called before it has a plan. */

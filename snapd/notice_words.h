@@ -13,7 +13,7 @@
 #include "common/error.h"
 #include "snapd/notice.h"
 
-#define NOTICE_CHOICES  3
+#define NOTICE_CHOICES  4
 #define NOTICE_COMMANDS 4
 
 struct notice_words {
@@ -31,7 +31,7 @@ extern const struct notice_words notice_words_taken_back;
 
 /* The facts as texts, cleaned; NULL: not known. */
 struct notice_facts {
-        const char *site, *verb, *operation, *from, *to, *label;
+        const char *site, *verb, *operation, *from, *to, *label, *at;
 };
 
 /* notice_words_fill(sentence, facts, ret_text, err): The sentence with its facts; NULL when one of

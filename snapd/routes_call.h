@@ -155,6 +155,8 @@ int route_resume(struct api *api, const struct call *call, const struct target *
                  struct answer *answer, struct err *err) MUST_CHECK;
 int route_notices(struct api *api, const struct call *call, const struct target *target,
                   struct answer *answer, struct err *err) MUST_CHECK;
+int route_notice_send(struct api *api, const struct call *call, const struct target *target,
+                      struct answer *answer, struct err *err) MUST_CHECK;
 int route_notices_test(struct api *api, const struct call *call, const struct target *target,
                        struct answer *answer, struct err *err) MUST_CHECK;
 int route_notices_retry(struct api *api, const struct call *call, const struct target *target,

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "snapd/notice_op.h"
+#include "snapd/probation.h"
 #include "snapd/routes_call.h"
 #include "snapd/target.h"
 
 #define LIST_DEFAULT 100
 #define LIST_MAX     1000
+#define TEXT_MAX     255
+#define AT_MAX_SEC   INT64_C(253402300799) /* the year 9999 */
 
 static json_t *time_json(int64_t usec)
 {
@@ -111,6 +118,76 @@ int route_notices_retry(struct api *api, const struct call *call, const struct t
             outbox_retry(api->outbox, name, clock_wall_usec(), &n, err) < 0)
                 return -1;
         return answer_json(answer, 200, json_pack("{s:i}", "count", (int)n), err);
+}
+
+/* What others know and we do not: that there is a release, and when it is going to be installed. */
+static int send_read(const struct call *call, struct notice *notice, struct err *err)
+{
+        static const char *const members[] = { "phase", "label", "reason", "at_sec" };
+        const json_t *at = json_object_get(call->body, "at_sec");
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)call->body, key, value) {
+                size_t i = 0;
+
+                while (i < 4 && strcmp(members[i], key) != 0)
+                        i++;
+                if (i == 4)
+                        return err_fail(err, ERR_INVALID, 0, "the member '%.40s' is unknown", key);
+                if (i < 3 && (!json_is_string(value) || json_string_length(value) == 0 ||
+                              json_string_length(value) > TEXT_MAX))
+                        return err_fail(err, ERR_INVALID, 0, "'%s' is a text of at most %d bytes",
+                                        key, TEXT_MAX);
+        }
+        notice->phase = notice_phase_by_name(json_get_string(call->body, "phase"));
+        if (notice->phase != NOTICE_AVAILABLE && notice->phase != NOTICE_SCHEDULED)
+                return err_fail(err, ERR_INVALID, 0,
+                                "'phase' is 'available' or 'scheduled': what happens here is told "
+                                "by itself");
+        if ((at != NULL) != (notice->phase == NOTICE_SCHEDULED))
+                return err_fail(err, ERR_INVALID, 0,
+                                "'at_sec', the time at which it is going to begin, belongs to "
+                                "'scheduled' and is needed there");
+        if (at != NULL && (!json_is_integer(at) || json_integer_value(at) > AT_MAX_SEC ||
+                           json_integer_value(at) * USEC_PER_SEC <= clock_wall_usec()))
+                return err_fail(err, ERR_INVALID, 0,
+                                "'at_sec' is a time to come, in seconds since 1970");
+        notice->at_usec = at == NULL ? 0 : json_integer_value(at) * USEC_PER_SEC;
+        notice->label = json_get_string(call->body, "label");
+        notice->why = json_get_string(call->body, "reason");
+        return 0;
+}
+
+int route_notice_send(struct api *api, const struct call *call, const struct target *target,
+                      struct answer *answer, struct err *err)
+{
+        CLEANUP(freep) char *key = NULL;
+        struct notice notice = { .site = target->name };
+        struct catalog_site site;
+        bool told;
+
+        if (outbox_check(api, err) < 0 || send_read(call, &notice, err) < 0 ||
+            probation_release_check(api->catalog, target->name, notice.label, err) < 0 ||
+            catalog_site(api->catalog, target->name, &site, err) < 0)
+                return -1;
+        notice.from = site.active;
+        catalog_site_done(&site);
+        notice_site(&notice, target->site);
+        /* Whoever looks every hour for a release tells of it every hour. */
+        if (asprintf(&key, "%s:%s:%" PRId64 ":%s", notice_phase_name(notice.phase), target->name,
+                     notice.at_usec / USEC_PER_SEC, notice.label == NULL ? "" : notice.label) < 0) {
+                key = NULL;
+                return err_oom(err);
+        }
+        notice.key = key;
+        told = outbox_has(api->outbox, key);
+        if (notice_put(api->outbox, &notice, err) < 0)
+                return -1;
+        return answer_json(
+                answer, 202,
+                json_pack("{s:s, s:b}", "phase", notice_phase_name(notice.phase), "new", !told),
+                err);
 }
 
 struct check {

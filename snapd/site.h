@@ -95,6 +95,8 @@ struct site {
         unsigned timeout_sec;
         bool upgrade_closed; /* visitors get 503 while the command runs */
         bool upgrade_staged; /* the new version is served when the command has ended well */
+        char *track;         /* of releases, as notices name it; or NULL */
+        char *automatic;     /* "yes": who upgrades it asks nobody; "no"; NULL: not said */
         unsigned drain_sec;
         unsigned hold_msec;
         unsigned owner_may; /* enum site_may */

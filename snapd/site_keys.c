@@ -14,6 +14,7 @@ static const char *const engines[] = { "sqlite", "mariadb", "postgres", NULL };
 static const char *const ways[] = { "auto", "snapshot", "files", "dump", NULL };
 static const char *const policies[] = { "rollback", "freeze", "alert", NULL };
 static const char *const policies_after[] = { "alert", "rollback", "off", NULL };
+static const char *const yes_no[] = { "yes", "no", NULL };
 static const char *const switchers[] = { "symlink", "mount", NULL };
 
 const struct site_key site_keys[] = {
@@ -68,6 +69,10 @@ const struct site_key site_keys[] = {
 
         { "upgrade", "command", &site_kind_argv, MEMBER(command),
           .help = "the program that upgrades the tree in place, with its arguments" },
+        { "upgrade", "track", &site_kind_text, MEMBER(track),
+          .help = "the releases that the site follows, as notices name them: stable, beta" },
+        { "upgrade", "automatic", &site_kind_word, MEMBER(automatic), .words = yes_no,
+          .help = "yes, if upgrades are begun without a person being asked; what notices say" },
         { "upgrade", "timeout", &site_kind_duration, MEMBER(timeout_sec), .unit = 1000, .min = 1,
           .max = 7 * 86400, .preset = "30m", .help = "when the command is ended" },
         { "upgrade", "closed", &site_kind_flag, MEMBER(upgrade_closed), .preset = "no",

@@ -204,6 +204,14 @@ static json_t *shared_paths(const struct site *site)
         return paths;
 }
 
+/* What is not said is not known. */
+static json_t *view_automatic(const struct site *site)
+{
+        if (site == NULL || site->automatic == NULL)
+                return json_null();
+        return json_boolean(strcmp(site->automatic, "yes") == 0);
+}
+
 json_t *view_site(const char *name, const struct catalog_site *catalog, const struct site *site,
                   const struct op *open)
 {
@@ -212,7 +220,7 @@ json_t *view_site(const char *name, const struct catalog_site *catalog, const st
 
         /* clang-format off */
         return json_pack(
-                "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o}",
+                "{s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o}",
                 "name", name,
                 "home", string_or_null(site == NULL ? NULL : site->home),
                 "owner", string_or_null(site == NULL ? NULL : site->owner),
@@ -225,6 +233,8 @@ json_t *view_site(const char *name, const struct catalog_site *catalog, const st
                 "versions", catalog == NULL ? (json_int_t)0 : (json_int_t)catalog->versions,
                 "shared", shared_paths(site),
                 "database", string_or_null(site == NULL ? NULL : site->database.engine),
+                "track", string_or_null(site == NULL ? NULL : site->track),
+                "automatic_updates", view_automatic(site),
                 "operation", number_or_null(open == NULL ? 0 : open->id));
         /* clang-format on */
 }

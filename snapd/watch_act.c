@@ -7,7 +7,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "snapd/ballast.h"
-#include "snapd/notice.h"
+#include "snapd/notice_op.h"
 #include "snapd/request.h"
 #include "snapd/watch_ward.h"
 
@@ -40,6 +40,7 @@ static void tell(const struct ward *ward, enum notice_phase phase, const char *w
         struct err err;
         bool known;
 
+        notice_site(&notice, sitecache_site(ward->watch->needs.sites, ward->name, NULL));
         log_warning("site '%s': %s%s%s", ward->name, notice_phase_name(phase),
                     why == NULL ? "" : ": ", why == NULL ? "" : why);
         if (ward->watch->needs.outbox == NULL)

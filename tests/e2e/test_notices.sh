@@ -228,6 +228,26 @@ little_space_is_told_once() {
         ctl activate app 3 && sleep 2 && is "$(grep -l 'little space' "$MAIL"/*.eml | wc -l)" 1
 }
 
+# What others know is told with what the site's file says, and once.
+release_is_told() {
+        local mail
+
+        sed -i '/^phases = space-low/d' "$WORLD/conf/notices.d/digest.conf"
+        sed -i 's/^\[upgrade\]/&\ntrack = stable\nautomatic = no/' "$WORLD/conf/sites.d/app.conf"
+        ctl site check app || return 1
+        rm -f "$MAIL"/*.eml
+        ctl notice send app available --label 2.1 --reason 'closes a hole' || return 1
+        mail=$(mail_with 'app: 2.1 is available') || return 1
+        says "$mail" 'Release:           2.1' 'Track:             stable' 'Automatic updates: off' \
+                'closes a hole' 'snapctl upgrade app --dry-run' || return 1
+        exits 0 'told before' ctl notice send app available --label 2.1 &&
+                exits 2 "'at_sec'" ctl notice send app scheduled --label 2.1 || return 1
+        exits 0 'on its way' ctl notice send app scheduled --label 2.1 --at 2h || return 1
+        mail=$(mail_with 'app: an upgrade to 2.1 is scheduled') || return 1
+        says "$mail" 'is going to begin at 20' 'Begins at:' &&
+                ctl site show app --json | grep -q '"automatic_updates": *false'
+}
+
 # A secret is in its file and in memory, nowhere else.
 secrets_stay_secret() {
         ! grep -rlF -e hook-secret -e 'mail "secret"' "$WORLD/state" "$WORLD/log" "$WORLD/run"
@@ -264,6 +284,7 @@ check 'a receiver of 100 s delays nobody' slow_delays_nobody
 measured "beside a receiver that takes 100 s: $(cat "$WORLD/times" 2>/dev/null)"
 check 'a digest is one mail' digest_is_one_mail
 check 'little space is told once' little_space_is_told_once
+check 'a release is told of, once, with its track' release_is_told
 check 'no secret stands in state, log or run' secrets_stay_secret
 check 'an outbox that cannot be read stops nothing else' broken_outbox_stops_nothing
 tap_done

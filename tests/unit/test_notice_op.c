@@ -108,6 +108,31 @@ TEST(a_failed_operation_is_told_once_with_its_cause_and_what_is_safe)
         ASSERT_EQ(news(), 0);
 }
 
+TEST(what_the_file_says_of_releases_is_told_with_them)
+{
+        static const char lines[] = "[site]\nhome = /srv/wiki\nowner = daemon\n[upgrade]\n"
+                                    "track = stable\nautomatic = no\n";
+
+        if (getuid() != 0)
+                test_skip("files of sites are root's");
+        test_need_syscalls();
+        begin();
+        dirs.conf_fd = dirs.state_fd;
+        ASSERT_OK(notice_op_started(&dirs, catalog, op_of("upgrade", OP_QUEUED, ""), &err));
+        ASSERT_EQ(news(), 1);
+        ASSERT(json_object_get(last, "track") == NULL);
+        ASSERT(json_object_get(last, "automatic_updates") == NULL);
+        ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
+        ASSERT_OK(
+                file_replace(dirs.conf_fd, "sites.d/wiki.conf", lines, strlen(lines), 0644, &err));
+        ASSERT_OK(notice_space(&dirs, "wiki", &(struct notice_space){ .wanted_bytes = 1 << 30 },
+                               &err));
+        ASSERT_EQ(news(), 1);
+        expect("phase", "space-low");
+        expect("track", "stable");
+        ASSERT(json_is_false(json_object_get(last, "automatic_updates")));
+}
+
 TEST(a_rolled_back_upgrade_quotes_the_end_of_its_output_cleaned)
 {
         static const char output[] = "one\r\ntwo\x1b[2J\nlast \xff words";

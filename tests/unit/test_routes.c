@@ -60,13 +60,12 @@ static void begin(void)
         (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
         (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
         dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
-        empty = json_object();
         ASSERT_OK(dirs_open(&dirs, &err));
         ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
         ASSERT_OK(catalog_open(dirs.state_fd, &api.catalog, &err));
         ASSERT_OK(sitecache_open(&dirs, &api.sites, &err));
         ASSERT_OK(outbox_open(dirs.state_fd, &api.outbox, &err));
-        ASSERT(sd_event_new(&event) >= 0);
+        ASSERT(sd_event_new(&event) >= 0 && (empty = json_object()) != NULL);
         ASSERT_OK(spawner_open(event, &dirs, api.catalog, &api.spawner, &err));
         conf_put("shop", "nobody", "read mark mount activate upgrade prune");
         conf_put("blog", "daemon", "read");
@@ -178,6 +177,8 @@ static const struct row {
           'h', "/v1/sites/blog/passes", 'd' },
         { "POST", "/v1/sites/{site}/passes/remove", "/v1/sites/shop/passes/remove",
           "{\"name\": \"x\"}", 'g', 'h', 'h', "/v1/sites/blog/passes/remove", 'd' },
+        { "POST", "/v1/sites/{site}/notices", "/v1/sites/shop/notices", "{}", 'd', 'h', 'h',
+          "/v1/sites/blog/notices", 'd' },
         { "POST", "/v1/sites/{site}/operations", "/v1/sites/shop/operations",
           "{\"verb\": \"upgrade\", \"nonsense\": 1}", 'g', 'h', 'h', "/v1/sites/blog/operations",
           'd' },

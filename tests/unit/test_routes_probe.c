@@ -2,7 +2,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
+#include "snapd/probation.h"
+#include "common/json.h"
 #include "snapd/routes.h"
 #include "snapd/sql.h"
 #include "tests/lib/test.h"
@@ -95,4 +98,74 @@ TEST(what_was_measured_is_asked_by_span)
         json_decref(answer.json);
         ASSERT_ERR(ask("/v1/sites/shop/probes", "year", &answer), ERR_INVALID,
                    "hour, day or month");
+}
+
+static bool sent_new;
+
+static int announce(const char *site, const char *body)
+{
+        CLEANUP(json_decrefp) json_t *json = NULL;
+        struct answer answer = { 0 };
+        char path[80];
+        int ret;
+
+        (void)snprintf(path, sizeof(path), "/v1/sites/%s/notices", site);
+        ASSERT_OK(json_parse(body, strlen(body), &json, &err));
+        ret = routes_answer(
+                &api,
+                &(struct call){
+                        .method = "POST", .path = path, .body = json, .peer = { .admin = true } },
+                &answer, &err);
+        sent_new = json_is_true(json_object_get(answer.json, "new"));
+        json_decref(answer.json);
+        return ret;
+}
+
+static int keep_body(const struct outbox_notice *notice, void *arg, struct err *e)
+{
+        const struct outbox_wish wish = { "t", 0 };
+
+        (void)arg;
+        return outbox_route(api.outbox, notice->id, &wish, 1, clock_wall_usec(), e);
+}
+
+TEST(what_others_know_of_releases_is_told_once)
+{
+        struct delivery_list list;
+        char body[200];
+        json_int_t at = clock_wall_usec() / USEC_PER_SEC + 3600;
+
+        begin();
+        ASSERT_ERR(announce("shop", "{\"phase\": \"finished\"}"), ERR_INVALID, "by itself");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"scheduled\"}"), ERR_INVALID, "'at_sec'");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"scheduled\", \"at_sec\": 1}"), ERR_INVALID,
+                   "to come");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"at_sec\": 1}"), ERR_INVALID,
+                   "belongs to");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"label\": \"\"}"), ERR_INVALID,
+                   "'label'");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"x\": 1}"), ERR_INVALID,
+                   "unknown");
+        ASSERT_ERR(announce("none", "{\"phase\": \"available\"}"), ERR_NOT_FOUND, "");
+        ASSERT_OK(probation_release_bad(api.catalog, "shop", "6.6", 1, "it was slow", &err));
+        ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"label\": \"6.6\"}"), ERR_REFUSED,
+                   "was taken back here");
+
+        ASSERT_OK(announce("shop", "{\"phase\": \"available\", \"label\": \"6.7\"}"));
+        ASSERT(sent_new);
+        ASSERT_OK(announce("shop", "{\"phase\": \"available\", \"label\": \"6.7\"}"));
+        ASSERT(!sent_new);
+        (void)snprintf(body, sizeof(body),
+                       "{\"phase\": \"scheduled\", \"label\": \"6.7\", \"reason\": \"CVE\", "
+                       "\"at_sec\": %lld}",
+                       (long long)at);
+        ASSERT_OK(announce("shop", body));
+        ASSERT_OK(outbox_unrouted(api.outbox, keep_body, NULL, &err));
+        ASSERT_OK(outbox_due(api.outbox, "t", clock_wall_usec(), 100, &list, &err));
+        ASSERT_EQ(list.n, 2);
+        ASSERT(strstr(list.items[0].body, "\"subject\":\"shop: 6.7 is available\"") != NULL);
+        ASSERT(strstr(list.items[1].body, "An upgrade of 'shop' to 6.7 is going to begin at 2") !=
+               NULL);
+        ASSERT(strstr(list.items[1].body, "\"why\":\"CVE\"") != NULL);
+        delivery_list_done(&list);
 }

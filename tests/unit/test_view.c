@@ -104,6 +104,8 @@ TEST(a_site_is_shown_in_each_of_its_states)
                              .owner = (char *)"www",
                              .docroot = (char *)"/var/www/shop",
                              .driver = (char *)"auto",
+                             .track = (char *)"stable",
+                             .automatic = (char *)"no",
                              .shared = shared,
                              .n_shared = 1,
                              .database = { .engine = (char *)"sqlite" } };
@@ -113,15 +115,18 @@ TEST(a_site_is_shown_in_each_of_its_states)
                     "{\"name\":\"shop\",\"home\":\"/srv/shop\",\"owner\":\"www\",\"driver\":"
                     "\"btrfs\",\"docroot\":\"/var/www/shop\",\"pool\":\"/p\",\"state\":\"ok\","
                     "\"active\":3,\"last_good\":2,\"versions\":3,\"shared\":[\"uploads\"],"
-                    "\"database\":\"sqlite\",\"operation\":null}");
+                    "\"database\":\"sqlite\",\"track\":\"stable\","
+                    "\"automatic_updates\":false,\"operation\":null}");
         ASSERT_JSON(view_site("shop", NULL, NULL, NULL),
                     "{\"name\":\"shop\",\"home\":null,\"owner\":null,\"driver\":null,\"docroot\":"
                     "null,\"pool\":null,\"state\":\"unadopted\",\"active\":null,\"last_good\":null,"
-                    "\"versions\":0,\"shared\":[],\"database\":null,\"operation\":null}");
+                    "\"versions\":0,\"shared\":[],\"database\":null,\"track\":null,"
+                    "\"automatic_updates\":null,\"operation\":null}");
         ASSERT_JSON(view_site("shop", NULL, NULL, &open),
                     "{\"name\":\"shop\",\"home\":null,\"owner\":null,\"driver\":null,\"docroot\":"
                     "null,\"pool\":null,\"state\":\"held\",\"active\":null,\"last_good\":null,"
-                    "\"versions\":0,\"shared\":[],\"database\":null,\"operation\":5}");
+                    "\"versions\":0,\"shared\":[],\"database\":null,\"track\":null,"
+                    "\"automatic_updates\":null,\"operation\":5}");
 }
 
 TEST(an_operation_is_shown_with_its_steps)
