@@ -27,6 +27,8 @@ static const struct column columns[] = {
         { "docroot", "Docroot", CELL_TEXT, COLUMN_FLEXIBLE | COLUMN_EXTRA },
         { "pool", "Pool", CELL_TEXT, COLUMN_FLEXIBLE | COLUMN_EXTRA },
         { "shared", "Shared", CELL_LIST, COLUMN_FLEXIBLE | COLUMN_EXTRA },
+        { "track", "Track", CELL_TEXT, COLUMN_EXTRA },
+        { "automatic_updates", "Automatic updates", CELL_TEXT, COLUMN_EXTRA },
         { "operation", "Operation", CELL_NUMBER, COLUMN_EXTRA },
 };
 
@@ -142,6 +144,65 @@ static int set_database(const struct ctl *ctl, json_t *body, struct err *err)
         return 0;
 }
 
+/* The address, and the applications whose probes are asked there; each its key of [guard]. */
+static int set_guard(const struct ctl *ctl, json_t *body, struct err *err)
+{
+        const char *url = args_option(ctl->args, OPT_PROBE), *preset;
+        char names[400] = "";
+        size_t n = 0;
+
+        if (url == NULL && args_value(ctl->args, OPT_PRESET, 0) == NULL)
+                return 0;
+        if (url == NULL)
+                return err_fail(
+                        err, ERR_INVALID, 0,
+                        "--preset asks for pages: say with --probe where the front page is");
+        for (size_t i = 0; (preset = args_value(ctl->args, OPT_PRESET, i)) != NULL; i++)
+                if (n < sizeof(names))
+                        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+                                              i == 0 ? "" : " ", preset);
+        if (n >= sizeof(names))
+                return err_fail(err, ERR_INVALID, 0, "so many presets there are not");
+        return ctl_set(body, "guard",
+                       json_pack("{s:s, s:s*}", "url", url, "presets", n == 0 ? NULL : names), err);
+}
+
+/* A guard that nobody has heard answer guards nothing: said at once, by the same questions.  The
+ * site is added either way. */
+static int guard_ask(struct ctl *ctl, const char *name, struct err *err)
+{
+        CLEANUP(json_decrefp) json_t *answer = NULL;
+        const json_t *probes, *probe;
+        char path[CLIENT_PATH_MAX];
+        size_t i, good = 0;
+
+        (void)snprintf(path, sizeof(path), "/v1/sites/%s/probes/run", name);
+        if (client_call(ctl->client, "POST", path, NULL, &answer, err) < 0 ||
+            answer_array(answer, "probes", &probes, err) < 0)
+                return -1;
+        json_array_foreach ((json_t *)probes, i, probe) {
+                const char *verdict = json_get_string(probe, "verdict");
+                const char *what = json_get_string(probe, "what");
+
+                if (verdict != NULL && strcmp(verdict, "good") == 0)
+                        good++;
+                else
+                        ctl_note(ctl, "%s: probe '%s' is %s: %s", name,
+                                 json_get_string(probe, "probe"), verdict == NULL ? "?" : verdict,
+                                 what == NULL ? "?" : what);
+        }
+        if (good == json_array_size(probes))
+                ctl_say(ctl, "%s: it is watched by %zu probe%s, and answers.", name, good,
+                        good == 1 ? "" : "s");
+        else
+                ctl_note(ctl,
+                         "%s: the site is added, and while it does not answer no upgrade of it is "
+                         "begun or judged. Put right what is said in [guard] of its file, "
+                         "then: " SITESNAP_CTL " site probe %s",
+                         name, name);
+        return 0;
+}
+
 int cmd_site_add(struct ctl *ctl, struct err *err)
 {
         CLEANUP(json_decrefp) json_t *body = json_object();
@@ -156,7 +217,8 @@ int cmd_site_add(struct ctl *ctl, struct err *err)
             ctl_set_option(ctl, body, OPT_DRIVER, "driver", err) < 0 ||
             set_path(ctl, body, OPT_POOL, "pool", err) < 0 ||
             ctl_set_option(ctl, body, OPT_SWITCHER, "switcher", err) < 0 ||
-            set_database(ctl, body, err) < 0 || set_lists(ctl, body, err) < 0)
+            set_database(ctl, body, err) < 0 || set_guard(ctl, body, err) < 0 ||
+            set_lists(ctl, body, err) < 0)
                 return -1;
         status = operation_run(ctl, "/v1/sites", body, &op, err);
         if (op == NULL)
@@ -167,7 +229,7 @@ int cmd_site_add(struct ctl *ctl, struct err *err)
                 "%s: version %" PRIu64 " is active. For the web server: " SITESNAP_CTL
                 " web-config %s nginx",
                 name, json_get_u64(op, "version"), name);
-        return 0;
+        return args_option(ctl->args, OPT_PROBE) == NULL ? 0 : guard_ask(ctl, name, err);
 }
 
 /* Name what a removal takes away, and ask. */

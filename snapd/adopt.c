@@ -83,16 +83,45 @@ static int set_rules(struct site *site, const json_t *list, struct err *err)
         return 0;
 }
 
-/* Its members are the keys of [database], each a text as it would stand there. */
-static int set_database(struct site *site, json_t *database, struct err *err)
+/* Its members are the keys of the section, each a text as it would stand there. */
+static int set_section(struct site *site, const char *section, json_t *members, struct err *err)
 {
         const char *key;
         json_t *value;
 
-        json_object_foreach (database, key, value)
-                if (site_set(site, "database", key, json_string_value(value), err) < 0)
+        json_object_foreach (members, key, value)
+                if (site_set(site, section, key, json_string_value(value), err) < 0)
                         return -1;
         return 0;
+}
+
+/* An address alone asks for nothing: without the probes of an application it is the front page that
+ * is asked for. */
+static int set_front(struct site *site, struct err *err)
+{
+        struct site_probe *probe;
+
+        if (site->guard.url == NULL || site->guard.presets != NULL)
+                return 0;
+        if (probe_list_add(&site->probes, "front", &probe, err) < 0)
+                return -1;
+        probe->urls = calloc(2, sizeof(*probe->urls));
+        if (probe->urls == NULL || (probe->urls[0] = strdup("/")) == NULL)
+                return err_oom(err);
+        return 0;
+}
+
+/* A preset that is not there is found now, not when the site is added. */
+static int check_probes(const struct dirs *dirs, const struct site *site, struct err *err)
+{
+        struct probe_list list = { 0 };
+        int ret;
+
+        if (site->guard.presets == NULL)
+                return 0;
+        ret = site_probes(dirs->conf_fd, site, NULL, &list, err);
+        probe_list_done(&list);
+        return ret;
 }
 
 int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret_site,
@@ -102,7 +131,6 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
                                              "driver", "pool",  "switcher" };
         CLEANUP(site_freep) struct site *site = NULL;
         const char *name = json_get_string(request, "name");
-        json_t *database = json_object_get(request, "database");
 
         if (name == NULL)
                 return err_fail(err, ERR_INVALID, 0, "a site has a name");
@@ -116,13 +144,15 @@ int adopt_site(const struct dirs *dirs, const json_t *request, struct site **ret
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
                 if (set_text(fields[i], request, texts[i], err) < 0)
                         return -1;
-        if (set_database(site, database, err) < 0 ||
+        if (set_section(site, "database", json_object_get(request, "database"), err) < 0 ||
+            set_section(site, "guard", json_object_get(request, "guard"), err) < 0 ||
+            set_front(site, err) < 0 ||
             set_texts(&site->shared, &site->n_shared, json_object_get(request, "shared"), err) <
                     0 ||
             set_texts(&site->command, NULL, json_object_get(request, "command"), err) < 0 ||
             set_rules(site, json_object_get(request, "config"), err) < 0)
                 return -1;
-        return site_resolve(site, ret_site, err);
+        return check_probes(dirs, site, err) < 0 ? -1 : site_resolve(site, ret_site, err);
 }
 
 /* The nearest directory of ${path} that is there: a home that is made later will lie on its file

@@ -21,7 +21,7 @@ static const struct plan_verb verbs[] = {
         { "import", plan_import, false, false, 0, "file:s " },
         { "remove", plan_remove_site, false, false, 0, "" },
         { "add", plan_add_site, false, false, 0,
-          "name:s home:s owner:s docroot:s driver:s pool:s shared:l database:o config:o "
+          "name:s home:s owner:s docroot:s driver:s pool:s shared:l database:o config:o guard:o "
           "command:l switcher:s " },
 };
 

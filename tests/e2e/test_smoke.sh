@@ -137,7 +137,43 @@ database_asked() {
         grep -qE '^data +database +wanted +bad ' "$WORLD/said" || { cat "$WORLD/said"; return 1; }
 }
 
+# One command makes a site that is watched; what does not answer is said, and is no reason not to add.
+added_with_a_guard() {
+        add_guarded guarded "http://127.0.0.1:$PORT/" >"$WORLD/said" 2>&1 &&
+                grep -q 'watched by 1 probe, and answers' "$WORLD/said" &&
+                grep -qx "url = http://127.0.0.1:$PORT/" "$WORLD/conf/sites.d/guarded.conf" &&
+                grep -qx '\[probe front\]' "$WORLD/conf/sites.d/guarded.conf" &&
+                exits 0 ctl site probe guarded && grep -qE '^front +http +required +good' "$WORLD/said" &&
+                exits 0 ctl site remove guarded -y || { cat "$WORLD/said"; return 1; }
+        mkdir -p "$WORLD/conf/probes.d" &&
+                cp "$(dirname "$0")/../../data/probes.d/wordpress.conf" "$WORLD/conf/probes.d/" || return 1
+        exits 1 add_guarded silent http://127.0.0.1:1/ --preset wordpres &&
+                grep -q "no preset 'wordpres'" "$WORLD/said" &&
+                [ ! -e "$WORLD/conf/sites.d/silent.conf" ] && [ ! -L "$SITES/www/silent" ] ||
+                { cat "$WORLD/said"; return 1; }
+        add_guarded silent http://127.0.0.1:1/ --preset wordpress >"$WORLD/said" 2>&1 &&
+                grep -q "silent: probe 'front' is" "$WORLD/said" &&
+                grep -q 'snapctl site probe silent' "$WORLD/said" &&
+                grep -qx 'presets = wordpress' "$WORLD/conf/sites.d/silent.conf" ||
+                { cat "$WORLD/said"; return 1; }
+        exits 0 ctl site remove silent -y && exits 2 ctl site add x --home "$SITES/x" --owner "$OWNER" \
+                --preset wordpress
+}
+
+# add_guarded NAME URL [ARGUMENT...]
+add_guarded() {
+        local name=$1 url=$2
+
+        shift 2
+        [ -d "$SITES/www/$name" ] ||
+                app_install one "$SITES/www/$name" "$SITES/data-$name" "$OWNER" || return 1
+        ctl site add "$name" --home "$SITES/$name" --owner "$OWNER" --driver "$DRIVER" \
+                --pool "$SITES/pool/$name" --adopt "$SITES/www/$name" --probe "$url" "$@" \
+                -- "$WORLD/bin/upgrade-app"
+}
+
 need 'a site with probes is there' prepared
+check 'a site is added with its guard' added_with_a_guard
 check 'a database is asked whether it answers' database_asked
 check 'each probe is asked on request' asked
 check 'an upgrade that is well is kept' upgraded

@@ -27,6 +27,7 @@ static const struct fake_answer quick[] = {
         { BEGIN, BEGUN, .status = 202 },
         { FOLLOW, DONE("") },
         { "POST /v1/sites", BEGUN, .status = 202 },
+        { "POST /v1/sites/wiki/probes/run", "{\"probes\": [{\"verdict\": \"good\"}]}" },
         { "GET /v1/sites/wiki/versions/7", "{\"number\": 7, \"path\": \"/srv/wiki/versions/7\"}" },
         { "PATCH /v1/sites/wiki/versions/7", "{\"number\": 7}" },
 };
@@ -120,7 +121,8 @@ TEST(site_add_sends_all_its_options)
         SNAPCTL("site", "add", "wiki", "--home", "/srv/wiki", "--owner", "www-data", "--adopt",
                 "/var/www/wiki", "--shared", "images", "--shared", "a b", "--driver", "auto",
                 "--pool", "/srv/pool", "--switcher", "mount", "--database", "sqlite:/var/lib/wiki",
-                "--set", "LocalSettings.php php-assign wgSQLiteDataDir {database_dir}", "--set",
+                "--probe", "http://127.0.0.1/", "--preset", "mediawiki", "--preset", "own", "--set",
+                "LocalSettings.php php-assign wgSQLiteDataDir {database_dir}", "--set",
                 "a.conf ini \"my \\\"key\\\"\" \"{database} x\"", "--", "/usr/bin/up", "x");
         ASSERT_STR(ran.err, "[1/2] keep version 8: done in 1 min 5 s\n[2/2] run upgrade: done\n");
         ASSERT_EQ(ran.status, 0);
@@ -130,14 +132,15 @@ TEST(site_add_sends_all_its_options)
                 "\"docroot\":\"/var/www/wiki\",\"driver\":\"auto\",\"pool\":\"/srv/"
                 "pool\",\"switcher\":\"mount\","
                 "\"database\":{\"engine\":\"sqlite\",\"path\":\"/var/lib/wiki\"},"
+                "\"guard\":{\"url\":\"http://127.0.0.1/\",\"presets\":\"mediawiki own\"},"
                 "\"shared\":[\"images\",\"a b\"],\"config\":[{\"file\":\"LocalSettings.php\","
                 "\"kind\":\"php-assign\",\"key\":\"wgSQLiteDataDir\",\"value\":"
                 "\"{database_dir}\"},{\"file\":\"a.conf\",\"kind\":\"ini\",\"key\":"
                 "\"my \\\"key\\\"\",\"value\":\"{database} x\"}],"
                 "\"command\":[\"/usr/bin/up\",\"x\"]}");
-        ASSERT_STR(
-                ran.out,
-                "wiki: version 9 is active. For the web server: snapctl web-config wiki nginx\n");
+        ASSERT_STR(ran.out,
+                   "wiki: version 9 is active. For the web server: snapctl web-config wiki nginx\n"
+                   "wiki: it is watched by 1 probe, and answers.\n");
 }
 
 TEST(site_add_makes_relative_directories_absolute)
