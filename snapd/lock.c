@@ -9,11 +9,16 @@
 #include "common/clock.h"
 #include "snapd/lock.h"
 
+/* flock() has no timeout, so it is asked again: often enough that nobody notices, and a look costs
+ * a few microseconds. */
+#define PAUSE_NSEC     1000000
+#define PAUSE_MAX_NSEC 4000000
+
 int lock_take(const struct dirs *dirs, const char *name, unsigned wait_msec, int *ret_fd,
               struct err *err)
 {
         int64_t deadline = clock_boot_usec() + (int64_t)wait_msec * 1000;
-        struct timespec pause = { .tv_nsec = 1000000 };
+        struct timespec pause = { .tv_nsec = PAUSE_NSEC };
         CLEANUP(closep) int fd = -1;
 
         fd = openat(dirs->run_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -25,7 +30,7 @@ int lock_take(const struct dirs *dirs, const char *name, unsigned wait_msec, int
                 if (clock_boot_usec() >= deadline)
                         return err_fail(err, ERR_BUSY, 0, "'%s' is held by another process", name);
                 (void)nanosleep(&pause, NULL);
-                if (pause.tv_nsec < 50000000)
+                if (pause.tv_nsec < PAUSE_MAX_NSEC)
                         pause.tv_nsec *= 2;
         }
         *ret_fd = steal_fd(&fd);
