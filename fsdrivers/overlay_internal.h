@@ -67,11 +67,11 @@ int overlay_tree_read(struct fs_pool *pool, fs_id id, struct overlay_tree *ret_t
 int overlay_tree_write(struct fs_pool *pool, const struct overlay_tree *tree,
                        struct err *err) MUST_CHECK;
 
-/* overlay_tree_prepare(pool, tree, err): Write what is to be recorded to a temporary name, not yet
- * durably.  Once everything in the file system was synced, overlay_trees_commit(pool, ids, n, err)
- * makes ${n} of them the records, in this order, durably: one flush for all that a call makes
- * and one for the records, where overlay_tree_write() would take two for each. */
-int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree,
+/* overlay_tree_prepare(pool, tree, synced, err): Write what is to be recorded to a temporary name,
+ * durably with ${synced}.  Once it is, with all that the record names, overlay_trees_commit(pool,
+ * ids, n, err) makes ${n} of them the records, in this order, durably: one flush for all that a
+ * call makes and one for the records, where overlay_tree_write() would take two for each. */
+int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree, bool synced,
                          struct err *err) MUST_CHECK;
 int overlay_trees_commit(struct fs_pool *pool, const fs_id *ids, size_t n,
                          struct err *err) MUST_CHECK;
@@ -118,6 +118,10 @@ int overlay_layer_open(struct fs_pool *pool, const char *name, int *ret_fd,
 /* overlay_layer_sync(pool, name, err): Everything in the file system of the layer is on stable
  * storage. */
 int overlay_layer_sync(struct fs_pool *pool, const char *name, struct err *err) MUST_CHECK;
+
+/* overlay_layer_sync_empty(pool, name, err): A layer with nothing in it yet and its work directory
+ * are on stable storage; what others write to the file system is not waited for. */
+int overlay_layer_sync_empty(struct fs_pool *pool, const char *name, struct err *err) MUST_CHECK;
 
 /* overlay_layer_bytes(pool, name, ret_bytes, err): What du says of a layer. */
 int overlay_layer_bytes(struct fs_pool *pool, const char *name, uint64_t *ret_bytes,

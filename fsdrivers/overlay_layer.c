@@ -130,6 +130,20 @@ int overlay_layer_sync(struct fs_pool *pool, const char *name, struct err *err)
         return 0;
 }
 
+int overlay_layer_sync_empty(struct fs_pool *pool, const char *name, struct err *err)
+{
+        const int parents[] = { pool->layers_fd, pool->work_fd };
+
+        for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+                CLEANUP(closep) int fd = -1;
+
+                if (safepath_open(parents[i], name, O_RDONLY | O_DIRECTORY, &fd, err) < 0 ||
+                    file_sync_dir(fd, err) < 0 || file_sync_dir(parents[i], err) < 0)
+                        return err_wrap(err, "layer '%s'", name);
+        }
+        return 0;
+}
+
 struct sweep {
         struct fs_pool *pool;
         const struct overlay_trees *trees;

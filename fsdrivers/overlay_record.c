@@ -143,7 +143,8 @@ static char *tree_format(const struct overlay_tree *tree)
         return bad ? NULL : json_dumps(json, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
 }
 
-int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree, bool synced,
+                         struct err *err)
 {
         CLEANUP(freep) char *text = tree_format(tree);
         CLEANUP(closep) int fd = -1;
@@ -159,6 +160,8 @@ int overlay_tree_prepare(struct fs_pool *pool, const struct overlay_tree *tree, 
                 return err_fail(err, ERR_IO, errno, "cannot create the record '%s'", name);
         if (file_write_all(fd, text, strlen(text), err) < 0)
                 return err_wrap(err, "the record '%s'", name);
+        if (synced && fsync(fd) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot sync the record '%s'", name);
         return 0;
 }
 

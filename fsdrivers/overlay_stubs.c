@@ -147,7 +147,7 @@ static int add_upper(struct fs_pool *pool, struct overlay_tree *tree, struct err
         (void)snprintf(name, sizeof(name), "%" PRIu64 "-s", tree->info.id);
         ret = overlay_layer_make(pool, name, tree->layers[0], err);
         if (ret == 0)
-                ret = overlay_layer_sync(pool, name, err);
+                ret = overlay_layer_sync_empty(pool, name, err);
         if (ret == 0)
                 ret = overlay_tree_stack(&next, name, tree->layers, tree->n_layers, err);
         if (ret == 0)

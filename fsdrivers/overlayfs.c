@@ -140,10 +140,20 @@ static int is_there(struct fs_pool *pool, fs_id id, enum fs_kind kind, fs_id par
         return err_fail(err, ERR_EXISTS, 0, "there is another tree %" PRIu64, id);
 }
 
-/* A tree whose first layer was just made. */
-static int record_new(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+/* A tree whose first layer was just made and is empty.  The record first: its flush takes what was
+ * made along, so that the others have little left. */
+static int record_empty(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
 {
-        if (overlay_tree_prepare(pool, tree, err) < 0 ||
+        if (overlay_tree_prepare(pool, tree, true, err) < 0 ||
+            overlay_layer_sync_empty(pool, tree->layers[0], err) < 0)
+                return -1;
+        return overlay_trees_commit(pool, &tree->info.id, 1, err);
+}
+
+/* A tree with what was written to it. */
+static int record_whole(struct fs_pool *pool, const struct overlay_tree *tree, struct err *err)
+{
+        if (overlay_tree_prepare(pool, tree, false, err) < 0 ||
             overlay_layer_sync(pool, tree->layers[0], err) < 0)
                 return -1;
         return overlay_trees_commit(pool, &tree->info.id, 1, err);
@@ -164,7 +174,7 @@ static int import_locked(struct fs_pool *pool, fs_id head, struct err *err)
         if (ret == 0)
                 ret = overlay_tree_stack(&tree, name, NULL, 0, err);
         if (ret == 0)
-                ret = record_new(pool, &tree, err);
+                ret = record_empty(pool, &tree, err);
         overlay_tree_done(&tree);
         return ret;
 }
@@ -226,8 +236,8 @@ static int capture_new(struct fs_pool *pool, const struct overlay_tree *head, fs
         if (overlay_layer_make(pool, upper, head->layers[0], err) < 0 ||
             overlay_tree_stack(&frozen, NULL, head->layers, head->n_layers, err) < 0 ||
             overlay_tree_stack(&next, upper, head->layers, head->n_layers, err) < 0 ||
-            overlay_tree_prepare(pool, &frozen, err) < 0 ||
-            overlay_tree_prepare(pool, &next, err) < 0 ||
+            overlay_tree_prepare(pool, &frozen, false, err) < 0 ||
+            overlay_tree_prepare(pool, &next, false, err) < 0 ||
             overlay_layer_sync(pool, head->layers[0], err) < 0)
                 return -1;
         return overlay_trees_commit(pool, ids, 2, err);
@@ -258,7 +268,7 @@ static int capture_locked(struct fs_pool *pool, fs_id head_id, fs_id frozen_id, 
         frozen.info = (struct fs_info){ .id = frozen_id, .parent = head_id, .kind = FS_FROZEN };
         if (overlay_tree_stack(&frozen, NULL, head.layers + 1, head.n_layers - 1, err) < 0)
                 return -1;
-        return record_new(pool, &frozen, err);
+        return record_whole(pool, &frozen, err);
 }
 
 static int capture(struct fs_pool *pool, fs_id head, fs_id frozen, struct err *err)
@@ -292,7 +302,7 @@ static int branch_locked(struct fs_pool *pool, fs_id frozen_id, fs_id head_id, s
         if (overlay_layer_make(pool, name, frozen.layers[0], err) < 0 ||
             overlay_tree_stack(&head, name, frozen.layers, frozen.n_layers, err) < 0)
                 return -1;
-        return record_new(pool, &head, err);
+        return record_empty(pool, &head, err);
 }
 
 static int branch(struct fs_pool *pool, fs_id frozen, fs_id head, struct err *err)
