@@ -162,17 +162,16 @@ static bool path_within(const char *path, const char *dir)
         return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
-static int place_make(int pool_fd, const char *path, struct place *place, struct err *err)
+static int place_make(int pool_fd, const char *path, struct libmnt_table *table,
+                      struct place *place, struct err *err)
 {
-        CLEANUP(mount_table_unrefp) struct libmnt_table *table = NULL;
         const char *root, *target;
         struct libmnt_fs *fs;
         char self[40], abs[1024];
         ssize_t n;
         int id;
 
-        if (mount_table_own(&table, err) < 0 || mount_id(pool_fd, "", &id, err) < 0 ||
-            mount_tag(pool_fd, place->tag, err) < 0)
+        if (mount_id(pool_fd, "", &id, err) < 0 || mount_tag(pool_fd, place->tag, err) < 0)
                 return -1;
         (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", pool_fd);
         n = readlink(self, abs, sizeof(abs) - 1);
@@ -280,9 +279,17 @@ static int shows_in(const struct mount_ns *ns, void *arg, struct err *err)
 
 static int shows(int pool_fd, const char *path, int how, bool *ret_shows, struct err *err)
 {
+        CLEANUP(mount_table_unrefp) struct libmnt_table *table = NULL;
         struct place place = { .how = how };
+        struct mount_ns own = { .own = true };
+        int ret;
 
-        if (place_make(pool_fd, path, &place, err) < 0 || mount_each_ns(shows_in, &place, err) < 0)
+        if (mount_table_own(&table, err) < 0 || place_make(pool_fd, path, table, &place, err) < 0)
+                return -1;
+        /* What is shown at all is mostly shown here, and there may be thousands of mounts. */
+        own.table = table;
+        ret = shows_in(&own, &place, err);
+        if (ret < 0 || (ret == 0 && mount_each_ns(shows_in, &place, err) < 0))
                 return -1;
         *ret_shows = place.shows;
         return 0;
@@ -303,6 +310,16 @@ int mount_shows_writable(int pool_fd, const char *path, bool *ret_shows, struct 
         return shows(pool_fd, path, SHOWS_WRITABLE, ret_shows, err);
 }
 
+int mount_is_at(int dir_fd, const char *name, bool *ret_is, struct err *err)
+{
+        int below, id;
+
+        if (mount_id(dir_fd, "", &below, err) < 0 || mount_id(dir_fd, name, &id, err) < 0)
+                return -1;
+        *ret_is = id != below;
+        return 0;
+}
+
 int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *err)
 {
         CLEANUP(mount_table_unrefp) struct libmnt_table *table = NULL;
@@ -310,7 +327,7 @@ int mount_depth(int dir_fd, const char *name, unsigned *ret_depth, struct err *e
         unsigned depth = 0;
 
         if (mount_id(dir_fd, "", &below, err) < 0 || mount_id(dir_fd, name, &id, err) < 0 ||
-            mount_table_own(&table, err) < 0)
+            (id != below && mount_table_own(&table, err) < 0))
                 return -1;
         /* A mount on another has that one as its parent. */
         while (id != below) {

@@ -70,13 +70,13 @@ static int visit_last(const char *place, void *arg, struct err *err)
 {
         struct looking *looking = arg;
         int64_t serial = serial_of(place, looking->name);
-        unsigned depth;
+        bool mounted;
 
         if (serial <= looking->last)
                 return 0;
-        if (mount_depth(looking->versions_fd, place, &depth, err) < 0)
+        if (mount_is_at(looking->versions_fd, place, &mounted, err) < 0)
                 return -1;
-        if (depth > 0)
+        if (mounted)
                 looking->last = serial;
         return 0;
 }

@@ -99,11 +99,11 @@ bool served_shows(struct step_env *env, const struct view *view)
         CLEANUP(freep) char *remembered = NULL;
         char name[NAME_LEN], text[256];
         struct err err;
-        unsigned depth;
+        bool mounted;
 
         number_name(view->version, name);
         if (served_versions_fd(env, &versions_fd, &err) < 0 || memory_fd(env, &dir_fd, &err) < 0 ||
-            mount_depth(versions_fd, name, &depth, &err) < 0 || depth == 0 ||
+            mount_is_at(versions_fd, name, &mounted, &err) < 0 || !mounted ||
             file_read(dir_fd, name, sizeof(text), &remembered, NULL, &err) < 0)
                 return false;
         memory_text(view, mount_identity(versions_fd, name), text, sizeof(text));
@@ -228,12 +228,12 @@ static int look_for_users(int versions_fd, const char *name, enum mount_look loo
  * version and waits for its turn must find it whole. */
 static int put_in_place(int mount_fd, int versions_fd, const char *name, struct err *err)
 {
-        unsigned depth;
+        bool mounted;
 
-        if (mount_depth(versions_fd, name, &depth, err) < 0)
+        if (mount_is_at(versions_fd, name, &mounted, err) < 0)
                 return -1;
-        return depth == 0 ? mount_attach(mount_fd, versions_fd, name, err)
-                          : aside_show(versions_fd, name, mount_fd, err);
+        return mounted ? aside_show(versions_fd, name, mount_fd, err)
+                       : mount_attach(mount_fd, versions_fd, name, err);
 }
 
 /* What is still in use goes later: with the next sight there, or when an operation ends. */
@@ -252,7 +252,7 @@ int served_used(struct step_env *env, uint64_t version, enum mount_look look, bo
 {
         CLEANUP(closep) int versions_fd = -1;
         char name[NAME_LEN];
-        unsigned depth;
+        bool mounted;
 
         number_name(version, name);
         if (served_versions_fd(env, &versions_fd, err) < 0)
@@ -260,9 +260,9 @@ int served_used(struct step_env *env, uint64_t version, enum mount_look look, bo
         *ret_used = false;
         if (faccessat(versions_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
-        if (mount_depth(versions_fd, name, &depth, err) < 0)
+        if (mount_is_at(versions_fd, name, &mounted, err) < 0)
                 return -1;
-        if (depth > 0 && look_for_users(versions_fd, name, look, ret_used, err) < 0)
+        if (mounted && look_for_users(versions_fd, name, look, ret_used, err) < 0)
                 return -1;
         return *ret_used ? 0 : aside_used(versions_fd, name, look, ret_used, err);
 }

@@ -74,14 +74,14 @@ static int hide_strays(struct step_env *env, const struct plan_facts *facts, str
 static bool shows_something(struct step_env *env, uint64_t number)
 {
         CLEANUP(closep) int versions_fd = -1;
-        unsigned depth = 0;
+        bool mounted = false;
         struct err err;
         char name[24];
 
         (void)snprintf(name, sizeof(name), "%" PRIu64, number);
         /* What cannot be asked is shown again, which says why it cannot. */
         return served_versions_fd(env, &versions_fd, &err) == 0 &&
-               mount_depth(versions_fd, name, &depth, &err) == 0 && depth > 0;
+               mount_is_at(versions_fd, name, &mounted, &err) == 0 && mounted;
 }
 
 /* What is known of the operation that is open.  The catalog may be behind what it has mounted and

@@ -168,14 +168,14 @@ static int seal(struct step_env *env, const json_t *args, bool sealed, struct er
 {
         CLEANUP(closep) int versions_fd = -1;
         char name[24];
-        unsigned depth;
+        bool mounted;
 
         (void)snprintf(name, sizeof(name), "%" PRIu64, json_get_u64(args, "version"));
         if (served_versions_fd(env, &versions_fd, err) < 0 ||
-            mount_depth(versions_fd, name, &depth, err) < 0)
+            mount_is_at(versions_fd, name, &mounted, err) < 0)
                 return -1;
         /* After a crash with a reboot nothing is mounted, and nobody writes. */
-        if (depth == 0)
+        if (!mounted)
                 return 0;
         return sealed ? mount_seal(versions_fd, name, 1000, err)
                       : mount_unseal(versions_fd, name, err);

@@ -275,11 +275,14 @@ TEST(attach_covers_and_depth_counts)
 {
         struct world world;
         unsigned depth;
+        bool is;
 
         world_make(&world);
+        ASSERT(mount_is_at(world.versions_fd, "7", &is, &err) == 0 && !is);
         ASSERT_OK(mount_depth(world.versions_fd, "7", &depth, &err));
         ASSERT_EQ(depth, 0);
         show(&world, bind_of("a", false), "7");
+        ASSERT(mount_is_at(world.versions_fd, "7", &is, &err) == 0 && is);
         show(&world, bind_of("b", false), "7");
         ASSERT(has(world.versions_fd, "7/in-b") && !has(world.versions_fd, "7/in-a"));
         ASSERT_OK(mount_depth(world.versions_fd, "7", &depth, &err));
@@ -519,11 +522,9 @@ static int visit_once(const struct mount_ns *ns, void *arg, struct err *e)
 {
         (void)e;
         ASSERT(ns->own);
-        ++*(unsigned *)arg;
-        return 1;
+        return (int)++*(unsigned *)arg;
 }
 
-/* What our own namespace answers, those of a hundred services need not be read for. */
 TEST(namespaces_are_visited_until_it_is_enough)
 {
         unsigned visits = 0;
