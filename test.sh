@@ -8,7 +8,7 @@
 # case stands above it.  Fails when a case failed, and when none ran.
 #
 # --all: every point of the crash matrix over the real daemon, of which an ordinary run takes a
-# sample that changes with the commit, and a thousand switches under load instead of 300.
+# sample that changes with the commit, and a thousand switches under load on btrfs too.
 #
 # Missing packages are installed (Debian 12, root).  Whatever a test mounts, it mounts in a mount
 # namespace that ends with this script.
