@@ -31,6 +31,11 @@ timed() {
         "$@" >/dev/null 2>"$WORLD/said" || { cat "$WORLD/said"; exit 1; }
         echo $((${EPOCHREALTIME/./} - begun)) >>"$file"
 }
+# Nothing is under way any more: an operation that has ended still tidies up for a moment, and the
+# next one of its site waits for that.
+settled() {
+        while [ "$(world_processes | wc -l)" -gt 1 ]; do sleep 0.02; done
+}
 report() {
         sort -n "$2" | awk -v what="$1" '{ a[NR] = $1 }
                 END { printf "%-44s %8.1f /%8.1f ms\n", what, a[1] / 1000, a[int((NR + 1) / 2)] / 1000 }'
@@ -48,14 +53,17 @@ ctl site add app --home "$WORLD/disk/app" --owner www-data --driver "$DRIVER" \
         --adopt "$WORLD/disk/www" --shared uploads --database "sqlite:$WORLD/disk/data" \
         --set 'config.php php-assign database_dir {database_dir}' -q || exit 1
 ctl upgrade app --label two -q -- "$WORLD/bin/upgrade-app" two || exit 1
+settled
 turn=0
 for ((i = 0; i < RUNS; i++)); do
         timed "$WORLD/activate" ctl activate app $((turn++ % 2 + 1)) -q
         ctl ops follow "$(ctl ops app --limit 1 -p)" -q || exit 1
+        settled
         timed "$WORLD/status" ctl status
 done
 for ((i = 0; i < RUNS; i++)); do
         timed "$WORLD/kept" ctl activate app $((turn++ % 2 + 1)) -q --wait
+        settled
 done
 report 'snapctl activate' "$WORLD/activate"
 report 'snapctl activate --wait' "$WORLD/kept"
