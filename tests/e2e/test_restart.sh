@@ -57,8 +57,15 @@ ended() {
         is "$state" "$1"
 }
 
+# An operation that has ended still tidies up for a moment.
 nothing_of_it_runs() {
-        ! pgrep -f -- "$WORLD/bin/slow" && ! operation_process
+        ! pgrep -f -- "$WORLD/bin/slow" || return 1
+        for _ in $(seq 100); do
+                operation_process >"$WORLD/process" || return 0
+                sleep 0.1
+        done
+        echo "process $(cat "$WORLD/process") stays"
+        return 1
 }
 
 polite_restart() {
