@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Servers of our own, MariaDB and PostgreSQL: data, socket and log below one directory, no network
-# (MariaDB on 127.0.0.1 when MARIADB_PORT is set), ended by their process ids.  sitesnap and a site have passwords.
+# (MariaDB on 127.0.0.1 when MARIADB_PORT is set, with MARIADB_OPTIONS), ended by their process ids.  sitesnap and a site have passwords.
 #
 #   mariadb_begin DIR            start it; sets MARIADB_SOCKET
 #   mariadb_run                  start it again, after it was killed
@@ -23,7 +23,7 @@ password_new() {
         echo "$1-$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 }
 
-MARIADB_DIR='' MARIADB_PID='' MARIADB_PORT='' MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECRET=''
+MARIADB_DIR='' MARIADB_PID='' MARIADB_PORT='' MARIADB_OPTIONS=() MARIADB_SOCKET='' MARIADB_PASSWORD='' MARIADB_SECRET=''
 
 mariadb_begin() {
         MARIADB_DIR=$1 MARIADB_SOCKET=$1/sock
@@ -45,7 +45,7 @@ mariadb_run() {
         /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$MARIADB_DIR/data" --tmpdir="$MARIADB_DIR/tmp" \
                 --socket="$MARIADB_SOCKET" "${network[@]}" --pid-file="$MARIADB_DIR/pid" \
                 --innodb-buffer-pool-size=64M --innodb-log-file-size=16M \
-                --character-set-server=utf8mb4 \
+                --character-set-server=utf8mb4 "${MARIADB_OPTIONS[@]}" \
                 >"$MARIADB_DIR/error.log" 2>&1 </dev/null &
         MARIADB_PID=$!
         for _ in $(seq 150); do
