@@ -19,7 +19,7 @@
  * not; what is dirty in the server's memory is written in the hold. */
 #define IMPORT_BYTES_PER_MSEC (300 << 10)
 #define COPY_BYTES_PER_MSEC   (400 << 10)
-#define FLUSH_BYTES_PER_MSEC  (200 << 10)
+#define FLUSH_BYTES_PER_MSEC  (100 << 10)
 #define TABLE_MSEC            40
 #define TABLE_STALL_MSEC      2
 #define STALL_MSEC            5
