@@ -7,6 +7,7 @@
 #include "dbdump/postgres_diff.h"
 #include "dbdump/postgres_dump.h"
 #include "dbdump/postgres_files.h"
+#include "dbdump/postgres_large.h"
 #include "dbdump/postgres_load.h"
 #include "dbdump/postgres_mode.h"
 
@@ -350,6 +351,8 @@ static int postgres_verify(struct db *db, const char *schema, const char *copy, 
                 r = compare_texts(db->view->told, text, copy, err);
         if (r == 0)
                 r = postgres_view_count(link, db->view, db->database == NULL ? NULL : copy, err);
+        if (r == 0 && db->database == NULL && db->way != DB_WAY_FILES)
+                r = postgres_large_verify(db->view, link, err);
         postgres_scope_done(&scope);
         return r < 0 && err->code != ERR_CORRUPT ? err_wrap(err, "verifying '%s'", copy) : r;
 }

@@ -60,13 +60,22 @@ static const char grants_sql[] =
 static const char loose_sql[] =
         "SELECT pg_describe_object('pg_cast'::regclass, oid, 0) FROM pg_cast x WHERE x.oid >= "
         "16384 AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = x.oid AND e.classid = "
-        "'pg_cast'::regclass AND e.deptype IN ('e', 'i')) UNION ALL SELECT 'event trigger ' || "
-        "evtname FROM pg_event_trigger UNION ALL SELECT 'foreign server ' || srvname FROM "
-        "pg_foreign_server UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata "
-        "UNION ALL SELECT 'data of the extension ' || x.extname FROM pg_extension x WHERE "
-        "x.extconfig IS NOT NULL UNION ALL SELECT 'setting of the database: ' || "
-        "array_to_string(setconfig, ', ') FROM pg_db_role_setting WHERE setdatabase = (SELECT oid "
-        "FROM pg_database WHERE datname = current_database()) LIMIT 1";
+        "'pg_cast'::regclass AND e.deptype IN ('e', 'i')) AND NOT EXISTS (SELECT FROM pg_type y "
+        "WHERE y.oid IN (x.castsource, x.casttarget) AND y.typnamespace <> "
+        "'pg_catalog'::regnamespace) AND NOT EXISTS (SELECT FROM pg_proc f WHERE f.oid = "
+        "x.castfunc AND f.pronamespace <> 'pg_catalog'::regnamespace) UNION ALL SELECT 'the event "
+        "trigger ' || evtname FROM pg_event_trigger UNION ALL SELECT 'the foreign server ' || "
+        "srvname FROM pg_foreign_server UNION ALL SELECT 'data of the extension ' || x.extname "
+        "FROM pg_extension x WHERE x.extconfig IS NOT NULL LIMIT 1";
+/* clang-format on */
+
+/* Of a whole database, what a copy has and a dump has not. */
+/* clang-format off */
+static const char undumped_sql[] =
+        "SELECT 'the large object ' || oid FROM pg_largeobject_metadata UNION ALL SELECT 'the "
+        "setting of the database: ' || array_to_string(setconfig, ', ') FROM pg_db_role_setting "
+        "WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "LIMIT 1";
 /* clang-format on */
 
 /* Large objects are the whole database's: two schemas would have the same ones. */
@@ -123,4 +132,12 @@ int postgres_check_objects(struct postgres_link *link, const struct postgres_sco
                 return -1;
         return scope->schema == NULL ? refuse_first(link, loose_sql, scope, 0, err)
                                      : refuse_first(link, shared_sql, scope, 1, err);
+}
+
+int postgres_check_dump(struct postgres_link *link, const struct postgres_scope *scope,
+                        struct err *err)
+{
+        if (postgres_check_objects(link, scope, err) < 0)
+                return -1;
+        return scope->schema == NULL ? refuse_first(link, undumped_sql, scope, 0, err) : 0;
 }

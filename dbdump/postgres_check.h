@@ -22,4 +22,8 @@ int postgres_check_grants(struct postgres_link *link, const struct postgres_scop
 int postgres_check_objects(struct postgres_link *link, const struct postgres_scope *scope,
                            struct err *err) MUST_CHECK;
 
+/* postgres_check_dump(link, scope, err): The same of a dump, which is without some more. */
+int postgres_check_dump(struct postgres_link *link, const struct postgres_scope *scope,
+                        struct err *err) MUST_CHECK;
+
 #endif

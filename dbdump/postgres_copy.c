@@ -6,6 +6,7 @@
 #include "dbdump/postgres_check.h"
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_home.h"
+#include "dbdump/postgres_large.h"
 #include "dbdump/postgres_rows.h"
 
 /* What happens to be made. */
@@ -154,7 +155,9 @@ static int fill(struct making *making, struct err *err)
             postgres_build_phase(&making->place, &making->objects, POSTGRES_AFTER, true, err) < 0 ||
             postgres_build_phase(&making->place, &making->objects, POSTGRES_GRANT, true, err) < 0)
                 return -1;
-        if (set_sequences(making, err) < 0)
+        if (set_sequences(making, err) < 0 ||
+            (copy->database == NULL &&
+             postgres_large_copy(copy->view, making->place.link, err) < 0))
                 return -1;
         return postgres_home_finish(&making->home, copy->view, &making->place, copy->to, err);
 }

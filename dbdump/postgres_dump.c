@@ -112,7 +112,7 @@ static int put_objects(struct dumping *dumping, struct err *err)
         int r = 0;
 
         if (postgres_view_tables(view, err) < 0 ||
-            postgres_check_objects(view->look, &view->scope, err) < 0 ||
+            postgres_check_dump(view->look, &view->scope, err) < 0 ||
             read_objects(dumping, true, &objects, err) < 0)
                 return -1;
         free(STEAL(view->told));

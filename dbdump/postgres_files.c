@@ -10,6 +10,7 @@
 #include "dbdump/postgres_files.h"
 #include "dbdump/postgres_home.h"
 #include "dbdump/postgres_mode.h"
+#include "dbdump/postgres_settings.h"
 
 #define POLL_USEC   2000
 #define REPORT_MSEC 500
@@ -26,6 +27,7 @@ struct postgres_files {
         int64_t until_usec;
         char *blocks; /* what the tables of the original take */
         char *rights; /* statements that give the copy the original's */
+        struct postgres_settings *settings;
         struct postgres_view *view;
         char *made; /* the copy's name, when it is there */
 };
@@ -138,6 +140,7 @@ static int look_around(struct postgres_files *files, struct err *err)
                 return too_late(files, err);
         if (postgres_view_tables(view, err) < 0 || postgres_copy_tell(view, NULL, err) < 0 ||
             postgres_home_rights(view, files->name, &files->rights, err) < 0 ||
+            postgres_settings_read(view->look, &files->settings, err) < 0 ||
             keep_text(view->look, blocks_sql, NULL, 0, &files->blocks, err) < 0 ||
             keep_text(view->look, "SELECT oid FROM pg_database WHERE datname = current_database()",
                       NULL, 0, &oid, err) < 0)
@@ -324,6 +327,7 @@ static int make(struct postgres_files *files, struct err *err)
             postgres_home_remove(files->ask, false, files->name, err) < 0 ||
             look_around(files, err) < 0 || make_files(files, err) < 0 ||
             look_at_copy(files, err) < 0 ||
+            postgres_settings_apply(files->settings, &files->server, files->name, err) < 0 ||
             postgres_home_publish(files->ask, files->rights, files->name, copy->to, err) < 0)
                 return -1;
         files->made = strdup(copy->to);
@@ -406,6 +410,7 @@ void postgres_files_close(struct postgres_files *files)
                 PQfreeCancel(cancel);
                 postgres_close(links[i]);
         }
+        postgres_settings_free(files->settings);
         free(files->blocks);
         free(files->rights);
         free(files->made);

@@ -5,6 +5,7 @@
 
 #include "dbdump/postgres_home.h"
 #include "dbdump/postgres_mode.h"
+#include "dbdump/postgres_settings.h"
 
 #define WORK        "\"sitesnap.work\"" /* helpers in a database of its own */
 #define ORPHAN_MSEC 20000
@@ -336,12 +337,19 @@ static int finish_database(struct postgres_home *home, const struct postgres_vie
                            struct postgres_place *place, const char *name, struct err *err)
 {
         CLEANUP(freep) char *rights = NULL;
+        struct postgres_settings *settings = NULL;
+        int r;
 
         if (postgres_run(place->link, "DROP SCHEMA " WORK " CASCADE; BEGIN", err) < 0 ||
             relay(view, place->link, SCHEMA_RIGHTS("n.nspname"), name, err) < 0 ||
             postgres_mode_thaw(place->link, NULL, NULL, err) < 0 ||
             postgres_run(place->link, "COMMIT", err) < 0 ||
-            postgres_home_rights(view, home->name, &rights, err) < 0)
+            postgres_home_rights(view, home->name, &rights, err) < 0 ||
+            postgres_settings_read(view->look, &settings, err) < 0)
+                return -1;
+        r = postgres_settings_apply(settings, home->server, home->name, err);
+        postgres_settings_free(settings);
+        if (r < 0)
                 return -1;
         /* Nobody may be in a database that is renamed. */
         postgres_close(STEAL(place->link));

@@ -48,7 +48,7 @@ int postgres_home_finish(struct postgres_home *home, const struct postgres_view 
                          struct err *err) MUST_CHECK;
 
 /* postgres_home_rights(view, name, ret_sql, err): Statements that give the database ${name} the
- * owner, rights and settings of the view's.  The caller frees. */
+ * owner and rights of the view's.  The caller frees. */
 int postgres_home_rights(const struct postgres_view *view, const char *name, char **ret_sql,
                          struct err *err) MUST_CHECK;
 

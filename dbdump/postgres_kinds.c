@@ -188,6 +188,26 @@ const struct postgres_kind postgres_kinds[] = {
                   "f.oid") " FROM path CROSS JOIN pg_proc f JOIN pg_namespace n ON n.oid = "
           "f.pronamespace JOIN pg_aggregate g ON g.aggfnoid = f.oid WHERE" WANTED("f.proname")
           "AND" MADE("f.oid") "ORDER BY f.oid" },
+        { "cast", POSTGRES_BEFORE,
+          PATH "SELECT format('%s AS %s', format_type(x.castsource, NULL), "
+          "format_type(x.casttarget, NULL)), " OWNER("CASE WHEN s.typnamespace = ANY ($1::oid[]) "
+          "THEN s.typowner ELSE t.typowner END") ", 0, format('CREATE CAST (%s AS %s) %s%s', "
+          "format_type(x.castsource, NULL), format_type(x.casttarget, NULL), CASE x.castmethod "
+          "WHEN 'f' THEN 'WITH FUNCTION ' || x.castfunc::regprocedure::text WHEN 'i' THEN 'WITH "
+          "INOUT' ELSE 'WITHOUT FUNCTION' END, CASE x.castcontext WHEN 'a' THEN ' AS ASSIGNMENT' "
+          "WHEN 'i' THEN ' AS IMPLICIT' ELSE '' END)"
+          COMMENT(
+                  "CAST",
+                  "format('(%s AS %s)', format_type(x.castsource, NULL), "
+                  "format_type(x.casttarget, NULL))",
+                  "pg_cast",
+                  "x.oid") " FROM path CROSS JOIN pg_cast x JOIN pg_type s ON s.oid = x.castsource "
+          "JOIN pg_type t ON t.oid = x.casttarget LEFT JOIN pg_proc f ON f.oid = x.castfunc WHERE "
+          "path.p IS NOT NULL AND $3::text IS NULL AND x.oid >= 16384 AND (s.typnamespace = ANY "
+          "($1::oid[]) OR t.typnamespace = ANY ($1::oid[]) OR ($2::text IS NULL AND "
+          "f.pronamespace = ANY ($1::oid[]))) AND NOT EXISTS (SELECT FROM pg_depend e WHERE "
+          "e.classid = 'pg_cast'::regclass AND e.objid = x.oid AND e.deptype IN ('e', 'i')) ORDER "
+          "BY x.oid" },
         { "sequence", POSTGRES_BEFORE,
           PATH "SELECT c.relname, " OWNER("c.relowner") ", 0, format('CREATE %sSEQUENCE %s AS %s "
           "%s',CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END, " NAMED("c.relname")

@@ -43,6 +43,7 @@ struct postgres_view {
         size_t n_tables;
         struct postgres_sequence *sequences;
         size_t n_sequences;
+        uint64_t large;     /* objects that are in no table, of a database that was copied */
         char *told;         /* its fingerprint, as soon as a copy was made; else NULL */
         int64_t until_usec; /* the hold's deadline; 0: none */
 };

@@ -208,10 +208,12 @@ TEST(a_copy_of_files_has_what_cannot_be_made_anew)
               "CREATE FUNCTION shop.eq(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT $1 = "
               "$2'; CREATE OPERATOR shop.=== (FUNCTION = shop.eq, LEFTARG = text, RIGHTARG = "
               "text)");
+        pg_do("shop", "shop", "ALTER DATABASE shop SET application_name = 'one; two'");
         ASSERT_OK(driver->check(db, "shop", &err));
         ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
         ASSERT_OK(driver->verify(db, "shop", COPY, &err));
         ASSERT_STR(pg_value("shop", COPY, "SELECT 'a'::text OPERATOR(shop.===) 'a'::text"), "t");
+        ASSERT_STR(pg_value("shop", COPY, "SHOW application_name"), "one; two");
         driver->close(db);
 }
 

@@ -151,17 +151,71 @@ TEST(a_schema_with_everything_is_the_same)
         driver->close(db);
 }
 
+#define SETTINGS                                                                                   \
+        "SELECT string_agg(format('%s %s', coalesce(pg_get_userbyid(nullif(setrole, 0)), ''), "    \
+        "setconfig), ' ' ORDER BY setrole) FROM pg_db_role_setting s JOIN pg_database d ON d.oid " \
+        "= s.setdatabase WHERE datname = current_database()"
+#define LARGE                                                                                      \
+        "SELECT string_agg(format('%s %s %s', l.oid, md5(lo_get(l.oid)), lomacl), ' ' ORDER BY "   \
+        "l.oid) FROM pg_largeobject_metadata l"
+
+/* What is in no schema, and in no dump of one database. */
+static void same_value(const char *sql, size_t least)
+{
+        CLEANUP(freep) char *before = strdup(pg_value("postgres", "shop", sql));
+
+        ASSERT(strlen(before) > least);
+        ASSERT_STR(pg_value("postgres", COPY, sql), before);
+}
+
+static void add_loose_things(void)
+{
+        pg_do("shop", "shop", "ALTER DATABASE shop SET search_path = shop, \"$user\", public");
+        pg_do("shop", "shop", "ALTER DATABASE shop SET application_name = 'it''s; DROP'");
+        pg_do("shop", "shop", "ALTER ROLE shop IN DATABASE shop SET statement_timeout = '7s'");
+        pg_do("shop", "shop",
+              "SELECT lo_from_bytea(0, decode(repeat(md5(i::text), i * 20000), 'hex')) FROM "
+              "generate_series(0, 9) i");
+        pg_do("shop", "shop",
+              "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO reader; COMMENT ON "
+              "LARGE OBJECT 4711 IS 'none in it'");
+}
+
+static int drop_bytes(const void *bytes, size_t size, void *arg, struct err *sink_err)
+{
+        (void)bytes;
+        (void)size;
+        (void)arg;
+        (void)sink_err;
+        return 0;
+}
+
 TEST(a_database_with_everything_is_the_same)
 {
         struct db *db = begin(NULL);
         CLEANUP(freep) char *before = NULL;
         CLEANUP(freep) char *after = NULL;
 
+        add_loose_things();
+        ASSERT_ERR(driver->dump(db, "shop", drop_bytes, NULL, &err), ERR_UNSUPPORTED,
+                   "large object");
         ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
         ASSERT_OK(driver->verify(db, "shop", COPY, &err));
         before = dump("shop", NULL);
         after = dump(COPY, NULL);
         same(before, after);
+        same_value(SETTINGS, 60);
+        same_value(LARGE, 10 * 40);
+        pg_do("postgres", COPY, "SELECT lo_unlink(4711)");
+        ASSERT_ERR(driver->verify(db, "shop", COPY, &err), ERR_CORRUPT, "large objects");
+
+        /* What takes an administrator is named, and nothing is left of the copy without it. */
+        pg_do("postgres", "shop", "ALTER DATABASE shop SET app.motto = 'none'");
+        ASSERT_ERR(driver->copy(db, "shop", "snap13_shop", NULL, NULL, &err), ERR_DENIED,
+                   "'app.motto' of the database");
+        ASSERT_STR(pg_value("postgres", "shop",
+                            "SELECT count(*) FROM pg_database WHERE datname LIKE 'snap13%'"),
+                   "0");
         driver->close(db);
 }
 

@@ -11,6 +11,11 @@ CREATE SEQUENCE numbers AS smallint INCREMENT BY 5 START WITH 10 MAXVALUE 1000 C
 COMMENT ON SEQUENCE numbers IS 'by five';
 CREATE FUNCTION doubled(n integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT n * 2';
 COMMENT ON FUNCTION doubled(integer) IS 'twice';
+CREATE FUNCTION mood_number(mood) RETURNS integer LANGUAGE sql IMMUTABLE AS
+        $$ SELECT length($1::text) $$;
+CREATE CAST (mood AS integer) WITH FUNCTION mood_number(mood) AS ASSIGNMENT;
+CREATE CAST (point3 AS text) WITH INOUT;
+COMMENT ON CAST (mood AS integer) IS 'its letters';
 CREATE TABLE people (
         id integer GENERATED ALWAYS AS IDENTITY (START WITH 100 INCREMENT BY 2) PRIMARY KEY,
         name short UNIQUE,
