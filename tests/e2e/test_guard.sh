@@ -112,7 +112,7 @@ measured_before() {
         # The first look at the file takes at most ten seconds.
         sleep 32
         is "$(guard_state)" none && ctl ops app | grep -c . >/dev/null &&
-                [ "$(grep -c ' ok$' "$ANSWERS")" -gt 300 ] && ! grep -q ' bad$' "$ANSWERS"
+                [ "$(grep -c ' ok ' "$ANSWERS")" -gt 300 ] && ! grep -q ' bad ' "$ANSWERS"
 }
 
 # The seconds between the first bad answer since $1 and the last.
@@ -228,13 +228,16 @@ need 'it is measured and well' measured_before
 check 'a fatal error in a file is taken back' taken_back fatal broken-fatal 40
 measured "fatal: $(cat "$WORLD/took")"
 check 'its cause, evidence and notice are there; the release is refused' it_is_said
-check 'a broken schema is taken back' taken_back schema broken-schema 40
-measured "schema: $(cat "$WORLD/took")"
+# WordPress breaks like this in the ordinary run: test_guard_real.sh.
+if [ -n "${SITESNAP_TEST_ALL:-}" ]; then
+        check 'a broken schema is taken back' taken_back schema broken-schema 40
+        measured "schema: $(cat "$WORLD/took")"
+        check 'ten times slower is taken back' taken_back slow broken-slow 40
+        measured "slow: $(cat "$WORLD/took")"
+fi
 KILL=1 check 'one page in twenty is taken back, and snapd was killed meanwhile' \
         taken_back page broken-page 60
 measured "one page in twenty: $(cat "$WORLD/took")"
-check 'ten times slower is taken back' taken_back slow broken-slow 40
-measured "slow: $(cat "$WORLD/took")"
 check 'what is well for the prober only is taken back, by agent' taken_back agent broken-agent 40
 measured "by agent: $(cat "$WORLD/took")"
 visitors_stop

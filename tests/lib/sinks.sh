@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Who is told: a mail server over TLS with a login, receivers of signed webhooks, and what they got.
-# Needs world.sh.
+# Needs world.sh, and $lib.
 #
 #   certificate                  the mail server's, $WORLD/sink.crt and .pem
 #   listens PORT                 somebody does, within 10 s
@@ -20,9 +20,7 @@ certificate() {
 }
 
 listens() {
-        local i
-
-        for i in $(seq 100); do
+        for _ in $(seq 100); do
                 (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
                 sleep 0.1
         done
@@ -43,6 +41,7 @@ target() {
 }
 
 mail_start() {
+        # shellcheck disable=SC2154
         python3 "$lib/smtp_sink.py" "$1" "$2" "$WORLD/sink.pem" "$3" "$4" 2>>"$WORLD/log/mail.log" &
         listens "$1"
 }
@@ -57,9 +56,9 @@ mail_target() {
 }
 
 mail_with() {
-        local i file
+        local file
 
-        for i in $(seq 100); do
+        for _ in $(seq 100); do
                 file=$(grep -lF "Subject: [sitesnap] $2" "$1"/*.eml 2>/dev/null | head -n 1)
                 [ -z "$file" ] || { echo "$file"; return 0; }
                 sleep 0.1
