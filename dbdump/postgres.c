@@ -170,10 +170,6 @@ static int postgres_release(struct db *db, struct err *err)
 /* Another way that is asked for is not taken to be this one. */
 static int check_way(const struct db *db, struct err *err)
 {
-        if (db->way == DB_WAY_DUMP)
-                return err_fail(err, ERR_UNSUPPORTED, 0,
-                                "PostgreSQL is copied by 'snapshot' or 'files': leave out way in "
-                                "[database]");
         if (db->way == DB_WAY_FILES && (db->database != NULL || db->prefix != NULL))
                 return err_fail(err, ERR_UNSUPPORTED, 0,
                                 "only a whole database has files of its own, and '%s' is a part of "
@@ -217,6 +213,51 @@ static int copy_rows(struct db *db, struct postgres_copy *copy, struct err *err)
         return r;
 }
 
+/* What is dumped is loaded as it comes: nothing of it is kept, in memory or on a disk. */
+struct passing {
+        struct postgres_load *load;
+        const struct postgres_copy *copy;
+        struct db_progress progress;
+};
+
+static int pass_on(const void *bytes, size_t n, void *arg, struct err *err)
+{
+        struct passing *passing = arg;
+        struct db_progress *progress = &passing->progress;
+
+        if (postgres_load_feed(passing->load, bytes, n, err) < 0)
+                return -1;
+        progress->bytes_done += n;
+        if (progress->bytes_done > progress->bytes_all)
+                progress->bytes_all = progress->bytes_done;
+        return passing->copy->report == NULL
+                       ? 0
+                       : passing->copy->report(progress, passing->copy->arg, err);
+}
+
+static int copy_dump(struct db *db, struct postgres_copy *copy, struct err *err)
+{
+        bool own = db->view == NULL || db->copied || strcmp(db->viewed, copy->from) != 0;
+        CLEANUP(postgres_load_donep) struct postgres_load *load = NULL;
+        struct passing passing = { .copy = copy };
+        int r;
+
+        if (postgres_load_begin(&db->server, db->database, copy->to, db->app_user, &load, err) <
+                    0 ||
+            (own && look(db, copy->from, 0, err) < 0))
+                return -1;
+        passing.load = load;
+        r = postgres_dump_make(&db->server, db->database, db->view, pass_on, &passing, err);
+        if (r == 0)
+                r = postgres_load_end(load, err);
+        db->made = r == 0;
+        if (r == 0 && db->view->lock == NULL)
+                end_view(db);
+        if (r < 0 && own)
+                forget(db);
+        return r;
+}
+
 static int postgres_copy(struct db *db, const char *from, const char *to, db_report report,
                          void *arg, struct err *err)
 {
@@ -224,8 +265,9 @@ static int postgres_copy(struct db *db, const char *from, const char *to, db_rep
                 &db->server, db->database, NULL, from, to, db->streams, report, arg,
         };
 
-        if (check_way(db, err) < 0 ||
-            (db->way == DB_WAY_FILES ? copy_files(db, &copy, err) : copy_rows(db, &copy, err)) < 0)
+        if (check_way(db, err) < 0 || (db->way == DB_WAY_FILES  ? copy_files(db, &copy, err)
+                                       : db->way == DB_WAY_DUMP ? copy_dump(db, &copy, err)
+                                                                : copy_rows(db, &copy, err)) < 0)
                 return err_wrap(err, "copying '%s' to '%s'", from, to);
         return 0;
 }
@@ -476,8 +518,16 @@ static int postgres_forecast(struct db *db, const char *schema, struct db_foreca
         forecast.copy_msec =
                 STALL_MSEC + forecast.disk_bytes / (db->database != NULL ? WITHIN_BYTES_PER_MSEC
                                                                          : THROUGH_BYTES_PER_MSEC);
+        /* Twice, as rows go through a table of text; what is free on the disk is the server's to
+         * say. */
+        if (db->way == DB_WAY_DUMP) {
+                forecast.way = DB_WAY_DUMP;
+                forecast.copy_msec =
+                        STALL_MSEC + forecast.disk_bytes / (THROUGH_BYTES_PER_MSEC / 2);
+        }
         (void)snprintf(forecast.why, sizeof(forecast.why), "%s",
-                       db->database != NULL
+                       db->way == DB_WAY_DUMP ? "as the configuration says; 'snapshot' is quicker"
+                       : db->database != NULL
                                ? "the server moves the rows itself; its files would need the "
                                  "site's sessions to be ended"
                                : "rows go through sitesnap into a database of their own; a copy of "

@@ -293,10 +293,11 @@ TEST(a_forecast_says_what_a_copy_takes_and_another_way_is_refused)
         ASSERT_EQ(forecast.way, DB_WAY_SNAPSHOT);
         ASSERT(forecast.disk_bytes > 1 << 20 && forecast.copy_msec >= forecast.stall_msec);
         driver->close(db);
-        postgres_conf.way = DB_WAY_DUMP;
+        postgres_conf.way = DB_WAY_FILES;
         ASSERT_OK(driver->open(&postgres_conf, &db, &err));
-        ASSERT_ERR(driver->forecast(db, "shop", &forecast, &err), ERR_UNSUPPORTED, "snapshot");
-        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED, "snapshot");
+        ASSERT_ERR(driver->forecast(db, "shop", &forecast, &err), ERR_UNSUPPORTED, "part of one");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED,
+                   "part of one");
         driver->close(db);
 }
 

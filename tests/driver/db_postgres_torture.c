@@ -20,6 +20,7 @@
 #define COPY "snap12_shop"
 
 static struct err err;
+static struct db_conf conf;
 static const struct db_driver *driver = &db_driver_postgres;
 
 /* As text with one word for another, wherever it stands. */
@@ -39,13 +40,13 @@ static char *replaced(const char *text, const char *word, const char *with)
 
 static struct db *begin(const char *database)
 {
-        struct db_conf conf = { .root_fd = -1,
-                                .port = PG_PORT,
-                                .user = "sitesnap",
-                                .secret_fd = -1,
-                                .timeout_msec = 20000,
-                                .database = database,
-                                .app_user = "shop" };
+        conf = (struct db_conf){ .root_fd = -1,
+                                 .port = PG_PORT,
+                                 .user = "sitesnap",
+                                 .secret_fd = -1,
+                                 .timeout_msec = 20000,
+                                 .database = database,
+                                 .app_user = "shop" };
         struct db *db = NULL;
         char *text, *sql;
 
@@ -295,6 +296,30 @@ TEST(a_schema_with_everything_comes_back_from_its_dump)
         same_but_rights(before, named);
         ASSERT_OK(driver->set_writable(db, COPY, false, &err));
         ASSERT_OK(driver->set_writable(db, COPY, true, &err));
+        driver->close(db);
+}
+
+TEST(a_copy_by_the_way_of_a_dump_is_one_as_any)
+{
+        struct db *db = begin("shop");
+        CLEANUP(freep) char *before = NULL;
+        CLEANUP(freep) char *after = NULL;
+        CLEANUP(freep) char *named = NULL;
+        struct db_forecast forecast;
+
+        driver->close(db);
+        conf.way = DB_WAY_DUMP;
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        ASSERT_OK(driver->forecast(db, "shop", &forecast, &err));
+        ASSERT_EQ(forecast.way, DB_WAY_DUMP);
+        ASSERT_OK(driver->hold(db, "shop", 20000, &err));
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->release(db, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        before = dump("shop", "shop");
+        after = dump("shop", COPY);
+        named = replaced(after, COPY, "shop");
+        same_but_rights(before, named);
         driver->close(db);
 }
 
