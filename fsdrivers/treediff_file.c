@@ -21,20 +21,17 @@
         (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_ENCODED |                  \
          FIEMAP_EXTENT_DATA_INLINE | FIEMAP_EXTENT_DATA_TAIL | FIEMAP_EXTENT_NOT_ALIGNED)
 
-struct map {
-        struct fiemap head;
-        struct fiemap_extent extents[MAP_EXTENTS];
-};
+#define MAP_BYTES (sizeof(struct fiemap) + MAP_EXTENTS * sizeof(struct fiemap_extent))
 
 /* The next extents from ${at}; dirty pages are written out first, so that every byte has its
  * place. */
-static bool map_get(int fd, __u64 at, struct map *map)
+static bool map_get(int fd, __u64 at, struct fiemap *map)
 {
-        memset(&map->head, 0, sizeof(map->head));
-        map->head.fm_start = at;
-        map->head.fm_length = FIEMAP_MAX_OFFSET - at;
-        map->head.fm_flags = FIEMAP_FLAG_SYNC;
-        map->head.fm_extent_count = MAP_EXTENTS;
+        memset(map, 0, sizeof(*map));
+        map->fm_start = at;
+        map->fm_length = FIEMAP_MAX_OFFSET - at;
+        map->fm_flags = FIEMAP_FLAG_SYNC;
+        map->fm_extent_count = MAP_EXTENTS;
         return ioctl(fd, FS_IOC_FIEMAP, map) == 0;
 }
 
@@ -52,8 +49,8 @@ static bool extent_same(const struct fiemap_extent *a, const struct fiemap_exten
 /* Do both files lie in the same blocks?  false is "cannot tell". */
 static bool map_same(int from_fd, int to_fd)
 {
-        CLEANUP(freep) struct map *from = malloc(sizeof(*from));
-        CLEANUP(freep) struct map *to = malloc(sizeof(*to));
+        CLEANUP(freep) struct fiemap *from = malloc(MAP_BYTES);
+        CLEANUP(freep) struct fiemap *to = malloc(MAP_BYTES);
         __u64 at = 0;
 
         if (from == NULL || to == NULL)
@@ -64,15 +61,15 @@ static bool map_same(int from_fd, int to_fd)
 
                 if (!map_get(from_fd, at, from) || !map_get(to_fd, at, to))
                         return false;
-                n = from->head.fm_mapped_extents;
-                if (n != to->head.fm_mapped_extents)
+                n = from->fm_mapped_extents;
+                if (n != to->fm_mapped_extents)
                         return false;
                 if (n == 0)
                         return true; /* only holes are left in both */
                 for (__u32 i = 0; i < n; i++)
-                        if (!extent_same(&from->extents[i], &to->extents[i]))
+                        if (!extent_same(&from->fm_extents[i], &to->fm_extents[i]))
                                 return false;
-                last = &from->extents[n - 1];
+                last = &from->fm_extents[n - 1];
                 if (last->fe_flags & FIEMAP_EXTENT_LAST)
                         return true;
                 at = last->fe_logical + last->fe_length;
