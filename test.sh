@@ -35,7 +35,8 @@ case ${1:-} in
         shift
         ;;
 --valgrind)
-        run=(--wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+        wrapper="env LD_PRELOAD=$PWD/$build/tests/unit/realcall.so valgrind -q --error-exitcode=99"
+        run=(--wrapper "$wrapper --leak-check=full --errors-for-leak-kinds=definite"
                 --timeout-multiplier 20)
         shift
         ;;
@@ -70,7 +71,8 @@ if [ "$(id -u)" -eq 0 ]; then
         apart=(unshare --mount --propagation private --
                 sh -c 'mount --make-rshared / && exec "$@"' sh)
 fi
-rm -f $build/meson-logs/testlog.json
+rm -f $build/meson-logs/testlog*.json
 # Meson's own lists of failures are left out: the summary has them case by case.
 "${apart[@]}" meson test -C $build --no-rebuild "${run[@]}" | grep -E '^ *[0-9]+/[0-9]+ '
-exec python3 tests/lib/summary.py $build/meson-logs/testlog.json
+# A wrapper's name is a part of it.
+exec python3 tests/lib/summary.py $build/meson-logs/testlog*.json

@@ -220,14 +220,14 @@ TEST(another_mount_stays_out_and_leaves_an_empty_directory)
         ASSERT(mkdirat(src, "m", 0751) == 0);
         put(src, "config", "below");
         ASSERT(unshare(CLONE_NEWNS) == 0);
-        ASSERT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
         (void)snprintf(at, sizeof(at), "%s/src/m", test_tmpdir());
         ASSERT(mount("none", at, "tmpfs", 0, "mode=0751") == 0);
         (void)snprintf(at, sizeof(at), "%s/src", test_tmpdir());
         src = open(at, O_RDONLY | O_DIRECTORY); /* as this namespace sees it */
         put(src, "m/secret", "x");
         (void)snprintf(at, sizeof(at), "%s/src/config", test_tmpdir());
-        ASSERT(mount("/etc/hostname", at, NULL, MS_BIND, NULL) == 0);
+        ASSERT(mount("/etc/hostname", at, "none", MS_BIND, NULL) == 0);
 
         copy();
         ASSERT(reported(TREECOPY_MOUNT, "m") && reported(TREECOPY_MOUNT, "config"));
@@ -243,7 +243,7 @@ TEST(a_tree_is_copied_to_another_file_system_too)
         need_root();
         begin();
         ASSERT(unshare(CLONE_NEWNS) == 0);
-        ASSERT(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+        ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
         (void)snprintf(at, sizeof(at), "%s/dst", test_tmpdir());
         ASSERT(mount("none", at, "tmpfs", 0, NULL) == 0);
         dst = open(at, O_RDONLY | O_DIRECTORY);
@@ -414,11 +414,13 @@ static void make_deep(unsigned depth)
 
 TEST(a_tree_1500_deep_is_copied_with_few_descriptors)
 {
-        const struct rlimit few = { 40, 40 };
         struct treecopy_totals totals;
+        struct rlimit few;
 
         begin();
         make_deep(1500); /* 33,000 bytes of path: far beyond PATH_MAX */
+        ASSERT(getrlimit(RLIMIT_NOFILE, &few) == 0);
+        few.rlim_cur = 40;
         ASSERT(setrlimit(RLIMIT_NOFILE, &few) == 0);
         totals = copy();
         ASSERT_EQ(totals.entries, 1501);
