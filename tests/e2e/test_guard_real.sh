@@ -439,6 +439,25 @@ a_good_release_stays() {
         grep -q '^no bad answer' "$WORLD/took" || { cat "$WORLD/took"; return 1; }
 }
 
+# What is well for all of its probation and broken later, by a file that somebody puts there.
+broken_later() {
+        local since good
+
+        good=$(active blog)
+        conf after rollback || return 1
+        mkdir -p "$SITES/blog/current/wp-content/mu-plugins"
+        echo '<?php add_action("template_redirect", "this_function_is_gone");' \
+                >"$SITES/blog/current/wp-content/mu-plugins/broken.php"
+        # What nginx keeps would hide it until it is asked for again.
+        find "$WEB_DIR/tmp/pages" -type f -delete
+        since=$(date +%s.%N)
+        state_becomes 'verifying rolled-back' 60 || return 1
+        sleep 1
+        times "$since" "$BAD" >"$WORLD/took"
+        has_state blog "$good" bad && lacks_state blog "$good" active &&
+                one_version before-fatal after-good
+}
+
 measure() {
         measured "$1, $DRIVER: $(cat "$WORLD/took" 2>/dev/null)"
 }
@@ -460,4 +479,6 @@ check 'ten times slower is taken back' broken slow 120 "$(slower)"
 measure 'ten times slower'
 check 'a good release stays and is marked' a_good_release_stays
 measure 'good release'
+check 'broken after its probation it is taken back where the site says so' broken_later
+measure 'broken later'
 tap_done
