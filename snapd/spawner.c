@@ -89,11 +89,12 @@ static bool unit_finished(const struct unit *unit)
 }
 
 /* 1, 4 and 16 seconds: what failed may need a moment.  After the last there is nothing to wait
- * for. */
+ * for, nor when somebody has asked for it before its process was quite gone. */
 static uint64_t unit_pause(const struct unit *unit)
 {
-        return unit->starts < STARTS_MAX ? unit->spawner->pause_usec << (2 * (unit->starts - 1))
-                                         : 0;
+        return unit->starts == 0 || unit->starts >= STARTS_MAX
+                       ? 0
+                       : unit->spawner->pause_usec << (2 * (unit->starts - 1));
 }
 
 /* Let on_timer() look at it after a while. */
