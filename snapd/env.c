@@ -39,8 +39,7 @@ void env_done(struct step_env *env)
 {
         if (env->pool != NULL)
                 env->fs->close(env->pool);
-        if (env->database != NULL)
-                env->database_driver->close(env->database);
+        env_database_forget(env);
         closep(&env->home_fd);
         closep(&env->pool_fd);
         closep(&env->db_fd);

@@ -20,14 +20,15 @@ struct step_env {
         struct catalog *catalog;
         struct site *site; /* owned */
 
-        op_id operation;   /* 0 outside of an operation */
+        op_id operation; /* 0 outside of an operation */
         enum plan_part part;
-        size_t step;       /* the one that runs now, for journal_progress() */
+        size_t step; /* the one that runs now, for journal_progress() */
 
         const struct fs_driver *fs;
         struct fs_pool *pool;
         const struct db_driver *database_driver;
         struct db *database;
+        bool must; /* what is done now must not fail: a server that is away is waited for */
         int home_fd, pool_fd, db_fd, output_fd; /* -1: not open */
 };
 
@@ -46,8 +47,12 @@ int env_pool(struct step_env *env, struct fs_pool **ret_pool, struct err *err) M
 
 /* env_database(env, ret_db, err): The connection to the site's database; env->database_driver is
  * set with it.  A server's is opened in a process without root's rights (snapd/remote.h), anew when
- * that has ended.  ERR_INVALID: the site has none. */
+ * that has ended.  With env->must a server that cannot be reached, as one that is being restarted,
+ * is tried again for a while.  ERR_INVALID: the site has none. */
 int env_database(struct step_env *env, struct db **ret_db, struct err *err) MUST_CHECK;
+
+/* env_database_forget(env): Close the connection; the next call opens a new one. */
+void env_database_forget(struct step_env *env);
 
 /* env_output(env, ret_fd, err): state/ops/ID/output, for appending. */
 int env_output(struct step_env *env, int *ret_fd, struct err *err) MUST_CHECK;

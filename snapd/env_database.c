@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/safepath.h"
 #include "snapd/env.h"
 #include "snapd/remote.h"
@@ -17,9 +19,11 @@
  * helper; a server's is called through a process of its own.
  */
 
-#define TIMEOUT_MSEC 10000
-#define RUN_AS       "sitesnap-db"
-#define CREDENTIALS  "/run/credentials/sitesnap.service"
+#define TIMEOUT_MSEC    10000
+#define AWAY_SEC        30 /* how long a server may be away when it is needed */
+#define AWAY_PAUSE_NSEC 200000000
+#define RUN_AS          "sitesnap-db"
+#define CREDENTIALS     "/run/credentials/sitesnap.service"
 
 static const struct remote_engine servers[] = {
 #ifdef SITESNAP_MARIADB
@@ -168,6 +172,31 @@ static int open_files(struct step_env *env, struct err *err)
         return db_driver_sqlite.open(&conf, &env->database, err);
 }
 
+void env_database_forget(struct step_env *env)
+{
+        if (env->database != NULL)
+                env->database_driver->close(env->database);
+        env->database = NULL;
+}
+
+/* A server that is restarted, by its package or after a crash, is back before long. */
+static int open_patiently(struct step_env *env, struct err *err)
+{
+        const struct timespec pause = { .tv_nsec = AWAY_PAUSE_NSEC };
+        int64_t until = clock_boot_usec() + AWAY_SEC * (int64_t)USEC_PER_SEC;
+        bool told = false;
+
+        while (open_server(env, err) < 0) {
+                if (!env->must || err->code != ERR_IO || clock_boot_usec() >= until)
+                        return -1;
+                if (!told)
+                        env_note(env, "waits for the database server: %s", err->msg);
+                told = true;
+                (void)nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
 int env_database(struct step_env *env, struct db **ret_db, struct err *err)
 {
         const struct site *site = env->site;
@@ -175,12 +204,10 @@ int env_database(struct step_env *env, struct db **ret_db, struct err *err)
         if (site->database.engine == NULL)
                 return err_fail(err, ERR_INVALID, 0, "'%s' has no database", site->name);
         if (env->database != NULL && env->database_driver == &remote_driver &&
-            !remote_alive(env->database)) {
-                remote_driver.close(env->database);
-                env->database = NULL;
-        }
+            !remote_alive(env->database))
+                env_database_forget(env);
         if (env->database == NULL) {
-                if ((site_database_serves(site) ? open_server : open_files)(env, err) < 0)
+                if ((site_database_serves(site) ? open_patiently : open_files)(env, err) < 0)
                         return err_wrap(err, "the database of '%s'", site->name);
         }
         *ret_db = env->database;

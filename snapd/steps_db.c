@@ -22,10 +22,7 @@ static int hold_undo(struct step_env *env, const json_t *args, struct err *err)
         (void)args;
         (void)err;
         /* The hold is this process's connection; after a crash there is none. */
-        if (env->database != NULL) {
-                env->database_driver->close(env->database);
-                env->database = NULL;
-        }
+        env_database_forget(env);
         return 0;
 }
 
@@ -132,7 +129,8 @@ const struct step_kind step_db_verify = {
         .describe = verify_describe,
 };
 
-static int set_writable(struct step_env *env, const json_t *args, bool writable, struct err *err)
+static int set_writable_once(struct step_env *env, const json_t *args, bool writable,
+                             struct err *err)
 {
         struct db *db;
 
@@ -140,6 +138,17 @@ static int set_writable(struct step_env *env, const json_t *args, bool writable,
                        ? -1
                        : env->database_driver->set_writable(db, arg_text(args, "database"),
                                                             writable, err);
+}
+
+/* A server that was restarted meanwhile is no reason to leave it: not every caller tries again. */
+static int set_writable(struct step_env *env, const json_t *args, bool writable, struct err *err)
+{
+        if (set_writable_once(env, args, writable, err) == 0)
+                return 0;
+        if (!env->must || err->code != ERR_IO)
+                return -1;
+        env_database_forget(env);
+        return set_writable_once(env, args, writable, err);
 }
 
 /* db.writable {database, writable, lenient}: lenient leaves a database as it is that somebody

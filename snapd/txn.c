@@ -92,9 +92,12 @@ static int run_step(struct txn *txn, size_t i, struct err *err)
         return 0;
 }
 
-/* What must not fail may use the room that was kept for it; everything else is waited out. */
+/* What must not fail may use the room that was kept for it; everything else is waited out.  A
+ * connection that a server has lost is of no more use. */
 static void before_next_try(struct txn *txn, const struct err *why, unsigned *msec)
 {
+        if (why->code == ERR_IO)
+                env_database_forget(txn->env);
         if (why->code == ERR_NO_SPACE && env_make_room(txn->env))
                 return;
         pause_msec(*msec);
@@ -106,6 +109,7 @@ static int run_step_patiently(struct txn *txn, size_t i, struct err *err)
 {
         unsigned msec = FIRST_PAUSE_MSEC;
 
+        txn->env->must = true;
         for (unsigned tries = 0; tries < TRIES; tries++) {
                 if (run_step(txn, i, err) == 0)
                         return 0;
@@ -134,6 +138,7 @@ static int undo_step(struct txn *txn, size_t i, struct err *err)
 
         txn->env->part = step->part;
         txn->env->step = step->n;
+        txn->env->must = true;
         for (unsigned tries = 0; ret < 0 && tries < TRIES; tries++) {
                 ret = undo_once(txn, i, kind, err);
                 if (ret < 0)
@@ -368,6 +373,7 @@ int txn_run(struct step_env *env, op_id id, bool recover, struct err *err)
         while (txn.first_rescue < op.n_steps && op.steps[txn.first_rescue].part == PLAN_MAIN)
                 txn.first_rescue++;
         ret = check_kinds(&txn, err) < 0 ? -1 : dispatch(&txn, recover, err);
+        env->must = false;
         op_done(&op);
         return ret;
 }
