@@ -14,9 +14,12 @@ void fault_point(const char *prefix, const char *kind, const char *place)
         char here[128], at[128] = "";
         unsigned nth = 1;
         const char *hash;
+        int number;
 
-        if (wanted == NULL || strncmp(wanted, "kill@", 5) != 0)
+        if (wanted == NULL ||
+            (strncmp(wanted, "kill@", 5) != 0 && strncmp(wanted, "stop@", 5) != 0))
                 return;
+        number = wanted[0] == 'k' ? SIGKILL : SIGSTOP;
         wanted += 5;
         hash = strchr(wanted, '#');
         if (hash != NULL)
@@ -25,7 +28,7 @@ void fault_point(const char *prefix, const char *kind, const char *place)
                        strchr(wanted, ':') == NULL ? "" : strchr(wanted, ':'));
         (void)snprintf(here, sizeof(here), "%s%s:%s", prefix, kind, place);
         if (strcmp(at, here) == 0 && ++seen == nth)
-                (void)raise(SIGKILL);
+                (void)raise(number);
 }
 #else
 /* ISO C wants a translation unit to hold something. */

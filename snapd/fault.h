@@ -6,10 +6,12 @@
  * Crash points for the crash matrix (tests/crash).  In a build with -Dfault=true the environment
  *
  *   SITESNAP_FAULT=kill@KIND[#N]:PLACE     PLACE: before, after, marked
+ *   SITESNAP_FAULT=stop@KIND[#N]:PLACE
  *
  * ends the process with SIGKILL the N-th time (default 1) it comes to that place of a step:
  * before it runs, after its effect but before the mark, after the mark.  KIND is a step's name, or
- * "undo-" and a step's name.  A shipped build has none of this.
+ * "undo-" and a step's name.  With stop@ it is SIGSTOP: something else is broken meanwhile, a
+ * server killed, and the process goes on when it is told to.  A shipped build has none of this.
  */
 
 #ifdef SITESNAP_FAULT

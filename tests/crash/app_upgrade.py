@@ -4,8 +4,9 @@
 file by file and then the database, and may fail when all of it is half there."""
 import configparser
 import os
-import sqlite3
 import sys
+
+import app_database
 
 release = sys.argv[1]
 config = configparser.ConfigParser()
@@ -14,9 +15,7 @@ for name in ('index.txt', 'lib/code.txt'):
     with open(name + '.new', 'w', encoding='ascii') as f:
         f.write('release %s\n' % release)
     os.rename(name + '.new', name)
-    db = sqlite3.connect(os.path.join(config['app']['dir'], 'site.db'), timeout=20)
-    with db:
-        db.execute('UPDATE meta SET release = ?', (release if name != 'index.txt' else 'half',))
-    db.close()
+    with app_database.Database(config['app'], 20) as database:
+        app_database.migrate(database, release, name != 'index.txt')
     if len(sys.argv) > 2:
         sys.exit('cannot go on: asked to fail')

@@ -10,9 +10,10 @@ A line "! text" on stdout is something a visitor must never see.
 import configparser
 import os
 import select
-import sqlite3
 import sys
 import time
+
+import app_database
 
 
 def read_at(root, name):
@@ -32,17 +33,14 @@ def visit(docroot):
         config.read_string(read_at(root, 'app.ini'))
     finally:
         os.close(root)
-    return pages, config['app']['dir']
+    return pages, config['app']
 
 
-def write(directory, number):
-    db = sqlite3.connect('file:%s/site.db?mode=rw' % directory, uri=True, timeout=0.2,
-                         isolation_level=None)
-    try:
-        db.execute('PRAGMA synchronous = FULL')
-        db.execute('INSERT INTO writes (id) VALUES (?)', (number,))
-    finally:
-        db.close()
+def write(app, number):
+    with app_database.Database(app, 0.2) as database:
+        if app['engine'] == 'sqlite':
+            database.run('PRAGMA synchronous = FULL')
+        app_database.write(database, number)
 
 
 def main(docroot, acks):
@@ -58,7 +56,7 @@ def main(docroot, acks):
             print(command[0].upper(), flush=True)
             continue
         try:
-            pages, directory = visit(docroot)
+            pages, app = visit(docroot)
         except (OSError, KeyError, configparser.Error) as e:
             print('! a visitor got no page: %r %s' % (e, getattr(e, 'filename', '')), flush=True)
             continue
@@ -66,8 +64,8 @@ def main(docroot, acks):
             print('! an empty page: %r' % pages, flush=True)
         number += 1
         try:
-            write(directory, number)
-        except sqlite3.Error:
+            write(app, number)
+        except app_database.Failed:
             continue    # held or kept by now: not acknowledged, so nothing is owed
         os.write(log, b'%d\n' % number)
 

@@ -2,16 +2,17 @@
 """What a site owes after a crash, looked up without any code of ours: in the mount table, the link,
 the files, the database files, the pool's names and the rows of the catalog."""
 import configparser
-import hashlib
 import json
 import os
 import re
-import shutil
 import sqlite3
 import stat
+import time
 from collections import Counter
 
+import app_database
 
+IDLE_SECONDS = 10
 EMPTY = '.empty'    # the overlay driver's second lower of a read-only view
 
 
@@ -32,25 +33,16 @@ def read_text(*path):
         raise Violation(str(e)) from e
 
 
-class Database:
-    """A database directory, read from a copy, so that looking changes nothing."""
-
-    def __init__(self, world, directory):
-        copy = os.path.join(world.tmp, 'copy')
-        shutil.rmtree(copy, ignore_errors=True)
-        os.mkdir(copy)
-        need(os.path.exists(os.path.join(directory, 'site.db')), "no database in '%s'", directory)
-        for name in ('site.db', 'site.db-wal'):
-            if os.path.exists(os.path.join(directory, name)):
-                shutil.copyfile(os.path.join(directory, name), os.path.join(copy, name))
-        db = sqlite3.connect(os.path.join(copy, 'site.db'))
-        try:
-            need(db.execute('PRAGMA integrity_check').fetchone() == ('ok',),
-                 "the database in '%s' is broken", directory)
-            self.release = db.execute('SELECT release FROM meta').fetchone()[0]
-            self.rows = {row[0] for row in db.execute('SELECT id FROM writes')}
-        finally:
-            db.close()
+def content_of(world, named):
+    """Release and rows of a database, whose tables must be of one instant."""
+    try:
+        content = world.engine.content(named)
+    except app_database.Failed as e:
+        raise Violation("'%s' cannot be read: %s" % (named, e)) from e
+    torn = content.rows ^ content.marks
+    need(not torn, "'%s' is torn: %d rows are in one table only, e.g. %s", named, len(torn),
+         min(torn, default=0))
+    return content
 
 
 class Catalog:
@@ -105,18 +97,19 @@ def tree_of(world, number):
     need(read_text(root, 'uploads/first') == 'an upload\n', 'version %d lost its uploads', number)
     config = configparser.ConfigParser()
     config.read_string(read_text(root, 'app.ini'))
-    return index.split()[1], config['app']['dir']
+    return index.split()[1], config['app']['database']
 
 
 def check_version(world, catalog, number, owed):
     """Tree and database of a version together: what was said of it before it was kept."""
     row = catalog.versions.get(number)
     need(row is not None, 'version %d is gone', number)
-    directory = os.path.join(world.home, 'db', row['database'])
-    database = Database(world, directory)
+    directory = world.engine.named(row['database'])
+    database = content_of(world, directory)
     if owed['release'] is not None:
-        need(database.release == owed['release'], "database of version %d is of '%s', not '%s'",
-             number, database.release, owed['release'])
+        need(database.release == database.migrated == owed['release'],
+             "database of version %d is of '%s' and '%s', not '%s'", number, database.release,
+             database.migrated, owed['release'])
         if number in catalog.shown():
             release, named = tree_of(world, number)
             need(release == owed['release'], "files of version %d are of '%s', not '%s'", number,
@@ -203,9 +196,9 @@ def check_leaks(world, catalog):
         need(not unused, 'layers of no tree: %r', unused)
     need(set(trees) == named, 'trees in the pool %r, in the catalog %r', trees, sorted(named))
     need(not strange, 'debris in the pool: %r', strange)
-    copies = set(os.listdir(os.path.join(world.home, 'db')))
     named = {v['database'] for v in catalog.versions.values()}
-    need(copies == named, 'databases %r, in the catalog %r', copies, named)
+    copies, wanted = world.engine.copies(), world.engine.left(named)
+    need(copies == wanted, 'databases %r, in the catalog %r', copies, wanted)
     left = partial_files(world.state, world.conf, world.home + '/db', world.home + '/shared')
     need(not left, 'partial files: %r', left)
     # A directory that is being adopted carries a link to its uploads until it is mounted anew.
@@ -220,6 +213,27 @@ def check_leaks(world, catalog):
          catalog.shown())
 
 
+def check_idle(world, catalog):
+    """On a server nobody of ours is there, nothing is locked, and the site's user can write to the
+    active version's database and to no other.  What goes on behind an answer ends soon."""
+    if not world.engine.serves:
+        return
+    engine = world.engine
+    named = {n: engine.named(v['database']) for n, v in catalog.versions.items()} or \
+        {None: engine.plain()}
+    end = time.monotonic() + IDLE_SECONDS
+    while True:
+        busy = engine.busy()
+        if not busy:
+            busy = [line for name in named.values() for line in engine.locked(name)]
+            busy += [('rights', n, name) for n, name in named.items()
+                     if engine.writable(name) != (n == catalog.active)]
+        if not busy:
+            return
+        need(time.monotonic() < end, 'after %d s still: %r', IDLE_SECONDS, busy)
+        time.sleep(0.1)
+
+
 def check_plain(world, owed):
     """No site: a plain directory with its database where it was, and nothing of ours."""
     need(os.path.isdir(world.docroot) and not os.path.islink(world.docroot),
@@ -228,9 +242,13 @@ def check_plain(world, owed):
          read_text(world.docroot, 'lib/code.txt') == 'release %s\n' % owed['release'],
          'the files are not those of release %s', owed['release'])
     need(read_text(world.docroot, 'uploads/first') == 'an upload\n', 'the uploads are lost')
-    need(world.data in read_text(world.docroot, 'app.ini'), 'the configuration was changed')
-    database = Database(world, world.data)
+    named = world.engine.plain()
+    need('database = %s\n' % named in read_text(world.docroot, 'app.ini'),
+         'the configuration was changed')
+    database = content_of(world, named)
     need(database.release == owed['release'], "the database is of '%s'", database.release)
+    left = world.engine.left(world.engine.copies()) - {named}
+    need(not world.engine.serves or not left, 'databases are left: %r', left)
     lost = owed['rows'] - database.rows
     need(not lost, '%d acknowledged rows are lost', len(lost))
     need(not mounts_below(world.home) and not mounts_below(world.docroot), 'mounts are left: %r',
@@ -248,8 +266,8 @@ def check_plain(world, owed):
 
 
 def fingerprint(world):
-    """Everything that a second recovery must leave as it is."""
-    digest = hashlib.sha256()
+    """Everything that a second recovery must leave as it is: lines."""
+    lines = set()
     for root in (world.home, world.docroot, os.path.join(world.disk, '.sitesnap'), world.data,
                  world.conf):
         for path, dirs, files in os.walk(root):
@@ -259,11 +277,12 @@ def fingerprint(world):
                 st = os.lstat(full)
                 what = os.readlink(full) if stat.S_ISLNK(st.st_mode) else \
                     st.st_size if stat.S_ISREG(st.st_mode) else ''
-                digest.update(('%s %o %d %s\n' % (full, st.st_mode, st.st_uid, what)).encode())
+                lines.add('%s %o %d %s' % (full, st.st_mode, st.st_uid, what))
     catalog = Catalog(world)
-    state = (sorted(mounts_below(world.disk)), sorted(catalog.versions.items()), catalog.ops,
-             catalog.sites)
-    return digest.hexdigest(), state
+    for what in (*mounts_below(world.disk), *catalog.versions.items(), *catalog.ops, *catalog.sites,
+                 *world.engine.state()):
+        lines.add(repr(what))
+    return lines
 
 
 def story(world):

@@ -1,15 +1,16 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon, its operation and all they run are killed at every step of every kind of operation,
-over a real driver and SQLite, while a visitor reads and writes; and killed again while they recover.
+over a real driver and with each kind of database, while a visitor reads and writes; and killed again while they recover.
 
 After each kill the daemon is started again and the oracle (oracle.py) looks: the site is exactly
 old or new, files and database together, every acknowledged write is there; a second start changes
-nothing and nothing is leaked.  The build has -Dfault=true (see snapd/fault.h).
+nothing and nothing is leaked.  With a database on a server the same is done to the server: the
+operation is stopped at a step, the server killed and started again while it goes on.  The build has -Dfault=true (see snapd/fault.h).
 
 Of the points an ordinary run takes a sample (sample.py): each place of each kind of step once, and
-some of the rest.  Which ones changes with the commit, or is said with --sample; --all, or
-SITESNAP_TEST_ALL=1, takes them all.  A finding prints what was lost, how far the operation was, and
+some of the rest; with a server fewer, since steps of files are the same there.  Which ones changes with
+the commit, or is said with --sample; --all, or SITESNAP_TEST_ALL=1, takes them all.  A finding prints what was lost, how far the operation was, and
 two commands that repeat it: that point alone, and with all that its world had gone through before.
 """
 import argparse
@@ -23,9 +24,15 @@ from collections import Counter
 
 import oracle
 import sample
-from real_world import PYTHON, Broken, Daemon, World
+from real_world import ENGINES, PYTHON, Broken, Daemon, World
 
 PLACES = ('before', 'after', 'marked')
+SERVER = 'server@'      # it is not the operation that is killed there, but the server
+DROPS = ('db.leave', 'db.drop')
+DURING_SECONDS = 0.02   # of a step that takes longer
+SERVER_PLACES = ('before', 'during', 'after')
+ASKS_SERVER = ('db.', 'schema.', 'hook.')
+SERVER_SAMPLE = 16  # points of a sample with a server
 BAD_MAX = 4     # findings of a verb; then the rest of it is not worth waiting for
 KILLED = 'ended (signal 9)'
 READY = 'answers on'
@@ -84,8 +91,8 @@ def prunable(site):
 
 
 class Matrix:
-    def __init__(self, build, driver):
-        self.world = World(build, driver)
+    def __init__(self, build, driver, engine):
+        self.world = World(build, driver, engine)
         self.site = Site(self.world)
         self.daemon = None
 
@@ -235,15 +242,25 @@ class Matrix:
     def point(self, name, faults):
         """Kill at the first of the faults, kill the recovery at the next, and so on; then look."""
         case, world = CASES[name], self.world
+        faults = self.fitting(case, faults)
         self.crash()
-        self.start(faults[0])
+        of_server = faults[0].startswith(SERVER)
+        self.start(stop_at(faults[0]) if of_server else faults[0])
         before = self.before(case)
         number = world.begin(case.verb, before['more'])
-        self.fall(faults[0], number)
-        for fault in faults[1:]:
-            self.daemon = Daemon(world, fault)
-            self.fall(fault)
-        self.start()
+        if of_server:
+            self.server_falls(faults[0])
+        else:
+            self.fall(faults[0], number)
+            for fault in faults[1:]:
+                self.daemon = Daemon(world, fault)
+                self.fall(fault)
+            self.start()
+        if of_server:
+            # Nobody was killed but the server, so what was left for the next start is still there.
+            world.wait(number)
+            self.crash()
+            self.start()
         world.pause()
         seen = world.seen_by_visitor()
         oracle.need(not seen, 'a visitor saw: %s', seen[0] if seen else '')
@@ -256,12 +273,36 @@ class Matrix:
         world.go_on()
         return op['state']
 
+    def fitting(self, case, faults):
+        """A database that is not a copy is left where a copy is dropped, and only once."""
+        if case.verb not in ('prune', 'remove') or not self.world.engine.serves:
+            return faults
+        kinds = self.world.kinds(case.verb, case.prepare(self.site))
+        for one, other in (DROPS, DROPS[::-1]):
+            if one not in kinds and other in kinds:
+                faults = [fault.replace(one, other) for fault in faults]
+        return faults
+
+    def server_falls(self, fault):
+        """The operation stops there, the server is killed, and both go on."""
+        pid = self.world.stopped()
+        if fault.endswith(':during'):
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(DURING_SECONDS)
+            self.world.engine.kill()
+        else:
+            self.world.engine.kill()
+            os.kill(pid, signal.SIGCONT)
+        self.world.engine.start()
+
     def second_start(self):
         """Nothing is leaked and nothing moves."""
+        oracle.check_idle(self.world, oracle.Catalog(self.world))
         first = oracle.fingerprint(self.world)
         self.crash()
         self.start()
-        oracle.need(first == oracle.fingerprint(self.world), 'a second recovery changed something')
+        changed = sorted(first ^ oracle.fingerprint(self.world))
+        oracle.need(not changed, 'a second recovery changed %s', '; '.join(changed[:6]))
         if self.site.active is not None:
             oracle.check_leaks(self.world, oracle.Catalog(self.world))
 
@@ -337,9 +378,16 @@ def each_point(matrix, name):
         # Up to the command it is the upgrade that does not fail.
         for fault in occurrences(rescue, '', PLACES):
             yield [shift(fault, ran)]
+        if matrix.world.engine.serves:
+            for fault in occurrences(rescue, '', ['before']):
+                yield [SERVER + shift(fault, ran)]
         return
     for fault in occurrences(ran, '', PLACES):
         yield [fault]
+    if matrix.world.engine.serves:
+        for fault in occurrences(ran, '', SERVER_PLACES):
+            if fault.endswith(':before') or fault.startswith(ASKS_SERVER):
+                yield [SERVER + fault]
     if 0 < pivot < len(ran):
         last = list(occurrences(ran[:pivot], '', ['after']))[-1]
         for fault in occurrences(reversed(ran[:pivot]), 'undo-', PLACES):
@@ -347,6 +395,11 @@ def each_point(matrix, name):
     first = list(occurrences(ran[:pivot + 1], '', ['marked']))[-1]
     for fault in occurrences(rescue or ran[pivot + 1:], '', PLACES):
         yield [first, fault]
+
+
+def stop_at(fault):
+    """What stops the operation where the server is to be killed."""
+    return fault.replace(SERVER, 'stop@').replace(':during', ':before')
 
 
 def shift(fault, ran):
@@ -365,6 +418,7 @@ class Run:
         self.cases = self.bad = 0
         self.first = 1          # the point that began this world
         self.sums = Counter()
+        self.rows = 0
 
     def check(self, name, what, *args, again=None):
         """One case of TAP."""
@@ -388,11 +442,12 @@ class Run:
 
     def open(self):
         if self.matrix is None:
-            self.matrix = Matrix(self.build, self.driver)
+            self.matrix = Matrix(self.build, self.driver, self.options.engine)
             self.matrix.begin()
 
     def close(self):
         if self.matrix:
+            self.rows += len(self.matrix.world.acknowledged())
             self.matrix.end()
         self.matrix = None
 
@@ -402,7 +457,8 @@ class Run:
 
     def commands(self, spelt, number):
         """The point alone, and with its world's past."""
-        command = [os.path.relpath(__file__), os.path.relpath(self.build), self.driver]
+        command = [os.path.relpath(__file__), os.path.relpath(self.build), self.driver, '--engine',
+                   self.options.engine]
         wide = ['--all'] if self.options.all else ['--sample', self.options.sample]
         return [shlex.join(command + ['--point', spelt]),
                 shlex.join(command + wide + ['--only', '%d-%d' % (self.first, number)] +
@@ -416,14 +472,22 @@ class Run:
             every += [(name, faults) for faults in
                       self.check('%s: without a crash' % name, points_of, self.matrix, name) or []]
         print('# sample: %s' % ('all' if self.options.all else self.options.sample))
-        return every if self.options.all else sample.take(every, self.options.sample)
+        return every if self.options.all else sample.take(every, self.options.sample,
+                                                            SERVER_SAMPLE if self.serves() else None)
+
+    def serves(self):
+        return ENGINES[self.options.engine].serves
+
+    def matches(self, name, faults):
+        return self.options.match is None or self.options.match in spell(name, faults)
 
     def numbered(self):
         """(number, verb, faults) of the points to run."""
         if self.options.point:
             return [(n, *read_point(text)) for n, text in enumerate(self.options.point, 1)]
         first, last = (int(n) for n in (self.options.only or '1-1000000').split('-'))
-        chosen = [(n, *point) for n, point in enumerate(self.points(), 1) if first <= n <= last]
+        chosen = [(n, *point) for n, point in enumerate(self.points(), 1)
+                  if first <= n <= last and self.matches(*point)]
         if first > 1:
             self.close()
         self.first = first
@@ -440,13 +504,17 @@ class Run:
             if self.matrix is None:
                 self.first = number
             self.open()
-            spelt = '%s: %s' % (name, ', then '.join(faults))
+            spelt = spell(name, faults)
             self.check(spelt, self.point, name, faults, again=self.commands(spelt, number))
         self.reboot(verb)
 
     def reboot(self, verb):
         if self.matrix and verb:
             self.check('%s: after a reboot' % verb, self.matrix.reboot)
+
+
+def spell(name, faults):
+    return '%s: %s' % (name, ', then '.join(faults))
 
 
 def read_point(text):
@@ -459,9 +527,11 @@ def read_options():
     parser.add_argument('build')
     parser.add_argument('driver', choices=('btrfs', 'overlayfs'))
     parser.add_argument('verbs', nargs='*', metavar='VERB', help=', '.join(CASES))
+    parser.add_argument('--engine', choices=ENGINES, default='sqlite', help='the kind of database')
     parser.add_argument('--all', action='store_true', default=bool(os.environ.get('SITESNAP_TEST_ALL')),
                         help='every point')
     parser.add_argument('--sample', default=sample.of_the_commit(), help='which sample: any word')
+    parser.add_argument('--match', metavar='TEXT', help='of these only what has this in its name')
     parser.add_argument('--only', metavar='FROM-TO', help='of all points or the sample only these')
     parser.add_argument('--point', action='append', help="one point, as a case calls it")
     options = parser.parse_intermixed_args()
@@ -470,6 +540,10 @@ def read_options():
 
 
 def main(options):
+    missing = ENGINES[options.engine].missing()
+    if missing:
+        print('1..0 # SKIP no %s on this machine' % missing)
+        return 0
     everything = Run(options)
     began = time.monotonic()
     try:
@@ -478,10 +552,12 @@ def main(options):
         everything.close()
     points = sum(everything.sums.values())
     seconds = time.monotonic() - began
-    print('# measured: crash matrix on %s: %d points, %d torn or lost (%s), %.2f s a point, %d s' % (
-        options.driver, points, everything.bad,
-        ', '.join('%d %s' % (n, state) for state, n in sorted(everything.sums.items())),
-        seconds / max(points, 1), seconds))
+    print('# measured: crash matrix on %s with %s: %d points, %d torn, lost, leaked or locked (%s), '
+          '%d rows acknowledged, %.2f s a point, %d s' % (
+              options.driver, options.engine, points, everything.bad,
+              ', '.join('%d %s' % (n, state) for state, n in sorted(everything.sums.items())),
+              everything.rows,
+              seconds / max(points, 1), seconds))
     print('1..%d' % everything.cases)
     return 1 if everything.bad else 0
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The world of the crash matrix over the real daemon: a disk in a file, a small site with a SQLite
-database and a visitor, and a daemon that is killed and started again."""
+"""The world of the crash matrix over the real daemon: a disk in a file, a small site with a
+database (engines.py) and a visitor, and a daemon that is killed and started again."""
 import http.client
 import json
 import os
@@ -8,20 +8,23 @@ import queue
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
 
+import engines
+import servers
+
 HERE = os.path.dirname(os.path.realpath(__file__))
 OWNER = 'www-data'
 SITE = 'shop'
 PYTHON = '/usr/bin/python3'  # where the site's owner may run it
+ENGINES = {'sqlite': engines.Sqlite, 'mariadb': servers.Mariadb, 'postgres': servers.Postgres,
+           'postgres-own': servers.PostgresOwn}
 
 
-class Broken(Exception):
-    """The world does not do what the matrix needs; not a finding about crashes."""
+Broken = servers.Broken    # the world does not do what the matrix needs; not a finding about crashes
 
 
 def run(*argv):
@@ -48,7 +51,7 @@ class Daemon:
         env = dict(os.environ, LC_ALL='C.UTF-8')
         env.pop('SITESNAP_FAULT', None)
         if fault:
-            env['SITESNAP_FAULT'] = 'kill@' + fault
+            env['SITESNAP_FAULT'] = fault if '@' in fault else 'kill@' + fault
         self.world, self.lines = world, queue.Queue()
         self.process = subprocess.Popen(
             [world.snapd, '--state', world.state, '--run', world.run_dir, '--conf', world.conf,
@@ -62,7 +65,7 @@ class Daemon:
             self.lines.put(text)
         self.lines.put(None)
 
-    def wait_line(self, *wanted, seconds=40):
+    def wait_line(self, *wanted, seconds=90):
         """The first of these texts that the log says; None when the daemon ended."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -88,7 +91,7 @@ class Daemon:
 
 
 class World:
-    def __init__(self, build, driver):
+    def __init__(self, build, driver, engine):
         self.snapd = os.path.join(build, 'snapd/snapd')
         self.driver, self.log = driver, []
         self.base = tempfile.mkdtemp(prefix='sitesnap-crash.', dir='/var/tmp')
@@ -96,7 +99,7 @@ class World:
         for name in ('disk', 'fast', 'bin'):
             os.mkdir(os.path.join(self.base, name))
         self.disk = os.path.join(self.base, 'disk')
-        # State on tmpfs: processes are killed here, not disks cut off.
+        # All of it on tmpfs: processes are killed here, not disks cut off.
         run('mount', '-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', self.base + '/fast')
         self.state, self.run_dir, self.conf, self.tmp = (
             os.path.join(self.base, 'fast', name) for name in ('state', 'run', 'conf', 'tmp'))
@@ -108,11 +111,15 @@ class World:
             os.path.join(self.disk, name) for name in ('home', 'www', 'data'))
         self.acks = os.path.join(self.base, 'fast', 'acks')
         self.visitor, self.visitor_log = None, []
+        self.engine = ENGINES[engine](self)
         self._make_disk()
+        for name in ('app_database.py', 'app_upgrade.py', 'app_visitor.py'):
+            shutil.copy(os.path.join(HERE, name), os.path.join(self.base, 'bin', name))
+        self.engine.begin()
         self._make_site()
 
     def _make_disk(self):
-        image = os.path.join(self.base, 'disk.img')
+        image = os.path.join(self.base, 'fast', 'disk.img')
         with open(image, 'wb') as f:
             f.truncate(512 << 20)
         run('mkfs.btrfs' if self.driver == 'btrfs' else 'mkfs.ext4', '-q', image)
@@ -120,23 +127,20 @@ class World:
         os.chmod(self.disk, 0o755)
 
     def _make_site(self):
-        for name in ('www/lib', 'www/uploads', 'data'):
+        for name in ('www/lib', 'www/uploads'):
             os.makedirs(os.path.join(self.disk, name))
+        config = ''.join('%s = %s\n' % pair for pair in self.engine.app().items())
         for name, text in (('index.txt', 'release 1\n'), ('lib/code.txt', 'release 1\n'),
-                           ('uploads/first', 'an upload\n'),
-                           ('app.ini', '[app]\ndir = %s\n' % self.data)):
+                           ('uploads/first', 'an upload\n'), ('app.ini', '[app]\n' + config)):
             with open(os.path.join(self.docroot, name), 'w', encoding='ascii') as f:
                 f.write(text)
-        db = sqlite3.connect(os.path.join(self.data, 'site.db'))
-        db.executescript('PRAGMA journal_mode = WAL; CREATE TABLE meta (release TEXT);'
-                         'INSERT INTO meta VALUES (1); CREATE TABLE writes (id INTEGER PRIMARY KEY)')
-        db.close()
-        run('chown', '-R', OWNER + ':', self.docroot, self.data)
         with open(self.acks, 'w', encoding='ascii'):
             pass
-        shutil.chown(self.acks, OWNER)
-        for name in ('app_upgrade.py', 'app_visitor.py'):
-            shutil.copy(os.path.join(HERE, name), os.path.join(self.base, 'bin', name))
+        self.give(self.docroot, self.acks)
+
+    @staticmethod
+    def give(*paths):
+        run('chown', '-R', OWNER + ':', *paths)
 
     def processes(self):
         """Ours, of the daemon's program; the namespace holds no others."""
@@ -147,15 +151,25 @@ class World:
                     found.append(int(pid))
             except OSError:
                 pass
-        return [pid for pid in found if not self._is_zombie(pid)]
+        return [pid for pid in found if self._state_of(pid) != 'Z']
 
     @staticmethod
-    def _is_zombie(pid):
+    def _state_of(pid):
         try:
             with open('/proc/%d/stat' % pid, encoding='ascii', errors='replace') as f:
-                return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
+                return f.read().rsplit(')', 1)[1].split()[0]
         except OSError:
-            return True
+            return 'Z'
+
+    def stopped(self):
+        """The process that a fault has stopped; waits for it."""
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            for pid in self.processes():
+                if self._state_of(pid) == 'T':
+                    return pid
+            time.sleep(0.005)
+        raise Broken('no operation was stopped')
 
     def call(self, method, path, body=None):
         api = Api(self.socket)
@@ -172,15 +186,31 @@ class World:
             status, answer = self.call('POST', '/v1/sites', {
                 'name': SITE, 'home': self.home, 'owner': OWNER, 'docroot': self.docroot,
                 'driver': self.driver, 'shared': ['uploads'],
-                'database': {'engine': 'sqlite', 'path': self.data},
-                'config': [{'file': 'app.ini', 'kind': 'ini', 'key': 'app.dir',
-                            'value': '{database_dir}'}]})
+                'database': self.engine.request(),
+                'config': [{'file': 'app.ini', 'kind': 'ini', 'key': 'app.database',
+                            'value': self.engine.VALUE}]})
         else:
+            self._take_time()
             status, answer = self.call('POST', '/v1/sites/%s/operations' % SITE,
                                        dict(more, verb=verb))
         if status != 202:
             raise Broken('%s %r: %d %r' % (verb, more, status, answer))
         return answer['operation']
+
+    def _take_time(self):
+        """An upgrade that is given up because this machine is busy is not what is looked for."""
+        path = os.path.join(self.conf, 'sites.d', SITE + '.conf')
+        with open(path, 'r+', encoding='utf-8') as f:
+            if 'hold =' not in f.read():
+                f.write('\n[upgrade]\nhold = 30s\n')
+
+    def kinds(self, verb, more):
+        """The kinds of the steps that it would take."""
+        status, answer = self.call('POST', '/v1/sites/%s/operations' % SITE,
+                                   dict(more, verb=verb, dry_run=True))
+        if status != 200:
+            raise Broken('%s %r, dry: %d %r' % (verb, more, status, answer))
+        return {step['kind'] for step in answer['steps']}
 
     def operation(self, number):
         status, answer = self.call('GET', '/v1/operations/%d' % number)
@@ -189,7 +219,7 @@ class World:
         return answer
 
     def wait(self, number):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             op = self.operation(number)
             if op['state'] not in ('queued', 'running', 'undoing', 'rescuing'):
@@ -247,6 +277,7 @@ class World:
             self.visitor.wait()
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
+        self.engine.end()
         for where in self.mounts(self.base):
             subprocess.run(['umount', '-l', where], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self.base, ignore_errors=True)

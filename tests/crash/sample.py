@@ -22,11 +22,21 @@ def kind_of(point):
     return re.sub(r'#\d+', '', point[1][-1])
 
 
-def take(points, word):
-    """Of [(verb, faults)] a part, in the same order: of each kind one, and some of the rest."""
+def at_database(point):
+    """Does it fall where the database is worked with?"""
+    return 'server@' in point[1][-1] or re.search(r'(^|-|@)(db|schema|hook)\.', point[1][-1])
+
+
+def take(points, word, most=None):
+    """Of [(verb, faults)] a part, in the same order: of each kind one, and some of the rest; or so many,
+    most of them at the database, since the others are the same for each kind of it."""
     def dice(point):
         return hashlib.sha256(repr((word, point)).encode()).digest()
 
+    if most is not None:
+        near = sorted(filter(at_database, points), key=dice)[:most - most // 4]
+        far = sorted((p for p in points if not at_database(p)), key=dice)[:most // 4]
+        return [p for p in points if p in near or p in far]
     one_each = {}
     for point in sorted(points, key=dice):
         one_each.setdefault(kind_of(point), point)
