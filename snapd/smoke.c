@@ -8,7 +8,9 @@
 #include "snapd/dbprobe.h"
 #include "snapd/smoke.h"
 
-#define PAUSE_MSEC 2500 /* opcache.revalidate_freq is 2 s */
+/* opcache.revalidate_freq is 2 s: until then the files of before an upgrade may answer. */
+#define AFRESH_MSEC 2500
+#define AGAIN_MSEC  500
 
 static bool is_asked(const struct site_probe *probe, enum prober_which which)
 {
@@ -88,18 +90,26 @@ static int ask(struct step_env *env, const struct probe_list *probes, enum probe
         return 0;
 }
 
+static void pause_msec(unsigned msec)
+{
+        struct timespec pause = { msec / 1000, (long)(msec % 1000) * 1000000 };
+
+        (void)nanosleep(&pause, NULL);
+}
+
 int smoke_ask(struct step_env *env, enum prober_which which, int cwd_fd, struct err *err)
 {
-        static const struct timespec pause = { PAUSE_MSEC / 1000, PAUSE_MSEC % 1000 * 1000000 };
         struct probe_list probes = { 0 };
         struct err why = { 0 };
         bool bad = false;
         int r = site_probes(env->dirs->conf_fd, env->site, NULL, &probes, err);
 
+        if (r == 0 && which == PROBER_AFTER)
+                pause_msec(AFRESH_MSEC);
         if (r == 0)
                 r = ask(env, &probes, which, cwd_fd, &bad, &why);
         if (r == 0 && bad) {
-                (void)nanosleep(&pause, NULL);
+                pause_msec(AGAIN_MSEC);
                 r = ask(env, &probes, which, cwd_fd, &bad, &why);
         }
         probe_list_done(&probes);
