@@ -296,8 +296,12 @@ void guard_judge(struct guard *guard, int64_t now_usec, const struct guard_neigh
 {
         struct guard_decision decision = { .verdict = GUARD_GOING };
 
+        bool over = now_usec - guard->began_usec >= guard->policy.probation_usec;
+
         if (find_broken(guard, &decision)) {
-                if (is_common(neighbours)) {
+                if (decision.verdict == GUARD_WARN && over && all_proved(guard)) {
+                        decision = (struct guard_decision){ .verdict = GUARD_HEALTHY };
+                } else if (is_common(neighbours)) {
                         for (size_t i = 0; i < guard->n; i++)
                                 run_forget(&guard->watched[i].log);
                         decision = (struct guard_decision){ .verdict = GUARD_UNKNOWN,
@@ -306,7 +310,7 @@ void guard_judge(struct guard *guard, int64_t now_usec, const struct guard_neigh
         } else if (is_silent(guard, now_usec)) {
                 decision = (struct guard_decision){ .verdict = GUARD_UNKNOWN,
                                                     .why = GUARD_WHY_SILENT };
-        } else if (now_usec - guard->began_usec >= guard->policy.probation_usec) {
+        } else if (over) {
                 bool proved = all_proved(guard);
 
                 decision.verdict = proved ? GUARD_HEALTHY : GUARD_UNKNOWN;

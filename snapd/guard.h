@@ -75,7 +75,8 @@ struct guard_neighbours {
 
 enum guard_verdict {
         GUARD_GOING,   /* nothing wrong, and not over yet */
-        GUARD_HEALTHY, /* probation is over, and it was measured and well */
+        GUARD_HEALTHY, /* probation is over, and it was measured and well; a wanted probe may differ
+                        */
         GUARD_BREACH,  /* a required probe broke a rule */
         GUARD_WARN,    /* a wanted one did */
         GUARD_UNKNOWN, /* it cannot be judged: see why */

@@ -124,6 +124,8 @@ void ward_normal(struct ward *ward)
         ward_policy(ward, &policy);
         policy.probation_usec = INT64_MAX / 4;
         ward_baselines(ward, NULL, baselines);
+        for (size_t i = 0; i < ward->n; i++)
+                ward->probes[i].compared = baselines[i];
         ward_guard(ward, &policy, baselines, 0);
         ward->tries = 0;
         tell_pace(ward, 0);

@@ -24,6 +24,7 @@ struct ward_probe {
         char name[PROBE_NAME_MAX];
         /* What is normal: this half hour and the one before. */
         struct guard_baseline rolls[2];
+        struct guard_baseline compared; /* what was normal when ward_normal() was called */
         struct watch_counts counts;
         struct ward_recent recent[WARD_RECENT];
         uint64_t n_recent;

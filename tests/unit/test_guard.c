@@ -455,6 +455,33 @@ TEST(a_sample_that_comes_twice_counts_once)
         guard_close(guard);
 }
 
+TEST(a_wanted_probe_warns_and_ends_no_probation_otherwise)
+{
+        struct guard_probe probes[] = { two_probes[0], two_probes[1] };
+        struct guard_decision decision;
+        struct guard *guard;
+        unsigned warned = 0;
+
+        probes[1].required = false;
+        guard = guard_after(&policy, probes, &(struct seen){ 1, 0, 0, 0 },
+                            &(struct seen){ 20, 0, 0, 0 });
+        for (unsigned t = 0; t < 300; t++) {
+                struct seen seen[] = { { 1, 0, 0, 0 }, { 0, 20, 0, 0 } };
+
+                for (size_t i = 0; i < 2; i++) {
+                        struct sample sample = sample_of(BEFORE_SEC + t, &seen[i]);
+
+                        guard_feed(guard, i, &sample);
+                }
+                guard_judge(guard, (BEFORE_SEC + t + 1) * SEC, &(struct guard_neighbours){ 0 },
+                            &decision);
+                warned += decision.verdict == GUARD_WARN;
+        }
+        ASSERT(warned > 200);
+        ASSERT_EQ(decision.verdict, GUARD_HEALTHY);
+        guard_close(guard);
+}
+
 TEST(nothing_is_proved_while_visitors_fail)
 {
         /* So few were there before that half of them may fail by chance. */

@@ -2,6 +2,7 @@
 /* What becomes of a version that is on trial. */
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "tests/lib/test.h"
@@ -254,6 +255,35 @@ TEST(one_neighbour_with_many_broken_sites_stops_no_rollback)
         upgrade(2, "two");
         plays_all(10, 6, 0, true);
         plays_all(8, 6, 4, false);
+        ASSERT_STR(state_now(), "rolling-back");
+        daemon_end();
+}
+
+TEST(what_a_version_showed_that_is_taken_back_later_is_not_normal)
+{
+        CLEANUP(json_decrefp) json_t *request = json_pack("{s:s}", "verb", "rollback");
+        op_id id;
+
+        begin("after = rollback\n");
+        plays(300, 1, true);
+        upgrade(2, "two");
+        watch_marked(watch, "shop", 2, MARK_GOOD);
+        ASSERT_STR(state_now(), "good");
+        /* One answer in four. */
+        for (unsigned i = 0; i < 600 && strcmp(state_now(), "good") == 0; i++)
+                plays(1, 2, i % 4 != 0);
+        ASSERT_STR(state_now(), "rolling-back");
+        op_is(newest_op().id, "done");
+        now_active(2, 1);
+        watch_look(watch);
+        ASSERT_STR(state_now(), "verifying");
+        ASSERT_OK(journal_queue(needs.catalog, "shop", "rollback", request, 0, &id, &err));
+        watch_look(watch);
+        op_is(id, "done");
+        watch_look(watch);
+        upgrade(3, "three");
+        for (unsigned i = 0; i < 60 && strcmp(state_now(), "probation") == 0; i++)
+                plays(1, 3, i % 4 != 0);
         ASSERT_STR(state_now(), "rolling-back");
         daemon_end();
 }
