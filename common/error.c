@@ -6,6 +6,10 @@
 
 #include "common/error.h"
 
+#undef err_fail
+#undef err_wrap
+#undef err_oom
+
 static const struct {
         const char *name;
         int exit_status;

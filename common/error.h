@@ -51,6 +51,16 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 /* err_oom(err): The failure path of an allocation. */
 int err_oom(struct err *err);
 
+/* That all of them return -1 is seen by the compiler, which knows then what is set behind them. */
+static inline int err_minus_one(int ret)
+{
+        (void)ret;
+        return -1;
+}
+#define err_fail(...) err_minus_one(err_fail(__VA_ARGS__))
+#define err_wrap(...) err_minus_one(err_wrap(__VA_ARGS__))
+#define err_oom(err)  err_minus_one(err_oom(err))
+
 /* err_name(code), err_by_name(name): "not-found" and back; NULL and 0 for none. */
 const char *err_name(enum err_code code);
 enum err_code err_by_name(const char *name);
