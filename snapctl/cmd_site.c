@@ -28,7 +28,7 @@ static const struct column columns[] = {
         { "pool", "Pool", CELL_TEXT, COLUMN_FLEXIBLE | COLUMN_EXTRA },
         { "shared", "Shared", CELL_LIST, COLUMN_FLEXIBLE | COLUMN_EXTRA },
         { "track", "Track", CELL_TEXT, COLUMN_EXTRA },
-        { "automatic_updates", "Automatic updates", CELL_TEXT, COLUMN_EXTRA },
+        { "automatic_updates", "Automatic", CELL_TEXT, COLUMN_EXTRA },
         { "operation", "Operation", CELL_NUMBER, COLUMN_EXTRA },
 };
 
