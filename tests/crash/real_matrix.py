@@ -65,10 +65,10 @@ def upgrade(site, fails):
 
 
 def kept(site):
-    """A kept version that is not bad, the oldest."""
+    """Kept versions that are not bad, but for the last good one: to go there has a step less."""
     catalog = oracle.Catalog(site.world)
-    return min(n for n, v in catalog.versions.items()
-               if v['state'] == 'kept' and v['mark'] != 'bad')
+    return [n for n, v in sorted(catalog.versions.items())
+            if v['state'] == 'kept' and v['mark'] != 'bad' and n != catalog.last_good]
 
 
 CASES = {
@@ -77,7 +77,7 @@ CASES = {
     'staged': Case('upgrade', lambda site: dict(upgrade(site, False), staged=True)),
     'staged-failing': Case('upgrade', lambda site: dict(upgrade(site, True), staged=True),
                            fails=True),
-    'activate': Case('activate', lambda site: {'version': kept(site)}),
+    'activate': Case('activate', lambda site: {'version': kept(site)[0]}),
     'rollback': Case('rollback', lambda site: {}),
     'prune': Case('prune', lambda site: {'versions': prunable(site)[:1]}),
     'add': Case('add', lambda site: {}),
@@ -332,7 +332,9 @@ class Matrix:
             self.plainly('add')
         while len(site.versions) > 5 and prunable(site):
             self.plainly('prune')
-        if name in ('activate', 'rollback') and oracle.Catalog(self.world).last_good is None:
+        if name == 'rollback' and oracle.Catalog(self.world).last_good is None:
+            self.plainly('upgrade')
+        while name == 'activate' and not kept(site):
             self.plainly('upgrade')
         while name == 'prune' and not prunable(site):
             self.plainly('upgrade')
