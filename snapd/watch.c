@@ -136,7 +136,9 @@ static void on_news(void *arg)
  * for the version that is there afterwards may be the one that was there before. */
 static void ward_roll(struct ward *ward, int64_t now)
 {
-        if (now - ward->rolled_usec < ROLL_USEC || probation_is_open(ward->trial.state))
+        if (probation_is_open(ward->trial.state))
+                ward->rolled_usec = now;
+        if (now - ward->rolled_usec < ROLL_USEC)
                 return;
         ward->rolled_usec = now;
         for (size_t i = 0; i < ward->n; i++) {

@@ -38,7 +38,7 @@ TEST(probation_survives_a_kill_and_a_reboot)
 
 /* An upgrade that follows at once on one that was taken back is judged by what was normal before
  * both, whatever happens to the daemon in between. */
-static void next_one_is_judged(void)
+static void next_one_is_judged(int64_t now_usec)
 {
         op_id id = 0;
         CLEANUP(json_decrefp) json_t *request = json_pack("{s:s}", "verb", "rollback");
@@ -49,6 +49,7 @@ static void next_one_is_judged(void)
         op_is(id, "done");
         watch_look(watch);
         ASSERT_STR(state_now(), "none");
+        watch_tick(watch, now_usec);
         upgrade(3, "three");
         ASSERT_STR(state_now(), "probation");
         plays(6, 3, false);
@@ -64,19 +65,37 @@ TEST(what_was_normal_outlives_a_kill_in_probation)
         daemon_dies();
         daemon_begin();
         ASSERT_STR(state_now(), "probation");
-        next_one_is_judged();
+        next_one_is_judged(clock_boot_usec());
+        daemon_end();
+}
+
+static void probation_of_hours(bool killed)
+{
+        const int64_t hour = 3600 * (int64_t)USEC_PER_SEC;
+        int64_t begun;
+
+        begin("probation = 36000s\n");
+        plays(300, 1, true);
+        upgrade(2, "two");
+        if (killed) {
+                daemon_dies();
+                daemon_begin();
+        }
+        begun = clock_boot_usec();
+        for (int64_t hours = 1; hours < 6; hours++)
+                watch_tick(watch, begun + hours * hour);
+        next_one_is_judged(begun + 5 * hour + 1);
         daemon_end();
 }
 
 TEST(what_was_normal_outlives_a_long_probation)
 {
-        begin("probation = 36000s\n");
-        plays(300, 1, true);
-        upgrade(2, "two");
-        for (int64_t hours = 1; hours < 6; hours++)
-                watch_tick(watch, clock_boot_usec() + hours * 3600 * USEC_PER_SEC);
-        next_one_is_judged();
-        daemon_end();
+        probation_of_hours(false);
+}
+
+TEST(what_was_normal_outlives_a_long_probation_with_a_kill_in_it)
+{
+        probation_of_hours(true);
 }
 
 TEST(what_is_normal_outlives_a_kill)
