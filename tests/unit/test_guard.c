@@ -75,6 +75,15 @@ static struct guard *guard_after(const struct guard_policy *how, const struct gu
         return guard;
 }
 
+static void feed(struct guard *guard, int64_t sec, const struct seen seen[2])
+{
+        for (size_t i = 0; i < 2; i++) {
+                struct sample sample = sample_of(sec, &seen[i]);
+
+                guard_feed(guard, i, &sample);
+        }
+}
+
 /* One row of the table: what is seen at second t after the upgrade, and what is decided, when. */
 struct row {
         const char *name;
@@ -332,11 +341,7 @@ static unsigned play(const struct row *row, struct guard_decision *decision,
                 struct seen seen[2];
 
                 row->play(t, seen, &neighbours);
-                for (size_t i = 0; i < 2; i++) {
-                        struct sample sample = sample_of(BEFORE_SEC + t, &seen[i]);
-
-                        guard_feed(guard, i, &sample);
-                }
+                feed(guard, BEFORE_SEC + t, seen);
                 t++;
                 guard_judge(guard, (BEFORE_SEC + t) * SEC, &neighbours, decision);
         } while (decision->verdict == GUARD_GOING && t < 3600);
@@ -375,11 +380,7 @@ TEST(what_all_sites_showed_together_is_forgotten_when_they_are_back)
                 struct seen seen[2];
 
                 plays_all_at_once(t, seen, &neighbours);
-                for (size_t i = 0; i < 2; i++) {
-                        struct sample sample = sample_of(BEFORE_SEC + t, &seen[i]);
-
-                        guard_feed(guard, i, &sample);
-                }
+                feed(guard, BEFORE_SEC + t, seen);
                 guard_judge(guard, (BEFORE_SEC + t + 1) * SEC, &neighbours, &decision);
                 ASSERT(decision.verdict == GUARD_GOING || decision.verdict == GUARD_UNKNOWN);
                 unknown += decision.verdict == GUARD_UNKNOWN;
@@ -468,11 +469,7 @@ TEST(a_wanted_probe_warns_and_ends_no_probation_otherwise)
         for (unsigned t = 0; t < 300; t++) {
                 struct seen seen[] = { { 1, 0, 0, 0 }, { 0, 20, 0, 0 } };
 
-                for (size_t i = 0; i < 2; i++) {
-                        struct sample sample = sample_of(BEFORE_SEC + t, &seen[i]);
-
-                        guard_feed(guard, i, &sample);
-                }
+                feed(guard, BEFORE_SEC + t, seen);
                 guard_judge(guard, (BEFORE_SEC + t + 1) * SEC, &(struct guard_neighbours){ 0 },
                             &decision);
                 warned += decision.verdict == GUARD_WARN;
@@ -493,11 +490,7 @@ TEST(nothing_is_proved_while_visitors_fail)
         for (unsigned t = 0; t < 900; t++) {
                 struct seen seen[] = { { 1, 0, 0, 0 }, { 10, 10, 0, 0 } };
 
-                for (size_t i = 0; i < 2; i++) {
-                        struct sample sample = sample_of(t, &seen[i]);
-
-                        guard_feed(guard, i, &sample);
-                }
+                feed(guard, t, seen);
                 guard_judge(guard, (t + 1) * SEC, &(struct guard_neighbours){ 0 }, &decision);
                 ASSERT(decision.verdict == GUARD_GOING || decision.verdict == GUARD_UNKNOWN);
         }
@@ -518,11 +511,7 @@ TEST(a_short_baseline_is_not_held_against_the_new_version)
         for (unsigned t = 0; t < 299; t++) {
                 struct seen seen[] = { { 1, 0, 0, 0 }, { 20 - t % 2, t % 2, 0, 0 } };
 
-                for (size_t i = 0; i < 2; i++) {
-                        struct sample sample = sample_of(t, &seen[i]);
-
-                        guard_feed(guard, i, &sample);
-                }
+                feed(guard, t, seen);
                 guard_judge(guard, (t + 1) * SEC, &(struct guard_neighbours){ 0 }, &decision);
                 ASSERT_EQ(decision.verdict, GUARD_GOING);
         }
