@@ -147,7 +147,8 @@ static int put_batch(struct dumping *dumping, struct err *err)
         return 0;
 }
 
-/* By its key, or where it has none by its place in the one order in which the view is read. */
+/* By its key, or where it has none by its place in the one order in which the view is read: an
+ * index that has all of one column's values would give that column in another. */
 static int leave_out(struct dumping *dumping, char **values, const unsigned long *sizes,
                      struct err *err)
 {
@@ -167,7 +168,7 @@ static int leave_out(struct dumping *dumping, char **values, const unsigned long
                         word = " AND ";
                 }
         if (layout->n_key == 0)
-                mariadb_sql_add(&sql, " LIMIT %U,1", dumping->seen);
+                mariadb_sql_add(&sql, " USE INDEX () LIMIT %U,1", dumping->seen);
         if (sql.failed) {
                 *err = sql.why;
                 return -1;
