@@ -322,9 +322,12 @@ static int put_table(struct dumping *dumping, struct err *err)
                                 &dumping->layout, err) < 0 ||
             put_definition(dumping, err) < 0 || put_rows(dumping, err) < 0)
                 return -1;
-        for (; dumping->large.n > 0; free(dumping->large.conditions[dumping->large.n]))
-                if (put_large(dumping, dumping->large.conditions[--dumping->large.n], err) < 0)
+        while (dumping->large.n > 0) {
+                CLEANUP(freep) char *condition = dumping->large.conditions[--dumping->large.n];
+
+                if (put_large(dumping, condition, err) < 0)
                         return -1;
+        }
         dumping->dump->tables++;
         /* Lets go of the table, so that nobody's ALTER waits for the others. */
         return hold->in_hold ? mariadb_hold_check(dumping->dump->hold, err)
