@@ -72,7 +72,8 @@ if [ "$(id -u)" -eq 0 ]; then
                 sh -c 'mount --make-rshared / && exec "$@"' sh)
 fi
 rm -f $build/meson-logs/testlog*.json
-# Meson's own lists of failures are left out: the summary has them case by case.
-"${apart[@]}" meson test -C $build --no-rebuild "${run[@]}" | grep -E '^ *[0-9]+/[0-9]+ '
+# One more than there are processors, as most of what runs side by side waits.  Meson's own lists of
+# failures are left out: the summary has them case by case.
+"${apart[@]}" meson test -C $build --no-rebuild --num-processes $(($(nproc) + 1)) "${run[@]}" | grep -E '^ *[0-9]+/[0-9]+ '
 # A wrapper's name is a part of it.
 exec python3 tests/lib/summary.py $build/meson-logs/testlog*.json
