@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <mysqld_error.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dbdump/mariadb_grants.h"
@@ -29,8 +31,63 @@ static const char writing[] = "INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES,
         "CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''',"                           \
         " SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')"
 
-static int has(struct mariadb_conn *conn, const char *schema, const char *privilege, bool grantable,
-               bool *ret_has, struct err *err)
+/* A name of a schema in a grant is a pattern. */
+static void add_pattern(struct mariadb_sql *sql, const char *schema)
+{
+        for (const char *at = schema; *at != '\0'; at++) {
+                if (*at == '_' || *at == '%' || *at == '\\')
+                        mariadb_sql_bytes(sql, "\\", 1);
+                mariadb_sql_bytes(sql, at, 1);
+        }
+}
+
+static void add_schema(struct mariadb_sql *sql, const char *schema)
+{
+        CLEANUP(mariadb_sql_done) struct mariadb_sql pattern = { 0 };
+
+        add_pattern(&pattern, schema);
+        mariadb_sql_add(sql, "%I", pattern.text == NULL ? "" : pattern.text);
+}
+
+/* How narrow the server takes a pattern to be: by where its first `_` or `%` stands. */
+static size_t narrowness(const char *pattern)
+{
+        for (const char *at = pattern; *at != '\0'; at++)
+                if (*at == '\\' && at[1] != '\0')
+                        at++;
+                else if (*at == '_' || *at == '%')
+                        return (size_t)(at - pattern);
+        return SIZE_MAX;
+}
+
+static int take_narrower(void *arg, char **values, const unsigned long *sizes, struct err *err)
+{
+        char **pattern = arg, *narrower;
+
+        (void)sizes;
+        if (*pattern != NULL && narrowness(values[0]) <= narrowness(*pattern))
+                return 0;
+        narrower = strdup(values[0]);
+        if (narrower == NULL)
+                return err_oom(err);
+        free(*pattern);
+        *pattern = narrower;
+        return 0;
+}
+
+/* Of all the patterns that are right for a schema the server follows the narrowest, and no rights
+ * of the others (MariaDB 10.6, acl_db_find()).  NULL: there is none. */
+static int followed(struct mariadb_conn *conn, const char *schema, char **pattern, struct err *err)
+{
+        return mariadb_each(conn, take_narrower, pattern, err,
+                            "SELECT DISTINCT TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES"
+                            " WHERE %L LIKE TABLE_SCHEMA AND GRANTEE = " ME,
+                            schema);
+}
+
+/* Everywhere, or in what has this pattern. */
+static int has(struct mariadb_conn *conn, const char *pattern, const char *privilege,
+               bool grantable, bool *ret_has, struct err *err)
 {
         uint64_t n;
 
@@ -39,10 +96,10 @@ static int has(struct mariadb_conn *conn, const char *schema, const char *privil
                            " WHERE PRIVILEGE_TYPE = %L AND (IS_GRANTABLE = 'YES' OR NOT %u)"
                            " AND GRANTEE = " ME ") + (SELECT COUNT(*)"
                            " FROM information_schema.SCHEMA_PRIVILEGES WHERE PRIVILEGE_TYPE = %L"
-                           " AND (IS_GRANTABLE = 'YES' OR NOT %u) AND %L LIKE TABLE_SCHEMA"
+                           " AND (IS_GRANTABLE = 'YES' OR NOT %u) AND TABLE_SCHEMA = %L"
                            " AND GRANTEE = " ME ")",
                            privilege, (unsigned)grantable, privilege, (unsigned)grantable,
-                           schema) < 0)
+                           pattern) < 0)
                 return -1;
         *ret_has = n > 0;
         return 0;
@@ -51,29 +108,48 @@ static int has(struct mariadb_conn *conn, const char *schema, const char *privil
 static int check_live(struct mariadb_conn *conn, const char *schema, const char *me,
                       struct mariadb_sql *missing, struct err *err)
 {
+        CLEANUP(mariadb_sql_done) struct mariadb_sql own = { 0 };
+        CLEANUP(freep) char *pattern = NULL;
         const char *word = "GRANT ";
-        bool there;
+        bool there, all = true;
 
+        add_pattern(&own, schema);
+        if (followed(conn, schema, &pattern, err) < 0)
+                return -1;
         for (size_t i = 0; i < sizeof(on_live) / sizeof(on_live[0]); i++) {
-                if (has(conn, schema, on_live[i], false, &there, err) < 0)
+                if (has(conn, pattern, on_live[i], false, &there, err) < 0)
+                        return -1;
+                all &= there;
+        }
+        if (all)
+                return 0;
+        /* What a wider one gives is no longer followed then. */
+        if (pattern != NULL && own.text != NULL && strcmp(pattern, own.text) != 0)
+                pattern[0] = '\0';
+        for (size_t i = 0; i < sizeof(on_live) / sizeof(on_live[0]); i++) {
+                if (has(conn, pattern, on_live[i], false, &there, err) < 0)
                         return -1;
                 if (there)
                         continue;
                 mariadb_sql_add(missing, "%s%s", word, on_live[i]);
                 word = ", ";
         }
-        if (strcmp(word, ", ") == 0)
-                mariadb_sql_add(missing, " ON %I.* TO %s; ", schema, me);
+        mariadb_sql_add(missing, " ON ");
+        add_schema(missing, schema);
+        mariadb_sql_add(missing, ".* TO %s; ", me);
         return 0;
 }
 
 static int check_copies(struct mariadb_conn *conn, bool grantable, const char *me,
                         struct mariadb_sql *missing, struct err *err)
 {
+        CLEANUP(freep) char *pattern = NULL;
         bool there;
 
+        if (followed(conn, EXAMPLE, &pattern, err) < 0)
+                return -1;
         for (size_t i = 0; i < sizeof(on_copies) / sizeof(on_copies[0]); i++) {
-                if (has(conn, EXAMPLE, on_copies[i], grantable, &there, err) < 0)
+                if (has(conn, pattern, on_copies[i], grantable, &there, err) < 0)
                         return -1;
                 if (there)
                         continue;
@@ -107,8 +183,8 @@ static int check_definers(struct mariadb_conn *conn, const char *schema, const c
                 return -1;
         if (n == 0)
                 return 0;
-        if (has(conn, schema, right, false, &there, err) < 0 ||
-            has(conn, schema, "SUPER", false, &super, err) < 0)
+        if (has(conn, NULL, right, false, &there, err) < 0 ||
+            has(conn, NULL, "SUPER", false, &super, err) < 0)
                 return -1;
         if (!there && !super)
                 mariadb_sql_add(missing, "GRANT %s ON *.* TO %s; ", right, me);
@@ -117,7 +193,7 @@ static int check_definers(struct mariadb_conn *conn, const char *schema, const c
 
 int mariadb_grants_reload(struct mariadb_conn *conn, bool *ret_may, struct err *err)
 {
-        return has(conn, "", "RELOAD", false, ret_may, err);
+        return has(conn, NULL, "RELOAD", false, ret_may, err);
 }
 
 int mariadb_grants_check(struct mariadb_conn *conn, const char *schema, const char *app_user,
@@ -145,19 +221,6 @@ int mariadb_grants_check(struct mariadb_conn *conn, const char *schema, const ch
                         missing.text);
 }
 
-/* A name of a schema in a grant is a pattern. */
-static void add_pattern(struct mariadb_sql *sql, const char *schema)
-{
-        CLEANUP(mariadb_sql_done) struct mariadb_sql pattern = { 0 };
-
-        for (const char *at = schema; *at != '\0'; at++) {
-                if (*at == '_' || *at == '%' || *at == '\\')
-                        mariadb_sql_bytes(&pattern, "\\", 1);
-                mariadb_sql_bytes(&pattern, at, 1);
-        }
-        mariadb_sql_add(sql, "%I", pattern.text == NULL ? "" : pattern.text);
-}
-
 static void split(const char *app_user, char user[static NAME_MAX_BYTES], const char **ret_host)
 {
         const char *at = strrchr(app_user, '@');
@@ -177,7 +240,7 @@ static int change(struct mariadb_conn *conn, const char *verb, const char *what,
 
         split(app_user, user, &host);
         mariadb_sql_add(&sql, "%s %s ON ", verb, what);
-        add_pattern(&sql, schema);
+        add_schema(&sql, schema);
         mariadb_sql_add(&sql, ".* %s %I@%I", preposition, user, host);
         if (mariadb_run_sql(conn, &sql, conn->limit_msec, err) < 0) {
                 (void)err_wrap(err, "the rights of '%s'@'%s'", user, host);
@@ -207,14 +270,13 @@ static int check_wider(struct mariadb_conn *conn, const char *schema, const char
 
         split(app_user, user, &host);
         add_pattern(&pattern, schema);
-        if (pattern.failed || pattern.n < 2)
+        if (pattern.failed || pattern.n == 0)
                 return 0;
-        pattern.text[pattern.n - 1] = '\0';
         if (mariadb_number(conn, &wider, &ignored,
                            "SELECT COUNT(*) FROM mysql.db WHERE User = %L AND Host = %L AND %L LIKE"
                            " Db AND Db <> %L AND 'Y' IN (Insert_priv, Update_priv, Delete_priv,"
                            " Drop_priv, Alter_priv)",
-                           user, host, schema, pattern.text + 1) < 0)
+                           user, host, schema, pattern.text) < 0)
                 wider = 0;
         if (mariadb_number(
                     conn, &everywhere, &ignored,

@@ -20,15 +20,6 @@ static struct err err;
 static const struct db_driver *const driver = &db_driver_mariadb;
 static struct db_conf conf;
 
-static struct db *begin(void)
-{
-        struct db *db = NULL;
-
-        torture_begin(&conf);
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        return db;
-}
-
 static void copy_and_compare(struct db *db)
 {
         ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
@@ -39,19 +30,13 @@ static void copy_and_compare(struct db *db)
 /* No half-made copy, no mark that stays without one, no lock, and the next attempt works. */
 static void expect_clean(struct db *db)
 {
-        bool there = true;
-
-        ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
-        ASSERT(!there);
-        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
-                               " = '" TORTURE_COPY "'"),
-                   "0");
+        torture_no_copy(driver, db);
         ASSERT(torture_unlocked());
 }
 
 TEST(everything_in_a_schema_is_in_its_copy)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         char *live = NULL, *copy = NULL;
         int64_t before;
 
@@ -70,7 +55,7 @@ TEST(everything_in_a_schema_is_in_its_copy)
 
 TEST(the_copys_objects_work_on_the_copy_alone)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         torture_fill();
         ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
@@ -135,7 +120,7 @@ static const struct {
 
 TEST(what_cannot_be_copied_is_refused_by_name)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT) ENGINE=InnoDB;\n"
                       "CREATE TABLE live.numbers (t INT)");
@@ -149,59 +134,6 @@ TEST(what_cannot_be_copied_is_refused_by_name)
                 ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
                 ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
         }
-        driver->close(db);
-}
-
-TEST(missing_rights_are_told_as_grants)
-{
-        struct db *db = begin();
-
-        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
-                      "CREATE DEFINER=app@localhost VIEW live.v AS SELECT 1;\n"
-                      "REVOKE ALL PRIVILEGES, GRANT OPTION FROM sitesnap@localhost;\n"
-                      "GRANT SELECT, SHOW VIEW ON live.* TO sitesnap@localhost");
-        ASSERT_ERR(driver->check(db, "live", &err), ERR_DENIED,
-                   "GRANT LOCK TABLES, TRIGGER, EVENT, EXECUTE ON `live`.* TO "
-                   "`sitesnap`@`localhost`; GRANT ALL PRIVILEGES ON `snap%`.* TO "
-                   "`sitesnap`@`localhost` WITH GRANT OPTION; GRANT SET USER ON *.* TO "
-                   "`sitesnap`@`localhost`");
-        ASSERT(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err) < 0);
-        ASSERT_EQ(err.code, ERR_DENIED);
-        ASSERT(torture_unlocked());
-        mariadb_admin("GRANT LOCK TABLES, TRIGGER, EVENT, EXECUTE ON `live`.* TO"
-                      " `sitesnap`@`localhost`;\nGRANT ALL PRIVILEGES ON `snap%`.* TO"
-                      " `sitesnap`@`localhost` WITH GRANT OPTION;\nGRANT SET USER ON *.* TO"
-                      " `sitesnap`@`localhost`");
-        driver->close(db);
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        ASSERT_OK(driver->check(db, "live", &err));
-        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
-
-        /* A user of the site with rights everywhere cannot be kept from a copy. */
-        mariadb_admin("GRANT SELECT ON mysql.* TO sitesnap@localhost;\n"
-                      "GRANT INSERT ON *.* TO app@localhost");
-        ASSERT_ERR(driver->set_writable(db, TORTURE_COPY, false, &err), ERR_REFUSED,
-                   "a right on every database");
-        driver->close(db);
-}
-
-TEST(who_may_not_log_in_is_told_so)
-{
-        struct db *db = begin();
-        struct db_conf wrong = conf;
-
-        driver->close(db);
-        wrong.secret_fd = -1;
-        ASSERT_ERR(driver->open(&wrong, &db, &err), ERR_DENIED,
-                   "Access denied for user 'sitesnap'");
-        wrong = conf;
-        wrong.socket_path = "/nonexistent";
-        ASSERT_ERR(driver->open(&wrong, &db, &err), ERR_IO, "/nonexistent");
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        mariadb_server_kill();
-        ASSERT_ERR(driver->check(db, "live", &err), ERR_IO, "cannot log in");
-        mariadb_server_start();
-        ASSERT_OK(driver->check(db, "live", &err));
         driver->close(db);
 }
 
@@ -248,7 +180,7 @@ static void make_big(void)
 
 TEST(a_copy_whose_connection_is_killed_is_not_there)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         make_big();
         for (unsigned percent = 10; percent <= 90; percent += 40) {
@@ -266,7 +198,7 @@ TEST(a_copy_whose_connection_is_killed_is_not_there)
 
 TEST(a_copy_whose_server_is_killed_is_not_there)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         make_big();
         for (unsigned percent = 10; percent <= 90; percent += 40) {
@@ -333,7 +265,7 @@ TEST(a_server_whose_disk_is_full_says_so)
 
 TEST(a_table_that_is_changed_meanwhile_is_named)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         struct interruption interruption = { change_table, 10, false };
 
         conf.streams = 1;
@@ -351,7 +283,7 @@ TEST(a_table_that_is_changed_meanwhile_is_named)
 
 TEST(a_process_that_is_stopped_holds_nobody_longer_than_its_deadline)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         int64_t before;
         int status;
         pid_t pid;
@@ -378,7 +310,7 @@ TEST(a_process_that_is_stopped_holds_nobody_longer_than_its_deadline)
 
 TEST(a_tenants_lock_is_waited_for_and_told)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         MYSQL *tenant;
 
         mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT)");
@@ -392,7 +324,7 @@ TEST(a_tenants_lock_is_waited_for_and_told)
 
 TEST(a_copy_that_is_read_is_not_dropped_and_not_waited_for)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         MYSQL *tenant;
 
         mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
@@ -460,7 +392,7 @@ static int note(const struct db_row_change *row, void *arg, struct err *stop_err
 
 TEST(what_was_written_since_is_told_row_by_row)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         struct told told = { .n = 0 };
 
         mariadb_admin("CREATE TABLE live.a (v VARCHAR(9), f FLOAT, id INT PRIMARY KEY);\n"
@@ -493,7 +425,7 @@ TEST(what_was_written_since_is_told_row_by_row)
 TEST(a_copys_cost_is_told_before)
 {
         struct db_forecast forecast;
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         make_big();
         ASSERT_OK(driver->forecast(db, "live", &forecast, &err));
@@ -512,24 +444,9 @@ TEST(a_copys_cost_is_told_before)
         driver->close(db);
 }
 
-TEST(a_copy_is_dropped_when_the_sites_user_has_gone)
-{
-        struct db *db = begin();
-
-        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT)");
-        ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));
-        mariadb_admin("DROP USER app@localhost");
-        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
-        ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
-        ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err), ERR_IO,
-                   "the rights of 'app'@'localhost'");
-        printf("# %s\n", err.msg);
-        driver->close(db);
-}
-
 TEST(only_tables_of_the_prefix_are_copied)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         mariadb_admin("CREATE TABLE live.counters (id INT);\nCREATE TABLE live.wp_a (id INT PRIMARY"
                       " KEY);\nCREATE TABLE live.wpxa (id INT);\nCREATE TABLE live.wp_b (id INT,"

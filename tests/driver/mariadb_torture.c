@@ -132,6 +132,16 @@ void torture_begin_at(const char *directory, struct db_conf *ret_conf)
                       " sitesnap@localhost");
 }
 
+struct db *torture_begin_open(struct db_conf *ret_conf)
+{
+        struct db *db = NULL;
+        struct err err;
+
+        torture_begin(ret_conf);
+        ASSERT_OK(db_driver_mariadb.open(ret_conf, &db, &err));
+        return db;
+}
+
 /* As the application, so that it owns what it makes. */
 static void run_as_app(const char *sql)
 {
@@ -255,4 +265,16 @@ bool torture_unlocked(void)
 
         mysql_close(mysql);
         return done;
+}
+
+void torture_no_copy(const struct db_driver *driver, struct db *db)
+{
+        bool there = true;
+        struct err err;
+
+        ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
+        ASSERT(!there);
+        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
+                               " = '" TORTURE_COPY "'"),
+                   "0");
 }
