@@ -20,15 +20,6 @@ static struct err err;
 static const struct db_driver *const driver = &db_driver_mariadb;
 static struct db_conf conf;
 
-static struct db *begin(void)
-{
-        struct db *db = NULL;
-
-        torture_begin(&conf);
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        return db;
-}
-
 static int out(const void *bytes, size_t n, void *arg, struct err *sink_err)
 {
         return file_write_all(*(int *)arg, bytes, n, sink_err);
@@ -55,20 +46,9 @@ static int dumped(struct db *db)
         return fd;
 }
 
-static void expect_nothing(struct db *db)
-{
-        bool there = true;
-
-        ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
-        ASSERT(!there);
-        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
-                               " = '" TORTURE_COPY "'"),
-                   "0");
-}
-
 TEST(everything_in_a_schema_comes_back_from_its_dump)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         CLEANUP(freep) char *live = NULL;
         CLEANUP(freep) char *copy = NULL;
         CLEANUP(closep) int fd = -1;
@@ -96,7 +76,7 @@ TEST(everything_in_a_schema_comes_back_from_its_dump)
 TEST(a_copy_by_the_way_of_a_dump_is_one_as_any)
 {
         struct db_forecast forecast;
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         torture_fill();
         driver->close(db);
@@ -117,7 +97,7 @@ TEST(a_copy_by_the_way_of_a_dump_is_one_as_any)
  * has them in another order. */
 TEST(the_long_row_of_a_table_without_a_key_stays_together)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         CLEANUP(closep) int fd = -1;
 
         mariadb_admin("CREATE TABLE live.keyless (a INT, b LONGTEXT, c INT, KEY (a), KEY (c, a)) "
@@ -136,7 +116,7 @@ TEST(the_long_row_of_a_table_without_a_key_stays_together)
 /* Without sitesnap: the server's own client. */
 TEST(a_dump_is_read_by_the_servers_own_client)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         CLEANUP(closep) int fd = -1;
         int status;
         pid_t pid;
@@ -256,7 +236,7 @@ static const struct {
 
 TEST(a_dump_of_a_stranger_reaches_nothing)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT) ENGINE=InnoDB;\n"
                       "INSERT INTO live.counters VALUES (1, 1);\n"
@@ -281,7 +261,7 @@ TEST(a_dump_of_a_stranger_reaches_nothing)
                         test_fail(__FILE__, __LINE__, "'%s' was loaded", hostile[i].text);
                 if (strstr(err.msg, hostile[i].said) == NULL)
                         test_fail(__FILE__, __LINE__, "'%s': %s", hostile[i].text, err.msg);
-                expect_nothing(db);
+                torture_no_copy(driver, db);
         }
         ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM live.counters"), "1");
         ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA "
@@ -293,7 +273,7 @@ TEST(a_dump_of_a_stranger_reaches_nothing)
 /* What the dump says of whom it belongs to is not believed. */
 TEST(what_is_loaded_belongs_to_the_sites_user)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         CLEANUP(closep) int fd = -1;
 
         mariadb_admin("CREATE TABLE live.t (id INT);\n"
@@ -318,7 +298,7 @@ TEST(what_is_loaded_belongs_to_the_sites_user)
         ASSERT_OK(driver->open(&conf, &db, &err));
         ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
         ASSERT_ERR(driver->load(db, TORTURE_COPY, in, &fd, &err), ERR_DENIED, "app_user");
-        expect_nothing(db);
+        torture_no_copy(driver, db);
         driver->close(db);
 }
 
@@ -326,7 +306,7 @@ TEST(what_is_loaded_belongs_to_the_sites_user)
  * way. */
 TEST(a_load_that_is_killed_leaves_nothing_that_counts)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
         CLEANUP(closep) int fd = -1;
         bool there;
 
@@ -355,7 +335,7 @@ TEST(a_load_that_is_killed_leaves_nothing_that_counts)
                 if (there)
                         torture_compare("live", TORTURE_COPY);
                 ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
-                expect_nothing(db);
+                torture_no_copy(driver, db);
                 driver->close(db);
         }
         ASSERT_OK(driver->open(&conf, &db, &err));

@@ -60,13 +60,7 @@ static unsigned long long inserted(void)
 
 static void expect_no_copy(struct db *db)
 {
-        bool there = true;
-
-        ASSERT_OK(driver->exists(db, TORTURE_COPY, &there, &err));
-        ASSERT(!there);
-        ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
-                               " = '" TORTURE_COPY "'"),
-                   "0");
+        torture_no_copy(driver, db);
         ASSERT(torture_unlocked());
 }
 

@@ -17,15 +17,6 @@ static struct err err;
 static const struct db_driver *const driver = &db_driver_mariadb;
 static struct db_conf conf;
 
-static struct db *begin(void)
-{
-        struct db *db = NULL;
-
-        torture_begin(&conf);
-        ASSERT_OK(driver->open(&conf, &db, &err));
-        return db;
-}
-
 static void copy_checked(struct db *db, const char *from, const char *to)
 {
         ASSERT_OK(driver->copy(db, from, to, NULL, NULL, &err));
@@ -46,7 +37,7 @@ static const struct {
  * original's is. */
 TEST(a_schema_of_any_name_is_copied_under_a_name_that_fits)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
                 char sql[2000], copy[DB_NAME_MAX], other[DB_NAME_MAX];
@@ -97,7 +88,7 @@ static void make_no_text(void)
 
 TEST(text_that_is_no_utf8_is_named_and_never_changed_in_silence)
 {
-        struct db *db = begin();
+        struct db *db = torture_begin_open(&conf);
 
         make_no_text();
         ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err), ERR_INVALID,
