@@ -150,7 +150,7 @@ static int send_read(const struct call *call, struct notice *notice, struct err 
                                 "'at_sec', the time at which it is going to begin, belongs to "
                                 "'scheduled' and is needed there");
         if (at != NULL && (!json_is_integer(at) || json_integer_value(at) > AT_MAX_SEC ||
-                           json_integer_value(at) * USEC_PER_SEC <= clock_wall_usec()))
+                           json_integer_value(at) <= clock_wall_usec() / USEC_PER_SEC))
                 return err_fail(err, ERR_INVALID, 0,
                                 "'at_sec' is a time to come, in seconds since 1970");
         notice->at_usec = at == NULL ? 0 : json_integer_value(at) * USEC_PER_SEC;

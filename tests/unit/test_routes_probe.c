@@ -140,6 +140,8 @@ TEST(what_others_know_of_releases_is_told_once)
         ASSERT_ERR(announce("shop", "{\"phase\": \"scheduled\"}"), ERR_INVALID, "'at_sec'");
         ASSERT_ERR(announce("shop", "{\"phase\": \"scheduled\", \"at_sec\": 1}"), ERR_INVALID,
                    "to come");
+        ASSERT_ERR(announce("shop", "{\"phase\": \"scheduled\", \"at_sec\": -18400000000000}"),
+                   ERR_INVALID, "to come");
         ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"at_sec\": 1}"), ERR_INVALID,
                    "belongs to");
         ASSERT_ERR(announce("shop", "{\"phase\": \"available\", \"label\": \"\"}"), ERR_INVALID,
