@@ -13,13 +13,25 @@
 static struct err err;
 
 /* Sites and texts live until the test's process ends. */
-static void *kept[32];
+static struct {
+        struct site *site;
+        char *text;
+} kept[32];
 static size_t n_kept;
 
-static void *keep(void *p)
+static void keep(struct site *site, char *text)
 {
         ASSERT(n_kept < sizeof(kept) / sizeof(kept[0]));
-        return kept[n_kept++] = p;
+        kept[n_kept].site = site;
+        kept[n_kept++].text = text;
+}
+
+__attribute__((destructor)) static void give_back(void)
+{
+        while (n_kept-- > 0) {
+                site_free(kept[n_kept].site);
+                free(kept[n_kept].text);
+        }
 }
 
 static struct site *site_with(const char *more)
@@ -30,7 +42,8 @@ static struct site *site_with(const char *more)
         (void)snprintf(text, sizeof(text), "[site]\nhome = /srv/wiki 1.4\nowner = daemon\n%s",
                        more);
         ASSERT_OK(site_parse("wiki", "wiki.conf", text, NULL, &site, &err));
-        return keep(site);
+        keep(site, NULL);
+        return site;
 }
 
 static char *lines_for(const struct site *site, const char *server)
@@ -38,7 +51,8 @@ static char *lines_for(const struct site *site, const char *server)
         char *text = NULL;
 
         ASSERT_OK(webconf_print(site, server, &text, &err));
-        return keep(text);
+        keep(NULL, text);
+        return text;
 }
 
 static void has(const char *text, const char *line)
@@ -163,7 +177,8 @@ TEST(nginx_accepts_the_lines)
                         "proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; "
                         "scgi_temp_path s;\nserver { listen unix:%s/sock;\n%s} }\n",
                         dir, lines_for(site, "nginx")) > 0);
-        write_conf("nginx.conf", keep(text));
+        keep(NULL, text);
+        write_conf("nginx.conf", text);
         status = run(argv);
         if (status == 127)
                 test_skip("nginx is not installed");
@@ -190,7 +205,8 @@ TEST(apache_accepts_the_lines)
                                 LOAD("rewrite") LOAD("proxy")
                                         LOAD("proxy_fcgi") "<VirtualHost *:1>\n%s</VirtualHost>\n",
                         dir, lines_for(site, "apache")) > 0);
-        write_conf("apache.conf", keep(text));
+        keep(NULL, text);
+        write_conf("apache.conf", text);
         status = run(argv);
         if (status == 127)
                 test_skip("apache2 is not installed");
