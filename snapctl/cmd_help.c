@@ -12,13 +12,12 @@
 static void put_option(FILE *out, enum option_id i)
 {
         const struct option_spec *option = &option_specs[i];
-        char left[64];
+        char shown[OPTION_SHOWN_MAX], left[OPTION_SHOWN_MAX + 4];
 
-        (void)snprintf(left, sizeof(left), "%c%c%s--%s%s%s", option->letter != '\0' ? '-' : ' ',
+        option_shown(option, shown, sizeof(shown));
+        (void)snprintf(left, sizeof(left), "%c%c%s%s", option->letter != '\0' ? '-' : ' ',
                        option->letter != '\0' ? option->letter : ' ',
-                       option->letter != '\0' ? ", " : "  ", option->name,
-                       option->value != WORD_NONE ? " " : "",
-                       option->value != WORD_NONE ? word_specs[option->value].shown : "");
+                       option->letter != '\0' ? ", " : "  ", shown);
         (void)fprintf(out, "  %-30s  %s", left, option->help);
         if (option->value != WORD_NONE && word_specs[option->value].choices != NULL)
                 (void)fprintf(out, " (%s)", word_specs[option->value].choices);

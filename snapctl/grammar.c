@@ -427,6 +427,14 @@ bool word_is_choice(const char *choices, const char *word)
         return false;
 }
 
+void option_shown(const struct option_spec *option, char *buf, size_t size)
+{
+        bool valued = option->value != WORD_NONE;
+
+        (void)snprintf(buf, size, "--%s%s%s", option->name, valued ? " " : "",
+                       valued ? word_specs[option->value].shown : "");
+}
+
 void command_usage(const struct command *command, bool options, char *buf, size_t size)
 {
         FILE *out = fmemopen(buf, size, "w");
@@ -443,14 +451,14 @@ void command_usage(const struct command *command, bool options, char *buf, size_
                         (void)fputs("...", out);
         }
         for (size_t i = OPT_GLOBALS; options && i < OPTIONS; i++) {
-                const struct option_spec *option = &option_specs[i];
                 bool required = (command->required & OPT_BIT(i)) != 0;
+                char shown[OPTION_SHOWN_MAX];
 
                 if ((command->options & OPT_BIT(i)) == 0)
                         continue;
-                (void)fprintf(out, required ? " --%s %s" : " [--%s %s]", option->name,
-                              word_specs[option->value].shown);
-                if (option->many)
+                option_shown(&option_specs[i], shown, sizeof(shown));
+                (void)fprintf(out, required ? " %s" : " [%s]", shown);
+                if (option_specs[i].many)
                         (void)fputs("...", out);
         }
         if (options && (command->flags & COMMAND_TAKES_ARGV) != 0)

@@ -163,6 +163,10 @@ const char *command_in_group(const struct command *command, const char *word);
 /* command_has_option(command, option): May it be given with this command? */
 bool command_has_option(const struct command *command, enum option_id option);
 
+/* option_shown(option, buf, size): "--closed", "--label TEXT". */
+#define OPTION_SHOWN_MAX 60
+void option_shown(const struct option_spec *option, char *buf, size_t size);
+
 /* command_usage(command, options, buf, size): "activate SITE N", with all its ${options} when they
  * are wanted. */
 void command_usage(const struct command *command, bool options, char *buf, size_t size);

@@ -163,6 +163,7 @@ TEST(every_command_is_in_help_and_has_its_own)
                 command_usage(&commands[i], true, usage, sizeof(usage));
                 ASSERT(strstr(ran.out, usage) != NULL);
                 ASSERT(strstr(ran.out, commands[i].help) != NULL);
+                ASSERT(strstr(ran.out, "(null)") == NULL);
         }
 }
 
@@ -171,6 +172,7 @@ TEST(help_can_be_asked_of_a_command_or_a_group)
         SNAPCTL("upgrade", "--help");
         ASSERT_EQ(ran.status, 0);
         ASSERT(strstr(ran.out, "usage: snapctl upgrade SITE [--label TEXT]") == ran.out);
+        ASSERT(strstr(ran.out, " [--closed] [--staged] ") != NULL);
         SNAPCTL("--help");
         ASSERT(strstr(ran.out, "usage: snapctl [OPTION...] COMMAND ...") == ran.out);
         SNAPCTL("help", "ops");
