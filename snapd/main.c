@@ -8,17 +8,11 @@
  *   snapd --probe          measure sites for who started it (snapd/prober.h)
  *   snapd --query          answer one question on stdin (snapd/request.h)
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
