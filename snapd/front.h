@@ -115,6 +115,9 @@ int front_expired(struct catalog *catalog, front_visit visit, void *arg,
 int front_render(struct catalog *catalog, const struct site *site, int home_fd,
                  struct err *err) MUST_CHECK;
 
+/* front_has_stays(home_fd): Is there a front/stay?  It is not where no session may stay. */
+bool front_has_stays(int home_fd);
+
 /* front_clear(home_fd): Remove HOME/front; the site is given back. */
 void front_clear(int home_fd);
 

@@ -58,6 +58,21 @@ static int drop_others(int dir_fd, const struct entries *entries, enum kind kind
         return 0;
 }
 
+/* A kind of which nothing is wanted. */
+static int drop_kind(int front_fd, enum kind kind, struct err *err)
+{
+        const struct entries none = { 0 };
+        CLEANUP(closep) int dir_fd = -1;
+
+        if (safepath_open(front_fd, dirs[kind], O_RDONLY | O_DIRECTORY, &dir_fd, err) < 0)
+                return err->code == ERR_NOT_FOUND ? 0 : -1;
+        if (drop_others(dir_fd, &none, kind, err) < 0)
+                return -1;
+        if (unlinkat(front_fd, dirs[kind], AT_REMOVEDIR) < 0)
+                return err_fail(err, ERR_IO, errno, "cannot remove 'front/%s'", dirs[kind]);
+        return 0;
+}
+
 static int render_entry(int dir_fd, const struct entry *entry, struct err *err)
 {
         char target[48];
@@ -173,29 +188,29 @@ int front_render(struct catalog *catalog, const struct site *site, int home_fd, 
         if (ret == 0)
                 ret = safepath_mkdirs(home_fd, "front", 0755, 0, 0, &front_fd, err);
         for (enum kind kind = LINK; kind < KINDS && ret == 0; kind++)
-                ret = render_kind(front_fd, &entries, kind, err);
+                ret = kind == STAY && site->front.sticky_sec == 0
+                              ? drop_kind(front_fd, kind, err)
+                              : render_kind(front_fd, &entries, kind, err);
         if (ret == 0)
                 ret = render_mode(front_fd, has > 0 ? &temporary : NULL, err);
         free(entries.items);
         return ret < 0 ? err_wrap(err, "'front' of '%s'", site->name) : 0;
 }
 
+bool front_has_stays(int home_fd)
+{
+        return faccessat(home_fd, "front/stay", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void front_clear(int home_fd)
 {
-        struct entries none = { 0 };
         CLEANUP(closep) int front_fd = -1;
         struct err err;
 
         if (safepath_open(home_fd, "front", O_RDONLY | O_DIRECTORY, &front_fd, &err) < 0)
                 return;
-        for (enum kind kind = LINK; kind < KINDS; kind++) {
-                CLEANUP(closep) int dir_fd = -1;
-
-                if (safepath_open(front_fd, dirs[kind], O_RDONLY | O_DIRECTORY, &dir_fd, &err) ==
-                            0 &&
-                    drop_others(dir_fd, &none, kind, &err) == 0)
-                        (void)unlinkat(front_fd, dirs[kind], AT_REMOVEDIR);
-        }
+        for (enum kind kind = LINK; kind < KINDS; kind++)
+                (void)!drop_kind(front_fd, kind, &err);
         for (enum front_mode mode = FRONT_OPEN; mode < FRONT_MODES; mode++)
                 (void)unlinkat(front_fd, front_mode_name(mode), 0);
         (void)unlinkat(home_fd, "front", AT_REMOVEDIR);

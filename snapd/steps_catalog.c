@@ -113,8 +113,9 @@ static int put(struct step_env *env, const json_t *patch, struct err *err)
         return ret;
 }
 
-/* Another version is active: where a session may stay follows.  A session that moves on because
- * this could not be written loses nothing; what is wanted is written again by the next start. */
+/* Another version is active: where a session may stay follows, also when no session may any more
+ * and the site's file said otherwise before.  A session that moves on because this could not be
+ * written loses nothing; what is wanted is written again by the next start. */
 static void stays_follow(struct step_env *env, const json_t *args)
 {
         bool flipped = false;
@@ -125,8 +126,10 @@ static void stays_follow(struct step_env *env, const json_t *args)
 
         json_array_foreach (json_object_get(args, "set"), i, item)
                 flipped |= strcmp(arg_text(item, "state"), "active") == 0;
-        if (flipped && env->site->front.sticky_sec > 0 &&
-            (env_home(env, &home_fd, &err) < 0 ||
+        if (!flipped)
+                return;
+        if (env_home(env, &home_fd, &err) < 0 ||
+            ((env->site->front.sticky_sec > 0 || front_has_stays(home_fd)) &&
              front_render(env->catalog, env->site, home_fd, &err) < 0))
                 log_warning("site '%s': %s", env->site->name, err.msg);
 }

@@ -268,6 +268,13 @@ sticky_served() {
         [ -z "$WEB_APACHE" ] || { kill "$WEB_APACHE" && wait "$WEB_APACHE"; apache_serves; }
 }
 
+# What an earlier file allowed does not outlast the next switch.
+nobody_stays() {
+        [ -e "$SITES/app/front/stay/2" ] || return 1
+        sed -i 's/^sticky = .*/sticky = 0/' "$WORLD/conf/sites.d/app.conf" &&
+                ctl activate app 1 && ctl activate app 2 && [ ! -e "$SITES/app/front/stay" ]
+}
+
 # Killed between what is seen and what is written: after the start both say that there is no link.
 killed_at_a_link() {
         local place
@@ -424,5 +431,6 @@ for server in "${servers[@]}"; do
         check "$name: a session stays where it began, to look" sessions_stay "$port" "$label"
         check "$name: a visitor never turns back" sessions_never_turn "$port" "${label}x"
 done
+check 'a session stays no longer than the file of the site says' nobody_stays
 check 'removing the site takes it all away' removed
 tap_done
