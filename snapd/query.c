@@ -238,17 +238,21 @@ static int query_lost_writes(struct step_env *env, const json_t *query, json_t *
                            json_get_string(query, "table"), format, ret_answer, err);
 }
 
-static int query_web_config(struct step_env *env, const json_t *query, json_t **ret_answer,
-                            struct err *err)
+/* What the file says and nothing else, so that it is told also while the site is busy. */
+static int query_web_config(const struct dirs *dirs, const char *name, const char *server,
+                            json_t **ret_answer, struct err *err)
 {
-        const char *server = json_get_string(query, "server");
-        char *text;
+        CLEANUP(freep) char *text = NULL;
+        struct site *site;
+        int ret;
 
-        if (webconf_print(env->site, server == NULL ? "nginx" : server, &text, err) < 0)
+        if (site_load(dirs->conf_fd, name, NULL, &site, err) < 0)
                 return -1;
-        *ret_answer = json_pack("{s:s}", "text", text);
-        free(text);
-        return 0;
+        ret = webconf_print(site, server == NULL ? "nginx" : server, &text, err);
+        if (ret == 0)
+                *ret_answer = json_pack("{s:s}", "text", text);
+        site_free(site);
+        return ret;
 }
 
 static json_t *problem_object(const char *file, int line, const char *key, const char *message)
@@ -426,7 +430,6 @@ int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_ans
                 { "schema", query_schema },
                 { "lost-writes", query_lost_writes },
                 { "schema-diff", query_schema_diff },
-                { "web-config", query_web_config },
         };
         const char *name = json_get_string(query, "query"), *site = json_get_string(query, "site");
 
@@ -436,6 +439,9 @@ int request_query(const struct dirs *dirs, const json_t *query, json_t **ret_ans
                 return query_check(dirs, site, ret_answer, err);
         if (strcmp(name, "probe") == 0)
                 return query_probes(dirs, site, json_get_string(query, "probe"), ret_answer, err);
+        if (strcmp(name, "web-config") == 0)
+                return query_web_config(dirs, site, json_get_string(query, "server"), ret_answer,
+                                        err);
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
                 if (strcmp(table[i].name, name) == 0)
                         return with_env(dirs, site, query, table[i].function, ret_answer, err);

@@ -275,6 +275,25 @@ nobody_stays() {
                 ctl activate app 1 && ctl activate app 2 && [ ! -e "$SITES/app/front/stay" ]
 }
 
+# What only the site's file says is told while an upgrade goes on.
+asked_while_upgraded() {
+        local id
+
+        id=$(ctl --no-wait --json upgrade app --staged -- /bin/sleep 60 |
+                python3 -c 'import json, sys; print(json.load(sys.stdin)["operation"])') || return 1
+        for _ in $(seq 100); do
+                [ ! -e "$SITES/app/front/read-only" ] || break
+                sleep 0.1
+        done
+        ctl web-config app nginx | grep -q '^root ' && ctl check app && return 1
+        ctl ops abort "$id" || return 1
+        for _ in $(seq 100); do
+                ! ctl check app >/dev/null || break
+                sleep 0.1
+        done
+        is "$(active app)" 2
+}
+
 # Killed between what is seen and what is written: after the start both say that there is no link.
 killed_at_a_link() {
         local place
@@ -432,5 +451,6 @@ for server in "${servers[@]}"; do
         check "$name: a visitor never turns back" sessions_never_turn "$port" "${label}x"
 done
 check 'a session stays no longer than the file of the site says' nobody_stays
+check 'questions are answered while a site is upgraded' asked_while_upgraded
 check 'removing the site takes it all away' removed
 tap_done
