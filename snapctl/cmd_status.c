@@ -76,13 +76,39 @@ static int status_all(struct ctl *ctl, struct err *err)
         return table_print(&operation_table, status, &ctl->look, err);
 }
 
-static void say_temporary(const struct ctl *ctl, const char *site, const json_t *temporary)
+/* The operation that is going on when it is an upgrade: one is refused during a temporary rollback,
+ * so what visitors get meanwhile is the upgrade's own and ends with it.  Else 0. */
+static uint64_t upgrade_of(const json_t *site, const json_t *ops)
+{
+        uint64_t id = json_get_u64(site, "operation");
+        const json_t *op;
+        size_t i;
+
+        json_array_foreach (json_object_get(ops, "operations"), i, op) {
+                const char *verb = json_get_string(op, "verb");
+
+                if (id != 0 && json_get_u64(op, "id") == id && verb != NULL &&
+                    strcmp(verb, "upgrade") == 0)
+                        return id;
+        }
+        return 0;
+}
+
+static void say_temporary(const struct ctl *ctl, const char *site, const json_t *temporary,
+                          uint64_t upgrade)
 {
         const char *mode = json_get_string(temporary, "mode");
         const char *until = json_get_string(temporary, "until");
 
         if (!json_is_object(temporary))
                 return;
+        if (upgrade != 0) {
+                ctl_say(ctl,
+                        "UPGRADE: visitors get version %" PRIu64 " (%s) until operation %" PRIu64
+                        " is done",
+                        json_get_u64(temporary, "version"), mode != NULL ? mode : "?", upgrade);
+                return;
+        }
         ctl_say(ctl,
                 "TEMPORARY: visitors get version %" PRIu64
                 " (%s) until %s. End it with: " SITESNAP_CTL " forward %s",
@@ -114,7 +140,7 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
                 return table_print_object(&site_table, site, &ctl->look, err);
         if (table_print_object(&site_table, site, &ctl->look, err) < 0)
                 return -1;
-        say_temporary(ctl, name, json_object_get(site, "temporary"));
+        say_temporary(ctl, name, json_object_get(site, "temporary"), upgrade_of(site, ops));
         guard_print(ctl, json_object_get(site, "guard"));
         heading(ctl, "Versions");
         if (table_print(&version_table, versions, &ctl->look, err) < 0)

@@ -275,7 +275,7 @@ nobody_stays() {
                 ctl activate app 1 && ctl activate app 2 && [ ! -e "$SITES/app/front/stay" ]
 }
 
-# What only the site's file says is told while an upgrade goes on.
+# What only the site's file says is told while an upgrade goes on, and status knows what visitors get.
 asked_while_upgraded() {
         local id
 
@@ -286,7 +286,8 @@ asked_while_upgraded() {
                 sleep 0.1
         done
         ctl web-config app nginx | grep -q '^root ' && ctl check app && return 1
-        ctl ops abort "$id" || return 1
+        ctl status app | grep "^UPGRADE: visitors get version 2 (read-only) until operation $id " &&
+                ctl ops abort "$id" || return 1
         for _ in $(seq 100); do
                 ! ctl check app >/dev/null || break
                 sleep 0.1

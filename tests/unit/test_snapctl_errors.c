@@ -412,3 +412,35 @@ TEST(status_of_a_site_has_its_versions_and_operations)
                       "\n1.0 KiB of disk left\n\nLast operations\nNothing was done yet.\n") !=
                NULL);
 }
+
+#define STAGED(op)                                                                                 \
+        "{\"name\": \"wiki\", \"active\": 9, \"operation\": " op                                   \
+        ", \"temporary\": {\"mode\": \"read-only\", \"version\": 8, \"back\": 9, "                 \
+        "\"until\": null}}"
+#define OPERATIONS                                                                                 \
+        "{\"operations\": [{\"id\": 4, \"verb\": \"export\"}, {\"id\": 3, \"verb\": "              \
+        "\"upgrade\"}]}"
+
+TEST(status_tells_a_staged_upgrade_from_a_temporary_rollback)
+{
+        static const struct fake_answer answers[] = {
+                { "GET /v1/sites/wiki", STAGED("3"), .times = 1 },
+                { "GET /v1/sites/wiki", STAGED("4"), .times = 1 },
+                { "GET /v1/sites/wiki", STAGED("null") },
+                { "GET /v1/sites/wiki/versions", "{\"free_bytes\": 1024, \"versions\": []}",
+                  .times = 3 },
+                { "GET /v1/operations?site=wiki&limit=5", OPERATIONS, .times = 3 },
+        };
+
+        FAKE_API(answers);
+        SNAPCTL("status", "wiki");
+        ASSERT(strstr(ran.out, "\nUPGRADE: visitors get version 8 (read-only) until operation 3 is "
+                               "done\n") != NULL);
+        ASSERT(strstr(ran.out, "TEMPORARY") == NULL);
+        for (int i = 0; i < 2; i++) {
+                SNAPCTL("status", "wiki");
+                ASSERT(strstr(ran.out,
+                              "\nTEMPORARY: visitors get version 8 (read-only) until "
+                              "somebody ends it. End it with: snapctl forward wiki\n") != NULL);
+        }
+}
