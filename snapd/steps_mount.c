@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,8 +76,12 @@ static int mount_undo(struct step_env *env, const json_t *args, struct err *err)
                 return served_unlay(env, &view, err);
         if (before != NULL) {
                 view = view_from(before);
-                if (served_show(env, &view, err) == 0)
+                if (served_show(env, &view, err) == 0) {
+                        /* The database that is named no more goes with the next step. */
+                        if (strcmp(view.database, arg_text(args, "database")) != 0)
+                                render_await(env, view.version);
                         return 0;
+                }
         } else if (served_hide(env, json_get_u64(args, "version"), err) == 0) {
                 return 0;
         }

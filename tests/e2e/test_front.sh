@@ -292,7 +292,7 @@ asked_while_upgraded() {
                 ! ctl check app >/dev/null || break
                 sleep 0.1
         done
-        is "$(active app)" 2
+        is "$(active app)" 2 && sees "$PORT" two /
 }
 
 # Killed between what is seen and what is written: after the start both say that there is no link.
