@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
+#include "tests/bench/series.h"
 
 #define RUNS_MAX 100000
+#define SYNCED   2 /* what the others are compared with */
 
 static const char *const targets[] = { "versions/7", "versions/8" };
 
@@ -54,28 +55,13 @@ static const struct way {
 } ways[] = {
         { "rename(2) of a link made before", bare_rename, true },
         { "symlink + rename", bare_flip, false },
-        { "symlink + rename + fsync of the directory", synced_flip, false },
+        [SYNCED] = { "symlink + rename + fsync of the directory", synced_flip, false },
         { "the flip (file_link_replace)", our_flip, false },
 };
 
 #define N_WAYS (sizeof(ways) / sizeof(ways[0]))
 
-static double usec[N_WAYS][RUNS_MAX];
-
-static double now_usec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int order(const void *a, const void *b)
-{
-        double one = *(const double *)a, two = *(const double *)b;
-
-        return (one > two) - (one < two);
-}
+static struct series times[N_WAYS];
 
 static int run_once(int dir_fd, size_t way, size_t run, struct err *err)
 {
@@ -84,10 +70,10 @@ static int run_once(int dir_fd, size_t way, size_t run, struct err *err)
 
         if (ways[way].made && symlinkat(target, dir_fd, "made") < 0)
                 return err_fail(err, ERR_IO, errno, "symlinkat");
-        started = now_usec();
+        started = series_now();
         if (ways[way].flip(dir_fd, target, err) < 0)
                 return -1;
-        usec[way][run] = now_usec() - started;
+        series_note(&times[way], started);
         return 0;
 }
 
@@ -111,10 +97,6 @@ int main(int argc, char **argv)
                         }
         (void)unlinkat(dir_fd, "current", 0);
         for (size_t way = 0; way < N_WAYS; way++)
-                qsort(usec[way], runs, sizeof(usec[way][0]), order);
-        for (size_t way = 0; way < N_WAYS; way++)
-                (void)printf("%-44s %8.1f /%8.1f us   x%.2f / x%.2f\n", ways[way].name,
-                             usec[way][0], usec[way][runs / 2], usec[way][0] / usec[2][0],
-                             usec[way][runs / 2] / usec[2][runs / 2]);
+                series_report(ways[way].name, &times[way], &times[SYNCED]);
         return 0;
 }

@@ -7,12 +7,12 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "fsdrivers/fsdriver.h"
 #include "fsdrivers/treediff.h"
+#include "tests/bench/series.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
@@ -23,57 +23,6 @@
 
 static struct err err;
 static const struct fs_driver *driver = &fs_driver_btrfs;
-
-#define RUNS_MAX 400
-
-/* One thing that is measured: times in microseconds. */
-struct series {
-        double usec[RUNS_MAX];
-        size_t n;
-};
-
-static double now_usec(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static void note(struct series *s, double started)
-{
-        ASSERT(s->n < RUNS_MAX);
-        s->usec[s->n++] = now_usec() - started;
-}
-
-static int order(const void *a, const void *b)
-{
-        double one = *(const double *)a, two = *(const double *)b;
-
-        return (one > two) - (one < two);
-}
-
-static double least(struct series *s)
-{
-        qsort(s->usec, s->n, sizeof(*s->usec), order);
-        return s->usec[0];
-}
-
-static double median(struct series *s)
-{
-        qsort(s->usec, s->n, sizeof(*s->usec), order);
-        return s->usec[s->n / 2];
-}
-
-/* A line of the report; the ratio is to the first series of its group. */
-static void report(const char *what, struct series *s, struct series *base)
-{
-        if (s->n == 0)
-                return;
-        printf("#   %-44s %9.2f /%9.2f ms   x%.2f / x%.2f\n", what, least(s) / 1e3, median(s) / 1e3,
-               least(s) / least(base), median(s) / median(base));
-        fflush(stdout);
-}
 
 /* A site on a pool, and a subvolume beside it for what is made by others. */
 struct bench {
@@ -160,25 +109,25 @@ static void raw_snapshot(struct bench *b, struct series *s)
         double started;
 
         (void)snprintf(args.name, sizeof(args.name), "raw-%u", b->n_raw++);
-        started = now_usec();
+        started = series_now();
         ASSERT(ioctl(raw_fd, BTRFS_IOC_SNAP_CREATE_V2, &args) == 0);
-        note(s, started);
+        series_note(s, started);
 }
 
 static void capture(struct bench *b, struct series *s)
 {
-        double started = now_usec();
+        double started = series_now();
 
         ASSERT_OK(driver->capture(b->pool, b->head, b->next++, &err));
-        note(s, started);
+        series_note(s, started);
 }
 
 static void run_timed(const char *const *argv, struct series *s)
 {
-        double started = now_usec();
+        double started = series_now();
 
         if (root_run(argv) == 0)
-                note(s, started);
+                series_note(s, started);
         else
                 printf("#   %s failed: left out\n", argv[0]);
 }
@@ -241,10 +190,10 @@ static void snapshot_cost(unsigned files, unsigned runs, bool copies)
         if (copies)
                 run_timed(copy_argv, &copied);
         printf("# snapshot of %u files, least / median of %u\n", files, runs);
-        report("ioctl(BTRFS_IOC_SNAP_CREATE_V2)", &raw, &raw);
-        report("capture", &captured, &raw);
-        report("snapper --no-dbus create", &snapper, &raw);
-        report("cp -a --reflink=always", &copied, &raw);
+        series_report("ioctl(BTRFS_IOC_SNAP_CREATE_V2)", &raw, &raw);
+        series_report("capture", &captured, &raw);
+        series_report("snapper --no-dbus create", &snapper, &raw);
+        series_report("cp -a --reflink=always", &copied, &raw);
 }
 
 TEST(snapshot_of_1k_files)
@@ -290,8 +239,8 @@ TEST(snapshot_with_many_versions)
                                 raw_snapshot(&b, &raw);
                 }
                 printf("# snapshot with %u versions, least / median of 40\n", levels[l]);
-                report("ioctl(BTRFS_IOC_SNAP_CREATE_V2)", &raw, &raw);
-                report("capture", &captured, &raw);
+                series_report("ioctl(BTRFS_IOC_SNAP_CREATE_V2)", &raw, &raw);
+                series_report("capture", &captured, &raw);
         }
 }
 
@@ -305,11 +254,11 @@ static int count(const struct fs_change *change, void *arg, struct err *e)
 
 static unsigned diff_trees(struct bench *b, fs_id from, fs_id to, struct series *s)
 {
-        double started = now_usec();
+        double started = series_now();
         unsigned n = 0;
 
         ASSERT_OK(driver->diff(b->pool, from, to, count, &n, &err));
-        note(s, started);
+        series_note(s, started);
         return n;
 }
 
@@ -319,12 +268,12 @@ static unsigned walk_trees(struct bench *b, const char *from, const char *to, st
         CLEANUP(closep) int trees_fd = openat(b->pool_fd, "trees", O_RDONLY | O_DIRECTORY);
         CLEANUP(closep) int from_fd = openat(trees_fd, from, O_RDONLY | O_DIRECTORY);
         CLEANUP(closep) int to_fd = openat(trees_fd, to, O_RDONLY | O_DIRECTORY);
-        double started = now_usec();
+        double started = series_now();
         unsigned n = 0;
 
         ASSERT(from_fd >= 0 && to_fd >= 0);
         ASSERT_OK(treediff(from_fd, to_fd, TREEDIFF_SAME_FS, count, &n, &err));
-        note(s, started);
+        series_note(s, started);
         return n;
 }
 
@@ -347,21 +296,21 @@ TEST(import_of_100k_files)
         run_timed(copy_argv, &copied);
         getrusage(RUSAGE_SELF, &before);
         for (fs_id id = 10; id < 13; id++) {
-                double started = now_usec();
+                double started = series_now();
 
                 ASSERT_OK(driver->import(b.pool, site_fd, id, &err));
-                note(&first, started);
+                series_note(&first, started);
                 touch_some(site_fd, 100000, 50, (unsigned)id);
-                started = now_usec();
+                started = series_now();
                 ASSERT_OK(driver->import(b.pool, site_fd, id, &err));
-                note(&again, started);
+                series_note(&again, started);
         }
         getrusage(RUSAGE_SELF, &after);
         printf("# import of 100,000 files, least / median of 3; %ld kB more memory at its peak\n",
                after.ru_maxrss - before.ru_maxrss);
-        report("cp -a --reflink=always && sync -f", &copied, &copied);
-        report("import", &first, &copied);
-        report("import again, 50 files changed", &again, &copied);
+        series_report("cp -a --reflink=always && sync -f", &copied, &copied);
+        series_report("import", &first, &copied);
+        series_report("import again, 50 files changed", &again, &copied);
 }
 
 TEST(changed_files_of_100k)
@@ -395,17 +344,17 @@ TEST(changed_files_of_100k)
                         run_timed(status_argv, &snapper);
         }
         for (unsigned i = 0; i < 3; i++) {
-                double started = now_usec();
+                double started = series_now();
 
                 ASSERT_EQ(walk_trees(&b, "f2.1", "f3.1", &walked), 50);
-                started = now_usec();
+                started = series_now();
                 ASSERT_OK(driver->sizes(b.pool, 2, &size, &err));
-                note(&sizes, started);
+                series_note(&sizes, started);
         }
         printf("# %u changed files of 100,000, least / median\n", n);
-        report("diff of two kept versions", &frozen, &frozen);
-        report("diff of the live one with a kept one", &live, &frozen);
-        report("snapper --no-dbus status", &snapper, &frozen);
-        report("reading both trees", &walked, &frozen);
-        report("sizes of a version", &sizes, &frozen);
+        series_report("diff of two kept versions", &frozen, &frozen);
+        series_report("diff of the live one with a kept one", &live, &frozen);
+        series_report("snapper --no-dbus status", &snapper, &frozen);
+        series_report("reading both trees", &walked, &frozen);
+        series_report("sizes of a version", &sizes, &frozen);
 }

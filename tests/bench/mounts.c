@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "fsdrivers/mount.h"
+#include "tests/bench/series.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
@@ -21,27 +21,6 @@
 #define NAMESPACES 10
 
 static struct err err;
-
-static double now_usec(clockid_t clock)
-{
-        struct timespec now;
-
-        (void)clock_gettime(clock, &now);
-        return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int order(const void *a, const void *b)
-{
-        double one = *(const double *)a, two = *(const double *)b;
-
-        return (one > two) - (one < two);
-}
-
-static void report(const char *what, double *usec, size_t n)
-{
-        qsort(usec, n, sizeof(*usec), order);
-        (void)printf("#   %-52s %8.3f /%8.3f ms\n", what, usec[0] / 1e3, usec[n / 2] / 1e3);
-}
 
 /* A pool with two layers and an upper, uploads, and versions/7, shared. */
 struct site {
@@ -77,24 +56,24 @@ static void show(const struct site *site, const struct mount_spec *spec)
 
 static void show_often(const char *type, const struct mount_spec *spec, const char *what)
 {
-        static double shown[RUNS], gone[RUNS];
+        struct series shown = { 0 }, gone = { 0 };
         struct site site;
         char line[80];
 
         site_make(type, &site);
         for (size_t i = 0; i < RUNS; i++) {
-                double begun = now_usec(CLOCK_MONOTONIC);
+                double begun = series_now();
 
                 show(&site, spec);
-                shown[i] = now_usec(CLOCK_MONOTONIC) - begun;
-                begun = now_usec(CLOCK_MONOTONIC);
+                series_note(&shown, begun);
+                begun = series_now();
                 ASSERT_OK(mount_drop(site.versions_fd, "7", &err));
-                gone[i] = now_usec(CLOCK_MONOTONIC) - begun;
+                series_note(&gone, begun);
         }
         (void)snprintf(line, sizeof(line), "%s on %s is shown with its uploads", what, type);
-        report(line, shown, RUNS);
+        series_report(line, &shown, NULL);
         (void)snprintf(line, sizeof(line), "%s on %s is dropped", what, type);
-        report(line, gone, RUNS);
+        series_report(line, &gone, NULL);
 }
 
 static const struct mount_spec plain = { .kind = MOUNT_BIND, .source = (char *)"a" };
@@ -123,18 +102,18 @@ SHOWN(xfs)
 
 static void look_often(const struct site *site, enum mount_look look, const char *what)
 {
-        static double usec[LOOKS];
+        struct series looks = { 0 };
 
         for (size_t i = 0; i < LOOKS; i++) {
-                double begun = now_usec(CLOCK_PROCESS_CPUTIME_ID);
+                double begun = series_clock(CLOCK_PROCESS_CPUTIME_ID);
                 size_t n;
                 pid_t pid;
 
                 ASSERT_OK(mount_users(site->versions_fd, "7", look, &pid, 1, &n, &err));
                 ASSERT_EQ(n, 0);
-                usec[i] = now_usec(CLOCK_PROCESS_CPUTIME_ID) - begun;
+                series_add(&looks, series_clock(CLOCK_PROCESS_CPUTIME_ID) - begun);
         }
-        report(what, usec, LOOKS);
+        series_report(what, &looks, NULL);
 }
 
 TEST(nobody_is_in_a_version_on_a_machine_with_many_processes)

@@ -5,13 +5,12 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "fsdrivers/fsdriver.h"
+#include "tests/bench/series.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
@@ -22,28 +21,6 @@
 
 static struct err err;
 static const struct fs_driver *driver = &fs_driver_overlayfs;
-
-static double now_msec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-static int order(const void *a, const void *b)
-{
-        double one = *(const double *)a, two = *(const double *)b;
-
-        return (one > two) - (one < two);
-}
-
-static void report(const char *what, double *msec)
-{
-        qsort(msec, RUNS, sizeof(*msec), order);
-        (void)printf("#   %-52s %8.2f /%8.2f ms\n", what, msec[0], msec[RUNS / 2]);
-        (void)fflush(stdout);
-}
 
 struct bench {
         int pool_fd;
@@ -91,7 +68,7 @@ static int count(const struct fs_change *change, void *arg, struct err *e)
 
 static void measure(const char *type)
 {
-        static double synced[RUNS], captured[RUNS], branched[RUNS], differs[RUNS];
+        struct series synced = { 0 }, captured = { 0 }, branched = { 0 }, differs = { 0 };
         struct bench b;
         fs_id id = 2;
 
@@ -108,23 +85,23 @@ static void measure(const char *type)
                 unsigned n = 0;
 
                 write_files(&b, 1, CHANGED, 2 * i);
-                begun = now_msec();
+                begun = series_now();
                 ASSERT(syncfs(b.pool_fd) == 0);
-                synced[i] = now_msec() - begun;
+                series_note(&synced, begun);
 
                 write_files(&b, 1, CHANGED, 2 * i);
-                begun = now_msec();
+                begun = series_now();
                 ASSERT_OK(driver->capture(b.pool, 1, id, &err));
-                captured[i] = now_msec() - begun;
+                series_note(&captured, begun);
 
-                begun = now_msec();
+                begun = series_now();
                 ASSERT_OK(driver->diff(b.pool, id - 1, id, count, &n, &err));
-                differs[i] = now_msec() - begun;
+                series_note(&differs, begun);
                 ASSERT(n >= CHANGED);
 
-                begun = now_msec();
+                begun = series_now();
                 ASSERT_OK(driver->branch(b.pool, id, 1000 + i, &err));
-                branched[i] = now_msec() - begun;
+                series_note(&branched, begun);
                 ASSERT_OK(driver->remove(b.pool, 1000 + i, &err));
                 id++;
                 if (i % TIDY == TIDY - 1)
@@ -133,10 +110,10 @@ static void measure(const char *type)
         driver->close(b.pool);
         (void)printf("# overlayfs on %s, %d files changed, least / median of %d\n", type, CHANGED,
                      RUNS);
-        report("syncfs", synced);
-        report("capture, which has one in it", captured);
-        report("the changed files of two kept versions", differs);
-        report("branch", branched);
+        series_report("syncfs", &synced, NULL);
+        series_report("capture, which has one in it", &captured, &synced);
+        series_report("the changed files of two kept versions", &differs, NULL);
+        series_report("branch", &branched, NULL);
 }
 
 TEST(overlay_on_ext4)

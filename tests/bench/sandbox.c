@@ -4,33 +4,17 @@
  * and by unshare(1) in the same namespaces.  See README.md.
  */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "snapd/worker.h"
+#include "tests/bench/series.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
 #define RUNS 200
 
 static struct err err;
-
-static double now_usec(void)
-{
-        struct timespec now;
-
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static int order(const void *a, const void *b)
-{
-        double one = *(const double *)a, two = *(const double *)b;
-
-        return (one > two) - (one < two);
-}
 
 static void in_sandbox(void)
 {
@@ -72,21 +56,19 @@ TEST(start)
         } ways[] = { { "plain", plainly },
                      { "unshare(1)", by_unshare },
                      { "sandbox", in_sandbox } };
-        static double usec[3][RUNS];
+        struct series times[3] = { 0 };
+        char line[40];
 
         root_begin();
         for (size_t i = 0; i < RUNS; i++)
                 for (size_t w = 0; w < 3; w++) {
-                        double begun = now_usec();
+                        double begun = series_now();
 
                         ways[w].run();
-                        usec[w][i] = now_usec() - begun;
+                        series_note(&times[w], begun);
                 }
         for (size_t w = 0; w < 3; w++) {
-                qsort(usec[w], RUNS, sizeof(usec[w][0]), order);
-                printf("#   /bin/true, %-12s %7.2f /%7.2f ms\n", ways[w].name, usec[w][0] / 1e3,
-                       usec[w][RUNS / 2] / 1e3);
+                (void)snprintf(line, sizeof(line), "/bin/true, %s", ways[w].name);
+                series_report(line, &times[w], &times[1]);
         }
-        printf("#   sandbox : unshare(1) %.2f, sandbox : plain %.2f (of the medians)\n",
-               usec[2][RUNS / 2] / usec[1][RUNS / 2], usec[2][RUNS / 2] / usec[0][RUNS / 2]);
 }
