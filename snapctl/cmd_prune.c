@@ -85,10 +85,11 @@ static void list_losses(const struct ctl *ctl, const json_t *versions, const jso
                 n++;
         }
         text_size(sum, size);
-        ctl_note(ctl,
-                 "%zu version%s would be removed for good, with their databases; at least %s "
-                 "would be free.",
-                 n, n == 1 ? "" : "s", size);
+        ctl_note(
+                ctl,
+                "%zu version%s would be removed for good, with %s database%s; at least %s would be "
+                "free.",
+                n, n == 1 ? "" : "s", n == 1 ? "its" : "their", n == 1 ? "" : "s", size);
 }
 
 /* By policy only the daemon knows which: its plan is the list. */
