@@ -23,7 +23,9 @@ static const char body_tail[] =
         "RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = names[i] || ': ' || SQLERRM, "
         "DETAIL = why; END; END LOOP; "
         "EXIT WHEN NOT progress OR cardinality(failed) = 0; END LOOP; "
-        "RETURN total::text || failed; END";
+        "INSERT INTO ";
+static const char body_end[] = " SELECT u.number, u.said FROM unnest(total::text || failed) WITH "
+                               "ORDINALITY AS u(said, number); RETURN true; END";
 
 static int put_list(FILE *out, struct postgres_link *link, const char *const *texts, size_t n,
                     struct err *err)
@@ -39,7 +41,8 @@ static int put_list(FILE *out, struct postgres_link *link, const char *const *te
 }
 
 static int put_body(struct postgres_link *link, const char *const *names,
-                    const char *const *statements, size_t n, char **ret_body, struct err *err)
+                    const char *const *statements, size_t n, const char *answers, char **ret_body,
+                    struct err *err)
 {
         CLEANUP(freep) char *body = NULL;
         size_t bytes = 0;
@@ -52,7 +55,7 @@ static int put_body(struct postgres_link *link, const char *const *names,
         r = put_list(out, link, statements, n, err);
         (void)fputs(body_names, out);
         r = r < 0 ? r : put_list(out, link, names, n, err);
-        (void)fputs(body_tail, out);
+        (void)fprintf(out, "%s%s%s", body_tail, answers, body_end);
         if (fclose(out) != 0 && r == 0)
                 r = err_oom(err);
         if (r == 0)
@@ -67,9 +70,13 @@ int postgres_tenant_sql(struct postgres_link *link, const struct postgres_tenant
         CLEANUP(freep) char *body = NULL;
         CLEANUP(postgres_freememp) char *literal = NULL;
         char owner[POSTGRES_NAME_MAX], run[48], snapshot[160] = "";
+        char answers[POSTGRES_NAME_MAX + 48];
 
+        (void)snprintf(run, sizeof(run), "\"sitesnap.run%u\"", tenant->worker);
+        (void)snprintf(answers, sizeof(answers), "%s.\"sitesnap.said%u\"", tenant->work,
+                       tenant->worker);
         if (postgres_quote(tenant->owner, owner, err) < 0 ||
-            put_body(link, names, statements, n, &body, err) < 0)
+            put_body(link, names, statements, n, answers, &body, err) < 0)
                 return -1;
         literal = postgres_literal(link, body, err);
         if (literal == NULL)
@@ -78,17 +85,19 @@ int postgres_tenant_sql(struct postgres_link *link, const struct postgres_tenant
                 (void)snprintf(snapshot, sizeof(snapshot),
                                " ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT '%s'",
                                tenant->snapshot);
-        (void)snprintf(run, sizeof(run), "\"sitesnap.run%u\"", tenant->worker);
         if (asprintf(ret_sql,
-                     "BEGIN%1$s; CREATE FUNCTION %2$s.%3$s() RETURNS text[] LANGUAGE plpgsql "
+                     "BEGIN%1$s; CREATE TABLE %7$s (number bigint, said text); GRANT INSERT ON "
+                     "%7$s TO "
+                     "%6$s; CREATE FUNCTION %2$s.%3$s() RETURNS boolean LANGUAGE plpgsql "
                      "SET search_path = %4$s AS %5$s; "
                      "ALTER FUNCTION %2$s.%3$s() OWNER TO %6$s; "
-                     "CREATE MATERIALIZED VIEW %2$s.%3$s AS SELECT unnest(%2$s.%3$s()) AS said "
+                     "CREATE MATERIALIZED VIEW %2$s.%3$s AS SELECT %2$s.%3$s() "
                      "WITH NO DATA; ALTER MATERIALIZED VIEW %2$s.%3$s OWNER TO %6$s; "
-                     "REFRESH MATERIALIZED VIEW %2$s.%3$s; SELECT said FROM %2$s.%3$s; "
-                     "DROP MATERIALIZED VIEW %2$s.%3$s; DROP FUNCTION %2$s.%3$s(); COMMIT",
+                     "REFRESH MATERIALIZED VIEW %2$s.%3$s; SELECT said FROM %7$s ORDER BY number; "
+                     "DROP MATERIALIZED VIEW %2$s.%3$s; DROP FUNCTION %2$s.%3$s(); "
+                     "DROP TABLE %7$s; COMMIT",
                      snapshot, tenant->work, run, tenant->path[0] == '\0' ? "''" : tenant->path,
-                     literal, owner) < 0) {
+                     literal, owner, answers) < 0) {
                 *ret_sql = NULL;
                 return err_oom(err);
         }

@@ -12,7 +12,8 @@
  * refreshes a materialized view, as the view's owner: SET ROLE, deferred triggers and temporary
  * tables are refused there, and settings do not outlive it.  So the statements are the body of a
  * function that a materialized view of the tenant's calls, which is refreshed and dropped in one
- * transaction.
+ * transaction.  What it says goes into a table of ours: that view is the tenant's, who could have
+ * put another in its place by now, or statistics on it whose expressions we would evaluate.
  */
 
 #include "dbdump/postgres_link.h"
