@@ -262,7 +262,14 @@ static int postgres_copy(struct db *db, const char *from, const char *to, db_rep
                          void *arg, struct err *err)
 {
         struct postgres_copy copy = {
-                &db->server, db->database, NULL, from, to, db->streams, report, arg,
+                .server = &db->server,
+                .database = db->database,
+                .from = from,
+                .to = to,
+                .app_user = db->app_user,
+                .streams = db->streams,
+                .report = report,
+                .arg = arg,
         };
 
         if (check_way(db, err) < 0 || (db->way == DB_WAY_FILES  ? copy_files(db, &copy, err)

@@ -191,6 +191,7 @@ int postgres_copy_make(struct postgres_copy *copy, struct err *err)
         postgres_home_partial(copy->to, making.home.name);
         making.home.server = &making.server;
         making.home.database = copy->database;
+        making.home.app_user = copy->app_user;
         if (postgres_connect(&making.server,
                              copy->database == NULL ? POSTGRES_MAINTENANCE : copy->database,
                              &making.home.admin, err) < 0)

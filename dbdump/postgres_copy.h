@@ -15,6 +15,7 @@ struct postgres_copy {
         const char *database; /* the schemas' one; NULL: a copy is a database */
         struct postgres_view *view;
         const char *from, *to;
+        const char *app_user; /* NULL: nothing is kept */
         unsigned streams;
         db_report report;
         void *arg;

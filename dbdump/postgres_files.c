@@ -305,7 +305,8 @@ static int look_at_copy(struct postgres_files *files, struct err *err)
                 return err_fail(err, ERR_CORRUPT, 0,
                                 "the copy differs: its tables do not have the original's size");
         return postgres_run(link, "BEGIN", err) < 0 ||
-                               postgres_mode_thaw(link, NULL, NULL, err) < 0 ||
+                               postgres_mode_thaw(link, NULL, NULL, files->copy->app_user, err) <
+                                       0 ||
                                postgres_run(link, "COMMIT", err) < 0
                        ? -1
                        : 0;
@@ -328,7 +329,8 @@ static int make(struct postgres_files *files, struct err *err)
             look_around(files, err) < 0 || make_files(files, err) < 0 ||
             look_at_copy(files, err) < 0 ||
             postgres_settings_apply(files->settings, &files->server, files->name, err) < 0 ||
-            postgres_home_publish(files->ask, files->rights, files->name, copy->to, err) < 0)
+            postgres_home_publish(files->ask, files->rights, files->name, copy->to, copy->app_user,
+                                  err) < 0)
                 return -1;
         files->made = strdup(copy->to);
         return files->made == NULL ? err_oom(err) : 0;

@@ -290,7 +290,7 @@ static int finish_schema(struct postgres_home *home, const struct postgres_view 
             check_pointers(view, link, home->name, err) < 0 || postgres_run(link, "BEGIN", err) < 0)
                 return -1;
         r = relay(view, link, SCHEMA_RIGHTS("$2::text"), home->name, err) < 0 ||
-                            postgres_mode_thaw(link, home->name, NULL, err) < 0 ||
+                            postgres_mode_thaw(link, home->name, NULL, home->app_user, err) < 0 ||
                             postgres_home_remove(link, true, name, err) < 0 ||
                             postgres_runf(link, err, "ALTER SCHEMA %s RENAME TO %s; COMMIT", from,
                                           to) < 0
@@ -313,7 +313,7 @@ int postgres_home_rights(const struct postgres_view *view, const char *name, cha
 }
 
 int postgres_home_publish(struct postgres_link *admin, const char *rights, const char *partial,
-                          const char *name, struct err *err)
+                          const char *name, const char *app_user, struct err *err)
 {
         char from[POSTGRES_NAME_MAX], to[POSTGRES_NAME_MAX];
         int r;
@@ -323,7 +323,7 @@ int postgres_home_publish(struct postgres_link *admin, const char *rights, const
             postgres_run(admin, "BEGIN", err) < 0)
                 return -1;
         r = postgres_run(admin, rights, err) < 0 ||
-                            postgres_mode_thaw(admin, NULL, partial, err) < 0 ||
+                            postgres_mode_thaw(admin, NULL, partial, app_user, err) < 0 ||
                             postgres_runf(admin, err, "ALTER DATABASE %s RENAME TO %s; COMMIT",
                                           from, to) < 0
                     ? -1
@@ -342,7 +342,7 @@ static int finish_database(struct postgres_home *home, const struct postgres_vie
 
         if (postgres_run(place->link, "DROP SCHEMA " WORK " CASCADE; BEGIN", err) < 0 ||
             relay(view, place->link, SCHEMA_RIGHTS("n.nspname"), name, err) < 0 ||
-            postgres_mode_thaw(place->link, NULL, NULL, err) < 0 ||
+            postgres_mode_thaw(place->link, NULL, NULL, home->app_user, err) < 0 ||
             postgres_run(place->link, "COMMIT", err) < 0 ||
             postgres_home_rights(view, home->name, &rights, err) < 0 ||
             postgres_settings_read(view->look, &settings, err) < 0)
@@ -353,7 +353,7 @@ static int finish_database(struct postgres_home *home, const struct postgres_vie
                 return -1;
         /* Nobody may be in a database that is renamed. */
         postgres_close(STEAL(place->link));
-        return postgres_home_publish(home->admin, rights, home->name, name, err);
+        return postgres_home_publish(home->admin, rights, home->name, name, home->app_user, err);
 }
 
 int postgres_home_finish(struct postgres_home *home, const struct postgres_view *view,

@@ -17,6 +17,7 @@
 struct postgres_home {
         const struct postgres_server *server; /* with the purpose of this copy */
         const char *database;                 /* NULL: the home is a database */
+        const char *app_user;                 /* of the site, or NULL */
         char name[DB_NAME_MAX];
         struct postgres_link *admin; /* to the database, or the one for maintenance */
 };
@@ -52,9 +53,9 @@ int postgres_home_finish(struct postgres_home *home, const struct postgres_view 
 int postgres_home_rights(const struct postgres_view *view, const char *name, char **ret_sql,
                          struct err *err) MUST_CHECK;
 
-/* postgres_home_publish(admin, rights, partial, name, err): The database ${partial}, in which
- * nobody is, has those rights and its name, instead of the copy that had that name. */
+/* postgres_home_publish(admin, rights, partial, name, app_user, err): The database ${partial}, in
+ * which nobody is, has those rights and its name, instead of the copy that had that name. */
 int postgres_home_publish(struct postgres_link *admin, const char *rights, const char *partial,
-                          const char *name, struct err *err) MUST_CHECK;
+                          const char *name, const char *app_user, struct err *err) MUST_CHECK;
 
 #endif

@@ -21,8 +21,9 @@ void postgres_mode_keeper(const char *app_user, char name[static 64])
         "'') FROM aclexplode(" acl ") x WHERE x.grantee NOT IN (0, " owner ")), '')"
 /* clang-format on */
 
-/* $1: schema, $2: keeper (NULL to thaw), $3: the schema quoted.  "key" is what a thing is called
- * within its schema, the same in every copy. */
+/* $1: schema, $2: keeper, $3: the schema quoted.  "key" is what a thing is called within its
+ * schema, the same in every copy; as a statement has to call it, or it would mean a function of the
+ * server's that has that name, it is "called". */
 /* clang-format off */
 #define APART(class, oid) \
         " NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '" class "'::regclass AND " \
@@ -30,7 +31,7 @@ void postgres_mode_keeper(const char *app_user, char name[static 64])
 #define THINGS \
         "WITH path AS MATERIALIZED (SELECT set_config('search_path', $3::text, true) AS p), " \
         "space AS (SELECT n.* FROM pg_namespace n, path WHERE n.nspname = $1 AND p IS NOT " \
-        "NULL), things AS (SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS " \
+        "NULL), parts AS (SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS " \
         "k, quote_ident(c.relname) AS key, c.relowner AS owner, coalesce(c.relacl, " \
         "acldefault(CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r'::\"char\" END, " \
         "c.relowner)) AS acl, EXISTS (SELECT FROM pg_depend d WHERE d.classid = " \
@@ -48,7 +49,8 @@ void postgres_mode_keeper(const char *app_user, char name[static 64])
         "pg_class c ON c.oid = t.typrelid, space WHERE t.typnamespace = space.oid AND " \
         "(t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND" APART("pg_type", "t.oid") \
         "UNION ALL SELECT 'STATISTICS', quote_ident(s.stxname), s.stxowner, NULL, false, NULL " \
-        "FROM pg_statistic_ext s, space WHERE s.stxnamespace = space.oid) "
+        "FROM pg_statistic_ext s, space WHERE s.stxnamespace = space.oid), things AS (SELECT " \
+        "parts.*, $3 || '.' || key AS called FROM parts) "
 
 static const char note_sql[] =
         THINGS "SELECT jsonb_build_object('sitesnap', jsonb_build_object('comment', "
@@ -69,21 +71,22 @@ static const char freeze_sql[] =
         "THEN (SELECT datdba FROM pg_database WHERE datname = current_database()) ELSE "
         "space.nspowner END)) || coalesce((SELECT string_agg(CASE k WHEN 'TABLE' THEN format('; "
         "REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON %1$s FROM PUBLIC%2$s "
-        "CASCADE; ALTER TABLE %1$s OWNER TO %3$s; GRANT SELECT ON %1$s TO %4$I', key, "
+        "CASCADE; ALTER TABLE %1$s OWNER TO %3$s; GRANT SELECT ON %1$s TO %4$I', called, "
         GRANTEES("acl", "owner") " || coalesce((SELECT string_agg(', ' || quote_ident(e ->> 0), "
         "'') FROM jsonb_array_elements(columns) c, jsonb_array_elements(c -> 1) e WHERE e ->> 0 <> "
         "''), ''), " KEEPER ", pg_get_userbyid(owner)) WHEN 'SEQUENCE' THEN format('; REVOKE "
         "USAGE, UPDATE ON SEQUENCE %1$s FROM PUBLIC%2$s CASCADE; %3$s GRANT SELECT ON SEQUENCE "
-        "%1$s TO %4$I', key, " GRANTEES("acl", "owner") ", CASE WHEN stays THEN '' ELSE "
-        "format('ALTER SEQUENCE %s OWNER TO %s;', key, " KEEPER ") END, pg_get_userbyid(owner)) "
+        "%1$s TO %4$I', called, " GRANTEES("acl", "owner") ", CASE WHEN stays THEN '' ELSE "
+        "format('ALTER SEQUENCE %s OWNER TO %s;', called, " KEEPER ") END, pg_get_userbyid(owner)) "
         "WHEN 'ROUTINE' THEN CASE WHEN stays THEN '' ELSE format('; ALTER ROUTINE %1$s OWNER TO "
-        "%2$s; GRANT EXECUTE ON ROUTINE %1$s TO %3$I', key, " KEEPER ", pg_get_userbyid(owner)) "
+        "%2$s; GRANT EXECUTE ON ROUTINE %1$s TO %3$I', called, " KEEPER ", pg_get_userbyid(owner)) "
         "END WHEN 'TYPE' THEN format('; ALTER TYPE %1$s OWNER TO %2$s; GRANT USAGE ON TYPE %1$s TO "
-        "%3$I', key, " KEEPER ", pg_get_userbyid(owner)) ELSE format('; ALTER STATISTICS %s OWNER "
-        "TO %s', key, " KEEPER ") END, '' ORDER BY k DESC, key) FROM things), '') FROM space";
+        "%3$I', called, " KEEPER ", pg_get_userbyid(owner)) ELSE format('; ALTER STATISTICS %s OWNER "
+        "TO %s', called, " KEEPER ") END, '' ORDER BY k DESC, key) FROM things), '') FROM space";
 /* clang-format on */
 
-/* Back: each thing that the note knows.  Roles that are gone by now get nothing. */
+/* Back: each thing that the note knows.  Roles that are gone by now get nothing.  It is a note only
+ * where the keeper is the owner: any other owner could have written it, with any role in it. */
 /* clang-format off */
 #define GRANTEE(e) \
         "CASE " e " ->> 0 WHEN '' THEN 'PUBLIC' ELSE quote_ident(" e " ->> 0) END || CASE WHEN " \
@@ -97,17 +100,17 @@ static const char freeze_sql[] =
 static const char thaw_sql[] =
         THINGS ", note AS (SELECT obj_description(space.oid, 'pg_namespace')::jsonb -> 'sitesnap' "
         "AS note FROM space WHERE starts_with(obj_description(space.oid, 'pg_namespace'), "
-        "'{\"sitesnap\": {') AND $2::text IS NULL), told AS (SELECT things.*, t, t ->> 'owner' AS "
+        "'{\"sitesnap\": {') AND pg_get_userbyid(space.nspowner) = $2), told AS (SELECT things.*, t, t ->> 'owner' AS "
         "before FROM note, things JOIN LATERAL jsonb_array_elements(note -> 'things') t ON t ->> "
         "'k' = k AND t ->> 'key' = key) SELECT coalesce((SELECT format('GRANT CREATE ON SCHEMA %s "
         "TO %s', $3, string_agg(DISTINCT quote_ident(before), ', ')) FROM told HAVING count(*) > "
         "0), 'RESET DateStyle') || coalesce((SELECT string_agg(CASE WHEN k IN ('ROUTINE', "
-        "'SEQUENCE') AND stays THEN '' ELSE format('; ALTER %s %s OWNER TO %I', k, key, before) "
+        "'SEQUENCE') AND stays THEN '' ELSE format('; ALTER %s %s OWNER TO %I', k, called, before) "
         "END || CASE WHEN k = 'STATISTICS' THEN '' ELSE format('; REVOKE ALL ON %s %s FROM PUBLIC, "
-        "%I%s', k, key, before, " GRANTEES("acl", "owner") ") || coalesce((SELECT "
-        "string_agg(format('; GRANT %s ON %s %s TO %s', e ->> 1, k, key, " GRANTEE("e") "), '') "
+        "%I%s', k, called, before, " GRANTEES("acl", "owner") ") || coalesce((SELECT "
+        "string_agg(format('; GRANT %s ON %s %s TO %s', e ->> 1, k, called, " GRANTEE("e") "), '') "
         "FROM jsonb_array_elements(t -> 'acl') e WHERE " KNOWN("e") "), '') || coalesce((SELECT "
-        "string_agg(format('; GRANT %s (%s) ON %s TO %s', e ->> 1, c ->> 0, key, " GRANTEE("e")
+        "string_agg(format('; GRANT %s (%s) ON %s TO %s', e ->> 1, c ->> 0, called, " GRANTEE("e")
         "), '') FROM jsonb_array_elements(nullif(t -> 'columns', 'null')) c, "
         "jsonb_array_elements(c -> 1) e WHERE " KNOWN("e") "), '') END, '' ORDER BY k DESC, key) "
         "FROM told), '') || format('; ALTER SCHEMA %1$s OWNER TO %2$I; REVOKE ALL ON SCHEMA %1$s "
@@ -129,7 +132,7 @@ static const char freeze_database_sql[] =
 static const char thaw_database_sql[] =
         "WITH note AS (SELECT d.*, shobj_description(d.oid, 'pg_database')::jsonb -> 'sitesnap' AS "
         "note FROM pg_database d WHERE d.datname = $1 AND starts_with(shobj_description(d.oid, "
-        "'pg_database'), '{\"sitesnap\": {') AND $2::text IS NULL) SELECT format('ALTER DATABASE "
+        "'pg_database'), '{\"sitesnap\": {') AND pg_get_userbyid(d.datdba) = $2) SELECT format('ALTER DATABASE "
         "%1$s OWNER TO %2$I; REVOKE ALL ON DATABASE %1$s FROM PUBLIC, %2$I%3$s', $3::text, note "
         "->> 'owner', " GRANTEES("datacl", "datdba") ") || "
         GIVE("DATABASE", "$3::text", "note -> 'acl'") " || format('; COMMENT ON DATABASE %s IS "
@@ -180,21 +183,23 @@ static int freeze(struct postgres_link *link, bool database, const char *name, c
                              quoted, literal);
 }
 
-static int thaw(struct postgres_link *link, bool database, const char *name, struct err *err)
+static int thaw(struct postgres_link *link, bool database, const char *name, const char *keeper,
+                struct err *err)
 {
         CLEANUP(PQclearp) PGresult *change = NULL;
         char quoted[POSTGRES_NAME_MAX];
 
         if (postgres_quote(name, quoted, err) < 0 ||
-            ask3(link, database ? thaw_database_sql : thaw_sql, name, NULL, quoted, &change, err) <
-                    0 ||
+            ask3(link, database ? thaw_database_sql : thaw_sql, name, keeper, quoted, &change,
+                 err) < 0 ||
             postgres_run(link, "SET LOCAL search_path = pg_catalog, pg_temp", err) < 0)
                 return -1;
         return PQntuples(change) == 0 ? 0 : run_within(link, quoted, PQgetvalue(change, 0, 0), err);
 }
 
 /* The schemas of a database, or the one. */
-static int each(struct postgres_link *link, const char *schema, const char *keeper, struct err *err)
+static int each(struct postgres_link *link, const char *schema, const char *keeper, bool writable,
+                struct err *err)
 {
         CLEANUP(PQclearp) PGresult *list = NULL;
         int r = 0;
@@ -210,8 +215,7 @@ static int each(struct postgres_link *link, const char *schema, const char *keep
         for (int i = 0; r == 0 && i < PQntuples(list); i++) {
                 const char *name = PQgetvalue(list, i, 0);
 
-                r = keeper != NULL ? freeze(link, false, name, keeper, err)
-                                   : thaw(link, false, name, err);
+                r = (writable ? thaw : freeze)(link, false, name, keeper, err);
                 if (r < 0)
                         (void)err_wrap(err, "the rights of the schema '%s'", name);
         }
@@ -219,9 +223,15 @@ static int each(struct postgres_link *link, const char *schema, const char *keep
 }
 
 int postgres_mode_thaw(struct postgres_link *link, const char *schema, const char *database,
-                       struct err *err)
+                       const char *app_user, struct err *err)
 {
-        return database != NULL ? thaw(link, true, database, err) : each(link, schema, NULL, err);
+        char keeper[64];
+
+        if (app_user == NULL)
+                return 0;
+        postgres_mode_keeper(app_user, keeper);
+        return database != NULL ? thaw(link, true, database, keeper, err)
+                                : each(link, schema, keeper, true, err);
 }
 
 /* The role is made if we may; else it is said how. */
@@ -259,9 +269,9 @@ int postgres_mode_set(struct postgres_link *link, const char *schema, const char
         r = 0;
         /* Who owns a database has a part in its schema "public". */
         if (schema == NULL && writable)
-                r = thaw(link, true, database, err);
+                r = thaw(link, true, database, keeper, err);
         if (r == 0)
-                r = each(link, schema, writable ? NULL : keeper, err);
+                r = each(link, schema, keeper, writable, err);
         if (r == 0 && schema == NULL && !writable)
                 r = freeze(link, true, database, keeper, err);
         if (r == 0)

@@ -21,11 +21,11 @@
 int postgres_mode_set(struct postgres_link *link, const char *schema, const char *database,
                       const char *app_user, bool writable, struct err *err) MUST_CHECK;
 
-/* postgres_mode_thaw(link, schema, database, err): A copy of a kept copy is writable: the same in
- * the caller's transaction, for ${schema} (NULL: all of them), or for ${database} itself if it is
- * not NULL. */
+/* postgres_mode_thaw(link, schema, database, app_user, err): A copy of a kept copy is writable: the
+ * same in the caller's transaction, for ${schema} (NULL: all of them), or for ${database} itself if
+ * it is not NULL.  Without ${app_user} nothing is kept. */
 int postgres_mode_thaw(struct postgres_link *link, const char *schema, const char *database,
-                       struct err *err) MUST_CHECK;
+                       const char *app_user, struct err *err) MUST_CHECK;
 
 /* postgres_mode_keeper(app_user, name): The role. */
 void postgres_mode_keeper(const char *app_user, char name[static 64]);
