@@ -421,21 +421,31 @@ static int postgres_fingerprint(struct db *db, const char *schema, char **ret_te
 static int postgres_diff_rows(struct db *db, const char *from, const char *to, db_row_report report,
                               void *arg, struct err *err)
 {
-        CLEANUP(postgres_closep) struct postgres_link *left = NULL;
-        CLEANUP(postgres_closep) struct postgres_link *right = NULL;
+        const char *const names[] = { from, to };
+        struct postgres_link *links[2] = { NULL }, *scratch[2] = { NULL };
         struct postgres_scope scopes[2] = { 0 };
-        int r = reach(db, from, &left, &scopes[0], err);
+        int r = 0;
 
-        if (r == 0)
-                r = reach(db, to, &right, &scopes[1], err);
+        for (int i = 0; r == 0 && i < 2; i++) {
+                r = reach(db, names[i], &links[i], &scopes[i], err);
+                if (r == 0)
+                        r = postgres_connect(&db->server,
+                                             db->database == NULL ? names[i] : db->database,
+                                             &scratch[i], err);
+                if (r == 0)
+                        r = postgres_patience(scratch[i], 0, err);
+        }
         if (r == 0) {
-                const struct postgres_side sides[] = { { left, &scopes[0] },
-                                                       { right, &scopes[1] } };
+                const struct postgres_side sides[] = { { links[0], scratch[0], &scopes[0] },
+                                                       { links[1], scratch[1], &scopes[1] } };
 
                 r = postgres_diff(&sides[0], &sides[1], report, arg, err);
         }
-        postgres_scope_done(&scopes[0]);
-        postgres_scope_done(&scopes[1]);
+        for (int i = 0; i < 2; i++) {
+                postgres_scope_done(&scopes[i]);
+                postgres_close(scratch[i]);
+                postgres_close(links[i]);
+        }
         return r;
 }
 

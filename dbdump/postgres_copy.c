@@ -67,7 +67,8 @@ static int set_sequences(const struct making *making, struct err *err)
 }
 
 /* What was made so far must not be able to do anything when rows come in as from us. */
-static int check_harmless(struct postgres_link *link, struct err *err)
+static int check_harmless(struct postgres_link *link, const struct postgres_view *view,
+                          struct err *err)
 {
         static const char sql[] =
                 "SELECT pg_describe_object('pg_trigger'::regclass, oid, 0) FROM pg_trigger WHERE "
@@ -75,16 +76,20 @@ static int check_harmless(struct postgres_link *link, struct err *err)
                 "0) FROM pg_rewrite WHERE ev_class >= 16384 AND rulename <> '_RETURN' UNION ALL "
                 "SELECT pg_describe_object('pg_constraint'::regclass, k.oid, 0) FROM pg_constraint "
                 "k WHERE k.oid >= 16384 AND k.contype = 'c' AND NOT EXISTS (SELECT FROM pg_depend "
-                "e WHERE e.deptype = 'e' AND e.objid IN (k.conrelid, k.contypid)) UNION ALL "
+                "e WHERE e.deptype = 'e' AND (e.classid = 'pg_class'::regclass AND e.objid = "
+                "k.conrelid OR e.classid = 'pg_type'::regclass AND e.objid = k.contypid)) UNION "
+                "ALL "
                 "SELECT pg_describe_object('pg_class'::regclass, i.indexrelid, 0) FROM pg_index i "
                 "JOIN pg_class c ON c.oid = i.indrelid WHERE i.indrelid >= 16384 AND c.relkind = "
-                "'r' AND i.indexprs IS NOT NULL LIMIT 1";
+                "'r' AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AND NOT EXISTS (SELECT "
+                "FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = i.indrelid "
+                "AND e.deptype = 'e')) LIMIT 1";
         CLEANUP(PQclearp) PGresult *result = NULL;
 
         if (postgres_ask(link, sql, NULL, 0, &result, err) < 0)
                 return -1;
         return PQntuples(result) == 0
-                       ? 0
+                       ? postgres_view_alike(link, view, err)
                        : err_fail(
                                  err, ERR_REFUSED, 0,
                                  "the %s came into the copy by itself, before its rows: somebody's "
@@ -111,7 +116,7 @@ static int copy_rows(struct making *making, struct err *err)
 
         for (size_t i = 0; i < copy->view->n_tables; i++)
                 rows.progress.bytes_all += copy->view->tables[i].bytes;
-        if (copy->database == NULL && check_harmless(making->place.link, err) < 0)
+        if (copy->database == NULL && check_harmless(making->place.link, copy->view, err) < 0)
                 return -1;
         return postgres_rows_copy(&rows, err);
 }

@@ -3,25 +3,31 @@
 #include <string.h>
 
 #include "dbdump/postgres_diff.h"
+#include "dbdump/postgres_view.h"
 
-#define BYTEA  17      /* its oid in every server */
+#define SIDE   "pg_temp.\"sitesnap.diff\""
 #define NO_KEY "99999" /* behind every position in a key */
 
+/* A key with a generated column in it is none: COPY sends no such column. */
 /* clang-format off */
 static const char columns_sql[] =
         "SELECT CASE WHEN $2::text IS NULL THEN n.nspname::text ELSE '' END, c.relname, a.attname, "
-        "coalesce(array_position(i.indkey::smallint[], a.attnum), 99999), n.nspname FROM pg_class "
-        "c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid "
-        "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary WHERE n.oid = ANY "
-        "($1::oid[]) AND c.relkind = 'r' AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT "
-        "a.attisdropped AND ($3::text IS NULL OR starts_with(c.relname::text, $3)) AND NOT EXISTS "
-        "(SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND "
-        "e.deptype = 'e') ORDER BY 1, 2, 4, a.attnum";
+        "coalesce(array_position(i.indkey::smallint[], a.attnum), 99999), n.nspname, t.typoutput = "
+        "'pg_catalog.byteaout'::regproc FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = "
+        "a.atttypid LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND NOT EXISTS "
+        "(SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '' AND "
+        "g.attnum = ANY (i.indkey)) WHERE n.oid = ANY ($1::oid[]) AND c.relkind = 'r' AND "
+        "c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' "
+        "AND ($3::text IS NULL OR starts_with(c.relname::text, $3)) AND NOT EXISTS (SELECT FROM "
+        "pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = "
+        "'e') ORDER BY 1, 2, 4, a.attnum";
 /* clang-format on */
 
 /* One of the two streams. */
 struct stream {
-        struct postgres_link *link;
+        int side;
+        struct postgres_link *link, *scratch;
         PGresult *row; /* NULL: at the end */
         struct db_value *values;
         unsigned char **freed; /* bytes of binary columns */
@@ -30,6 +36,7 @@ struct stream {
 struct table {
         const char *schema[2], *name;
         const char **columns; /* the key's first */
+        bool *binary[2];      /* bytes, on either side */
         size_t n, n_key;
         bool whole;
 };
@@ -45,11 +52,11 @@ static void row_done(struct stream *stream, size_t n)
 }
 
 /* The next row, or none; column 0 is what it is sorted by. */
-static int next_row(struct stream *stream, size_t n, struct err *err)
+static int next_row(struct stream *stream, const struct table *table, struct err *err)
 {
-        row_done(stream, n);
+        row_done(stream, table->n);
         for (;;) {
-                PGresult *result = PQgetResult(stream->link->conn);
+                PGresult *result = PQgetResult(stream->scratch->conn);
 
                 if (result == NULL)
                         return 0;
@@ -58,13 +65,13 @@ static int next_row(struct stream *stream, size_t n, struct err *err)
                         break;
                 }
                 if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-                        (void)postgres_fail(err, stream->link, result);
+                        (void)postgres_fail(err, stream->scratch, result);
                         PQclear(result);
                         return -1;
                 }
                 PQclear(result);
         }
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < table->n; i++) {
                 int column = (int)i + 1;
                 struct db_value *value = &stream->values[i];
 
@@ -72,7 +79,7 @@ static int next_row(struct stream *stream, size_t n, struct err *err)
                                             (size_t)PQgetlength(stream->row, 0, column) };
                 if (PQgetisnull(stream->row, 0, column))
                         *value = (struct db_value){ NULL, 0 };
-                else if (PQftype(stream->row, column) == BYTEA) {
+                else if (table->binary[stream->side][i]) {
                         stream->freed[i] =
                                 PQunescapeBytea((const unsigned char *)value->bytes, &value->size);
                         if (stream->freed[i] == NULL)
@@ -83,42 +90,91 @@ static int next_row(struct stream *stream, size_t n, struct err *err)
         return 0;
 }
 
-/* format() writes a value as its type does; a cast to text could be somebody's function. */
+/* "c0, c1": a column for each of the table's, in the table of text. */
+static void put_columns(FILE *out, size_t n, const char *behind)
+{
+        for (size_t i = 0; i < n; i++)
+                (void)fprintf(out, "%sc%zu%s", i > 0 ? ", " : "", i, behind);
+}
+
+/* "a, b": as they are called. */
+static int join(const struct table *table, char **ret_text, struct err *err)
+{
+        char name[POSTGRES_NAME_MAX];
+        size_t bytes = 0;
+        FILE *out = open_memstream(ret_text, &bytes);
+        int r = 0;
+
+        if (out == NULL)
+                return err_oom(err);
+        for (size_t i = 0; r == 0 && i < table->n; i++) {
+                r = postgres_quote(table->columns[i], name, err);
+                (void)fprintf(out, "%s%s", i > 0 ? ", " : "", name);
+        }
+        return fclose(out) == 0 ? r : err_oom(err);
+}
+
+/* Rows go into a temporary table as text, as they are written in a dump, and are sorted there: the
+ * plan of a SELECT from the tenant's own table would call functions of his, as us. */
+static int stage(struct stream *stream, const struct table *table, const char *schema,
+                 struct err *err)
+{
+        CLEANUP(freep) char *columns = NULL;
+        CLEANUP(freep) char *sql = NULL;
+        size_t bytes = 0;
+        FILE *out = open_memstream(&sql, &bytes);
+        int n, r = 0;
+
+        if (out == NULL)
+                return err_oom(err);
+        (void)fputs("DROP TABLE IF EXISTS " SIDE "; CREATE TEMP TABLE " SIDE " (", out);
+        put_columns(out, table->n, " text");
+        (void)fputs(")", out);
+        if (fclose(out) != 0)
+                return err_oom(err);
+        if (join(table, &columns, err) < 0)
+                return -1;
+        if (postgres_run(stream->scratch, sql, err) < 0 ||
+            postgres_begin_copy(stream->scratch, "COPY " SIDE " FROM STDIN", PGRES_COPY_IN, err) <
+                    0 ||
+            postgres_view_send(stream->link, schema, table->name, columns, err) < 0)
+                return -1;
+        for (char *row = NULL; r == 0 && (n = PQgetCopyData(stream->link->conn, &row, 0)) > 0;
+             PQfreemem(row))
+                if (PQputCopyData(stream->scratch->conn, row, n) != 1)
+                        r = postgres_fail(err, stream->scratch, NULL);
+        if (r < 0 || postgres_answer(stream->link, NULL, err) < 0)
+                return -1;
+        return PQputCopyEnd(stream->scratch->conn, NULL) == 1
+                       ? postgres_answer(stream->scratch, NULL, err)
+                       : postgres_fail(err, stream->scratch, NULL);
+}
+
 static int start(struct stream *stream, const struct table *table, const char *schema,
                  struct err *err)
 {
         CLEANUP(freep) char *sql = NULL;
-        char place[POSTGRES_NAME_MAX], name[POSTGRES_NAME_MAX];
         size_t bytes = 0;
-        FILE *out = open_memstream(&sql, &bytes);
-        int r = out == NULL ? err_oom(err) : 0;
+        FILE *out;
 
-        if (r == 0)
-                (void)fputs("SELECT format('", out);
-        for (size_t i = 0; r == 0 && i < table->n_key; i++)
+        if (stage(stream, table, schema, err) < 0)
+                return -1;
+        out = open_memstream(&sql, &bytes);
+        if (out == NULL)
+                return err_oom(err);
+        (void)fputs("SELECT format('", out);
+        for (size_t i = 0; i < table->n_key; i++)
                 (void)fputs("%L,", out);
-        if (r == 0)
-                (void)fputs("'", out);
-        for (size_t pass = 0; r == 0 && pass < 2; pass++) {
-                for (size_t i = 0; r == 0 && i < (pass == 0 ? table->n_key : table->n); i++) {
-                        r = postgres_quote(table->columns[i], name, err);
-                        if (r == 0)
-                                (void)fprintf(out, ", %s", name);
-                }
-                if (pass == 0)
-                        (void)fputs(") COLLATE \"C\"", out);
-        }
-        if (r == 0 &&
-            (postgres_quote(schema, place, err) < 0 || postgres_quote(table->name, name, err) < 0))
-                r = -1;
-        if (r == 0)
-                (void)fprintf(out, " FROM ONLY %s.%s ORDER BY 1", place, name);
-        if (out != NULL && fclose(out) != 0 && r == 0)
-                r = err_oom(err);
-        if (r == 0 &&
-            (!PQsendQuery(stream->link->conn, sql) || !PQsetSingleRowMode(stream->link->conn)))
-                r = postgres_fail(err, stream->link, NULL);
-        return r == 0 ? next_row(stream, table->n, err) : r;
+        (void)fputs("', ", out);
+        put_columns(out, table->n_key, "");
+        (void)fputs(") COLLATE \"C\", ", out);
+        put_columns(out, table->n, "");
+        (void)fputs(" FROM " SIDE " ORDER BY 1", out);
+        if (fclose(out) != 0)
+                return err_oom(err);
+        if (!PQsendQuery(stream->scratch->conn, sql) || !PQsetSingleRowMode(stream->scratch->conn))
+                return postgres_fail(err, stream->scratch, NULL);
+        return next_row(stream, table, err);
 }
 
 static bool alike(const struct stream *a, const struct stream *b, size_t from, size_t n)
@@ -170,9 +226,9 @@ static int merge(const struct table *table, struct stream *from, struct stream *
                 else if (!alike(from, to, table->n_key, table->n))
                         r = tell(table, DB_ROW_CHANGED, from, to, report, arg, err);
                 if (r == 0 && order <= 0)
-                        r = next_row(from, table->n, err);
+                        r = next_row(from, table, err);
                 if (r == 0 && order >= 0)
-                        r = next_row(to, table->n, err);
+                        r = next_row(to, table, err);
         }
         return r;
 }
@@ -221,7 +277,9 @@ static int take_table(const PGresult *from, const PGresult *to, int *at, struct 
         *table = (struct table){ .name = name };
         table->schema[0] = PQgetvalue(from, *at, 4);
         table->columns = calloc((size_t)PQntuples(from) + 1, sizeof(*table->columns));
-        if (table->columns == NULL)
+        for (int side = 0; side < 2; side++)
+                table->binary[side] = calloc((size_t)PQntuples(from) + 1, sizeof(bool));
+        if (table->columns == NULL || table->binary[0] == NULL || table->binary[1] == NULL)
                 return err_oom(err);
         if (other >= 0)
                 table->schema[1] = PQgetvalue(to, other, 4);
@@ -230,13 +288,17 @@ static int take_table(const PGresult *from, const PGresult *to, int *at, struct 
              (*at)++) {
                 const char *column = PQgetvalue(from, *at, 2);
                 bool key = strcmp(PQgetvalue(from, *at, 3), NO_KEY) != 0;
-                bool both = find(to, schema, name, column) >= 0;
+                int there = find(to, schema, name, column);
+                bool both = there >= 0;
 
                 keyed |= key;
                 broken |= key && !both;
                 table->n_key += key && both;
-                if (both)
-                        table->columns[table->n++] = column;
+                if (!both)
+                        continue;
+                table->binary[0][table->n] = PQgetvalue(from, *at, 5)[0] == 't';
+                table->binary[1][table->n] = PQgetvalue(to, there, 5)[0] == 't';
+                table->columns[table->n++] = column;
         }
         table->whole = !keyed || broken;
         if (table->whole)
@@ -248,7 +310,8 @@ int postgres_diff(const struct postgres_side *from, const struct postgres_side *
                   db_row_report report, void *arg, struct err *err)
 {
         const struct postgres_side *const sides[] = { from, to };
-        struct stream streams[2] = { { .link = from->link }, { .link = to->link } };
+        struct stream streams[2] = { { 0, .link = from->link, .scratch = from->scratch },
+                                     { 1, .link = to->link, .scratch = to->scratch } };
         CLEANUP(PQclearp) PGresult *ours = NULL;
         CLEANUP(PQclearp) PGresult *theirs = NULL;
         PGresult **const lists[] = { &ours, &theirs };
@@ -270,6 +333,8 @@ int postgres_diff(const struct postgres_side *from, const struct postgres_side *
                 if (r == 0 && table.n > 0)
                         r = compare_table(&table, streams, report, arg, err);
                 free(table.columns);
+                free(table.binary[0]);
+                free(table.binary[1]);
         }
         return r;
 }

@@ -192,29 +192,12 @@ static unsigned count_columns(const char *columns)
 
 static int put_table(struct dumping *dumping, struct postgres_table *table, struct err *err)
 {
-        char schema[POSTGRES_NAME_MAX], name[POSTGRES_NAME_MAX];
-        CLEANUP(freep) char *sql = NULL;
-        PGresult *result;
-        bool ready;
-
-        if (postgres_quote(table->schema, schema, err) < 0 ||
-            postgres_quote(table->name, name, err) < 0 ||
-            put_texts(dumping, "table", dumping->database == NULL ? table->schema : "", table->name,
-                      "", table->oid, count_columns(table->columns), err) < 0)
-                return -1;
-        if (asprintf(&sql, "COPY (SELECT %s FROM ONLY %s.%s) TO STDOUT", table->columns, schema,
-                     name) < 0) {
-                sql = NULL;
-                return err_oom(err);
-        }
-        if (!PQsendQuery(dumping->rows->conn, sql))
-                return postgres_fail(err, dumping->rows, NULL);
-        result = PQgetResult(dumping->rows->conn);
-        ready = PQresultStatus(result) == PGRES_COPY_OUT;
-        if (!ready)
-                (void)postgres_fail(err, dumping->rows, result);
-        PQclear(result);
-        return ready ? put_rows(dumping, table, err) : -1;
+        return put_texts(dumping, "table", dumping->database == NULL ? table->schema : "",
+                         table->name, "", table->oid, count_columns(table->columns), err) < 0 ||
+                               postgres_view_send(dumping->rows, table->schema, table->name,
+                                                  table->columns, err) < 0
+                       ? -1
+                       : put_rows(dumping, table, err);
 }
 
 static int put_all(struct dumping *dumping, struct err *err)

@@ -313,6 +313,22 @@ int postgres_ask(struct postgres_link *link, const char *sql, const char *const 
         return postgres_answer(link, ret_result, err);
 }
 
+int postgres_begin_copy(struct postgres_link *link, const char *sql, ExecStatusType way,
+                        struct err *err)
+{
+        PGresult *result;
+        bool ready;
+
+        if (!PQsendQuery(link->conn, sql))
+                return postgres_fail(err, link, NULL);
+        result = PQgetResult(link->conn);
+        ready = PQresultStatus(result) == way;
+        if (!ready)
+                (void)postgres_fail(err, link, result);
+        PQclear(result);
+        return ready ? 0 : -1;
+}
+
 int postgres_patience(struct postgres_link *link, unsigned msec, struct err *err)
 {
         /* Whoever works for a client that is gone notices (14 and later). */

@@ -25,23 +25,13 @@ static const char plan_sql[] =
 
 static int begin_copy(struct postgres_load_rows *rows, struct err *err)
 {
-        struct postgres_link *link = rows->place->link;
         CLEANUP(freep) char *sql = NULL;
-        PGresult *result;
-        bool ready;
 
         if (asprintf(&sql, "COPY %s." SIDE " FROM STDIN", rows->place->work) < 0) {
                 sql = NULL;
                 return err_oom(err);
         }
-        if (!PQsendQuery(link->conn, sql))
-                return postgres_fail(err, link, NULL);
-        result = PQgetResult(link->conn);
-        ready = PQresultStatus(result) == PGRES_COPY_IN;
-        if (!ready)
-                (void)postgres_fail(err, link, result);
-        PQclear(result);
-        return ready ? 0 : -1;
+        return postgres_begin_copy(rows->place->link, sql, PGRES_COPY_IN, err);
 }
 
 int postgres_load_rows_begin(struct postgres_load_rows *rows, uint32_t table, const char *schema,

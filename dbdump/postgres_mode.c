@@ -81,8 +81,9 @@ static const char freeze_sql[] =
         "WHEN 'ROUTINE' THEN CASE WHEN stays THEN '' ELSE format('; ALTER ROUTINE %1$s OWNER TO "
         "%2$s; GRANT EXECUTE ON ROUTINE %1$s TO %3$I', called, " KEEPER ", pg_get_userbyid(owner)) "
         "END WHEN 'TYPE' THEN format('; ALTER TYPE %1$s OWNER TO %2$s; GRANT USAGE ON TYPE %1$s TO "
-        "%3$I', called, " KEEPER ", pg_get_userbyid(owner)) ELSE format('; ALTER STATISTICS %s OWNER "
-        "TO %s', called, " KEEPER ") END, '' ORDER BY k DESC, key) FROM things), '') FROM space";
+        "%3$I', called, " KEEPER ", pg_get_userbyid(owner)) ELSE format('; ALTER STATISTICS "
+        "%s OWNER TO %s', called, " KEEPER ") END, '' ORDER BY k DESC, key) FROM things), '') "
+        "FROM space";
 /* clang-format on */
 
 /* Back: each thing that the note knows.  Roles that are gone by now get nothing.  It is a note only
@@ -100,8 +101,10 @@ static const char freeze_sql[] =
 static const char thaw_sql[] =
         THINGS ", note AS (SELECT obj_description(space.oid, 'pg_namespace')::jsonb -> 'sitesnap' "
         "AS note FROM space WHERE starts_with(obj_description(space.oid, 'pg_namespace'), "
-        "'{\"sitesnap\": {') AND pg_get_userbyid(space.nspowner) = $2), told AS (SELECT things.*, t, t ->> 'owner' AS "
-        "before FROM note, things JOIN LATERAL jsonb_array_elements(note -> 'things') t ON t ->> "
+        "'{\"sitesnap\": {') AND pg_get_userbyid(space.nspowner) = $2), told AS (SELECT "
+        "things.*, t, t ->> 'owner' AS before FROM note, things JOIN LATERAL "
+        "jsonb_array_elements(note -> "
+        "'things') t ON t ->> "
         "'k' = k AND t ->> 'key' = key) SELECT coalesce((SELECT format('GRANT CREATE ON SCHEMA %s "
         "TO %s', $3, string_agg(DISTINCT quote_ident(before), ', ')) FROM told HAVING count(*) > "
         "0), 'RESET DateStyle') || coalesce((SELECT string_agg(CASE WHEN k IN ('ROUTINE', "
@@ -132,8 +135,9 @@ static const char freeze_database_sql[] =
 static const char thaw_database_sql[] =
         "WITH note AS (SELECT d.*, shobj_description(d.oid, 'pg_database')::jsonb -> 'sitesnap' AS "
         "note FROM pg_database d WHERE d.datname = $1 AND starts_with(shobj_description(d.oid, "
-        "'pg_database'), '{\"sitesnap\": {') AND pg_get_userbyid(d.datdba) = $2) SELECT format('ALTER DATABASE "
-        "%1$s OWNER TO %2$I; REVOKE ALL ON DATABASE %1$s FROM PUBLIC, %2$I%3$s', $3::text, note "
+        "'pg_database'), '{\"sitesnap\": {') AND pg_get_userbyid(d.datdba) = $2) SELECT "
+        "format('ALTER DATABASE %1$s OWNER TO %2$I; REVOKE ALL ON DATABASE %1$s FROM PUBLIC, "
+        "%2$I%3$s', $3::text, note "
         "->> 'owner', " GRANTEES("datacl", "datdba") ") || "
         GIVE("DATABASE", "$3::text", "note -> 'acl'") " || format('; COMMENT ON DATABASE %s IS "
         "%L', $3::text, note ->> 'comment') FROM note";

@@ -17,7 +17,7 @@
 
 enum postgres_phase {
         POSTGRES_BEFORE, /* before the rows */
-        POSTGRES_TABLE,  /* keys and indexes of one table, as soon as its rows are there */
+        POSTGRES_TABLE,  /* keys and indexes of one table, with its rows there */
         POSTGRES_AFTER,  /* with all rows in their place */
         POSTGRES_GRANT,  /* who may what; not part of a fingerprint */
         POSTGRES_TELL,   /* only for fingerprints */

@@ -96,8 +96,7 @@ static int begin_copy_in(const struct postgres_rows *rows, struct worker *worker
 {
         const struct postgres_table *table = worker->table;
         char side[2 * POSTGRES_NAME_MAX], owner[POSTGRES_NAME_MAX];
-        PGresult *result;
-        bool ready;
+        CLEANUP(freep) char *sql = NULL;
 
         (void)side_table(rows, table, side, sizeof(side));
         if (table->generated &&
@@ -112,58 +111,36 @@ static int begin_copy_in(const struct postgres_rows *rows, struct worker *worker
         if (postgres_runf(worker->to, err, "BEGIN%s%s", side[0] == '\0' ? "; TRUNCATE ONLY " : "",
                           side[0] == '\0' ? to : "") < 0)
                 return -1;
-        {
-                CLEANUP(freep) char *sql = NULL;
-
-                /* FREEZE: the table is as new as the transaction, and needs no cleaning later. */
-                if (asprintf(&sql, "COPY %s %s%s%s FROM STDIN%s", side[0] == '\0' ? to : side,
-                             side[0] == '\0' && table->columns[0] != '\0' ? "(" : "",
-                             side[0] == '\0' ? table->columns : "",
-                             side[0] == '\0' && table->columns[0] != '\0' ? ")" : "",
-                             side[0] == '\0' ? " (FREEZE)" : "") < 0) {
-                        sql = NULL;
-                        return err_oom(err);
-                }
-                if (send_text(worker->to, sql, err) < 0)
-                        return -1;
+        /* FREEZE: the table is as new as the transaction, and needs no cleaning later. */
+        if (asprintf(&sql, "COPY %s %s%s%s FROM STDIN%s", side[0] == '\0' ? to : side,
+                     side[0] == '\0' && table->columns[0] != '\0' ? "(" : "",
+                     side[0] == '\0' ? table->columns : "",
+                     side[0] == '\0' && table->columns[0] != '\0' ? ")" : "",
+                     side[0] == '\0' ? " (FREEZE)" : "") < 0) {
+                sql = NULL;
+                return err_oom(err);
         }
-        result = PQgetResult(worker->to->conn);
-        ready = PQresultStatus(result) == PGRES_COPY_IN;
-        if (!ready)
-                (void)postgres_fail(err, worker->to, result);
-        PQclear(result);
-        if (ready && PQsetnonblocking(worker->to->conn, 1) != 0)
-                return postgres_fail(err, worker->to, NULL);
-        return ready ? 0 : err_wrap(err, "the table '%s'", table->name);
+        if (postgres_begin_copy(worker->to, sql, PGRES_COPY_IN, err) < 0)
+                return err_wrap(err, "the table '%s'", table->name);
+        return PQsetnonblocking(worker->to->conn, 1) == 0 ? 0
+                                                          : postgres_fail(err, worker->to, NULL);
 }
 
 static int begin_stream(const struct postgres_rows *rows, struct worker *worker, struct err *err)
 {
         const struct postgres_table *table = worker->table;
         char name[2 * POSTGRES_NAME_MAX];
-        CLEANUP(freep) char *sql = NULL;
-        PGresult *result;
-        bool ready;
 
         if (table_name(table->schema, table->name, name, sizeof(name), err) < 0 ||
             begin_copy_in(rows, worker, name, err) < 0)
                 return -1;
-        if (asprintf(&sql, "COPY (SELECT %s FROM ONLY %s) TO STDOUT", table->columns, name) < 0) {
-                sql = NULL;
-                return err_oom(err);
-        }
-        if (send_text(worker->from, sql, err) < 0)
-                return -1;
-        result = PQgetResult(worker->from->conn);
-        ready = PQresultStatus(result) == PGRES_COPY_OUT;
-        if (!ready)
-                (void)postgres_fail(err, worker->from, result);
-        PQclear(result);
+        if (postgres_view_send(worker->from, table->schema, table->name, table->columns, err) < 0)
+                return err_wrap(err, "the table '%s'", table->name);
         worker->task = TASK_STREAM;
         worker->used = 0;
         worker->full = false;
         worker->more = true;
-        return ready ? 0 : err_wrap(err, "the table '%s'", table->name);
+        return 0;
 }
 
 static int begin_table(struct postgres_rows *rows, struct worker *worker, unsigned number,
@@ -175,13 +152,26 @@ static int begin_table(struct postgres_rows *rows, struct worker *worker, unsign
                                        : begin_stream(rows, worker, err);
 }
 
+/* As many as were sent: what is put in by statements of the tenant's is compared with that. */
+static void note_rows(struct postgres_rows *rows, struct worker *worker)
+{
+        worker->table->rows = worker->rows;
+        rows->progress.rows_done += worker->rows;
+        rows->progress.bytes_done += worker->table->bytes;
+}
+
+static void end_table(struct postgres_rows *rows, struct worker *worker)
+{
+        worker->task = TASK_NONE;
+        rows->progress.tables_done++;
+}
+
 /* The table is whole when its indexes are. */
 static int begin_indexes(struct postgres_rows *rows, struct worker *worker, unsigned number,
                          struct err *err)
 {
         CLEANUP(freep) char *sql = NULL;
 
-        worker->table->rows = worker->rows;
         if (postgres_build_table_sql(worker->to, rows->place, rows->objects, worker->table->oid,
                                      number, &sql, err) < 0)
                 return -1;
@@ -190,10 +180,7 @@ static int begin_indexes(struct postgres_rows *rows, struct worker *worker, unsi
                 worker->said = false;
                 return send_text(worker->to, sql, err);
         }
-        worker->task = TASK_NONE;
-        rows->progress.tables_done++;
-        rows->progress.rows_done += worker->rows;
-        rows->progress.bytes_done += worker->table->bytes;
+        end_table(rows, worker);
         return 0;
 }
 
@@ -228,7 +215,7 @@ static int collect(struct worker *worker, bool *ret_ended, struct err *err)
                         /* A name that is not there is no matter of order here. */
                         if (PQntuples(result) > 2)
                                 return told_fail(PQgetvalue(result, 2, 0), err);
-                        if (worker->task != TASK_INDEX)
+                        if (worker->task == TASK_INSERT)
                                 worker->rows = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
                 }
                 if (worker->task == TASK_END && PQcmdTuples(result)[0] != '\0')
@@ -370,6 +357,15 @@ static int begin_move(const struct postgres_rows *rows, struct worker *worker, u
         return send_as_owner(rows, worker, number, sql, NULL, err);
 }
 
+/* What a table whose rows were sent still needs. */
+static int begin_rest(struct postgres_rows *rows, struct worker *worker, unsigned number,
+                      struct postgres_table *table, struct err *err)
+{
+        worker->table = table;
+        return table->generated ? begin_move(rows, worker, number, err)
+                                : begin_indexes(rows, worker, number, err);
+}
+
 /* Whatever of a worker's task can be done without waiting. */
 static int step(struct postgres_rows *rows, struct worker *worker, unsigned number, struct err *err)
 {
@@ -385,18 +381,16 @@ static int step(struct postgres_rows *rows, struct worker *worker, unsigned numb
         if (!ended)
                 return 0;
         if (worker->task == TASK_INDEX) {
-                worker->task = TASK_NONE;
-                rows->progress.tables_done++;
-                rows->progress.rows_done += worker->rows;
-                rows->progress.bytes_done += worker->table->bytes;
+                end_table(rows, worker);
                 return 0;
         }
         if (worker->task == TASK_END) {
-                if (postgres_run(worker->to, "COMMIT", err) < 0)
-                        return -1;
-                if (worker->table->generated)
-                        return begin_move(rows, worker, number, err);
+                worker->task = TASK_NONE;
+                note_rows(rows, worker);
+                return postgres_run(worker->to, "COMMIT", err);
         }
+        if (worker->task == TASK_INSERT)
+                note_rows(rows, worker);
         if (worker->task == TASK_MOVE) {
                 (void)side_table(rows, worker->table, side, sizeof(side));
                 if (postgres_runf(worker->to, err, "DROP TABLE %s", side) < 0)
@@ -419,7 +413,12 @@ static void watch(const struct worker *worker, struct pollfd fds[2])
                 fds[1] = (struct pollfd){ PQsocket(worker->from->conn), POLLIN, 0 };
 }
 
-static int work(struct postgres_rows *rows, struct worker *workers, unsigned n, struct err *err)
+typedef int (*begin_task)(struct postgres_rows *rows, struct worker *worker, unsigned number,
+                          struct postgres_table *table, struct err *err);
+
+/* What ${begin} begins, for each table. */
+static int work(struct postgres_rows *rows, struct worker *workers, unsigned n, begin_task begin,
+                struct err *err)
 {
         size_t next = 0;
 
@@ -428,10 +427,10 @@ static int work(struct postgres_rows *rows, struct worker *workers, unsigned n, 
                 unsigned busy = 0, more = 0;
 
                 for (unsigned i = 0; i < n; i++) {
-                        if (workers[i].task == TASK_NONE && next < rows->view->n_tables &&
-                            begin_table(rows, &workers[i], i + 1, &rows->view->tables[next++],
-                                        err) < 0)
-                                return -1;
+                        while (workers[i].task == TASK_NONE && next < rows->view->n_tables)
+                                if (begin(rows, &workers[i], i + 1, &rows->view->tables[next++],
+                                          err) < 0)
+                                        return -1;
                         busy += workers[i].task != TASK_NONE;
                         more += workers[i].task == TASK_STREAM && workers[i].more;
                         watch(&workers[i], &fds[2 * (size_t)i]);
@@ -499,7 +498,10 @@ int postgres_rows_copy(struct postgres_rows *rows, struct err *err)
         for (unsigned i = 0; r == 0 && i < n; i++)
                 r = hire(rows, &workers[i], err);
         if (r == 0)
-                r = work(rows, workers, n, err);
+                r = work(rows, workers, n, begin_table, err);
+        /* An index of one table may call what alters another, which we must not COPY into then. */
+        if (r == 0 && rows->to_schema == NULL)
+                r = work(rows, workers, n, begin_rest, err);
         for (unsigned i = 0; i < n; i++)
                 dismiss(&workers[i]);
         return r;

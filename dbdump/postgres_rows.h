@@ -3,12 +3,14 @@
 #define DBDUMP_POSTGRES_ROWS_H
 
 /*
- * Rows into the tables of a copy, by some workers at once: the largest table first, and its keys
- * and indexes right after its rows.
+ * Rows into the tables of a copy, by some workers at once, the largest table first.
  *
  * Within a database the server moves them itself, INSERT ... SELECT with the rights of the table's
- * owner.  Into another database they go through this process, COPY to COPY; nobody but us can
- * connect to that database, and it has nothing yet that a row could set off.
+ * owner, and a table's keys and indexes are made right after its rows.  Into another database they
+ * go through this process, COPY to COPY; nobody but us can connect to that database, and it has
+ * nothing yet that a row could set off.  So that it stays so, no expression of a tenant's is
+ * evaluated before all tables' rows were sent: keys and indexes, and the rows of tables with
+ * generated columns or with an expression as partition key, which wait in side tables, come then.
  */
 
 #include "dbdump/postgres_build.h"

@@ -17,6 +17,12 @@
         "($1::oid[]) AND ($2::text IS NULL OR starts_with(c.relname::text, $2)) AND " \
         "c.relpersistence <> 't' AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = " \
         "'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') "
+/* For every row that is put in, with whose rights ever: generated columns, partition keys. */
+#define EVALUATES \
+        "EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> " \
+        "'') OR EXISTS (SELECT FROM unnest(ARRAY(SELECT pg_partition_ancestors(c.oid))) AS r(r) " \
+        "JOIN " \
+        "pg_partitioned_table pt ON pt.partrelid = r.r AND pt.partexprs IS NOT NULL)"
 /* clang-format on */
 
 static int ask(struct postgres_view *view, const char *sql, PGresult **ret_result, struct err *err)
@@ -134,13 +140,19 @@ static int read_sequences(struct postgres_view *view, struct err *err)
 
         if (ask(view,
                 "SELECT string_agg(format('SELECT %L, %L, last_value, is_called FROM %I.%I', "
-                "n.nspname, c.relname, n.nspname, c.relname), ' UNION ALL ')" RELATIONS
-                "AND c.relkind = 'S'",
+                "n.nspname, c.relname, n.nspname, c.relname), ' UNION ALL '), 'SELECT "
+                "has_sequence_privilege(name, ''SELECT'') FROM unnest(ARRAY[' || "
+                "string_agg(quote_literal(format('%I.%I', n.nspname, c.relname)), ', ') || ']) AS "
+                "names(name)'" RELATIONS "AND c.relkind = 'S'",
                 &list, err) < 0)
                 return -1;
         if (PQgetisnull(list, 0, 0))
                 return 0;
-        if (postgres_ask(view->look, PQgetvalue(list, 0, 0), NULL, 0, &values, err) < 0)
+        /* Nobody can lock a sequence.  A statement that is prepared has no plan yet, but what it
+         * names stays what it is: look then whether that are sequences. */
+        if (postgres_runf(view->look, err, "PREPARE sequences AS %s", PQgetvalue(list, 0, 0)) < 0 ||
+            postgres_ask(view->look, PQgetvalue(list, 0, 1), NULL, 0, NULL, err) < 0 ||
+            postgres_ask(view->look, "EXECUTE sequences", NULL, 0, &values, err) < 0)
                 return err_wrap(err, "reading the sequences of '%s'", view->name);
         n = (size_t)PQntuples(values);
         view->sequences = calloc(n + 1, sizeof(*view->sequences));
@@ -175,11 +187,9 @@ static const char tables_sql[] =
         "CAST(format(''%%s'', %1$I) AS %2$s) END', a.attname, format_type(a.atttypid, "
         "a.atttypmod)) ELSE quote_ident(a.attname) END, ', ' ORDER BY a.attnum) FROM pg_attribute "
         "a JOIN pg_type ty ON ty.oid = a.atttypid WHERE a.attrelid = c.oid AND a.attnum > 0 AND "
-        "NOT a.attisdropped AND a.attgenerated = ''), EXISTS (SELECT FROM pg_attribute a WHERE "
-        "a.attrelid = c.oid AND a.attgenerated <> '') OR EXISTS (SELECT FROM unnest(ARRAY(SELECT "
-        "pg_partition_ancestors(c.oid))) AS r(r) JOIN pg_partitioned_table pt ON pt.partrelid = "
-        "r.r AND pt.partexprs IS NOT NULL) FROM path CROSS JOIN pg_class c JOIN pg_namespace n ON "
-        "n.oid = c.relnamespace WHERE path.p IS NOT NULL AND n.oid = ANY ($1::oid[]) AND ($2::text "
+        "NOT a.attisdropped AND a.attgenerated = ''), " EVALUATES
+        " FROM path CROSS JOIN pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+        "path.p IS NOT NULL AND n.oid = ANY ($1::oid[]) AND ($2::text "
         "IS NULL OR starts_with(c.relname::text, $2)) AND c.relkind = 'r' AND c.relpersistence <> "
         "'t' AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND "
         "e.objid = c.oid AND e.deptype = 'e') ORDER BY 5 DESC, c.oid";
@@ -213,6 +223,50 @@ int postgres_view_tables(struct postgres_view *view, struct err *err)
                 if (table->schema == NULL || table->name == NULL || table->owner == NULL ||
                     table->columns == NULL || table->selected == NULL)
                         return err_oom(err);
+        }
+        return 0;
+}
+
+/* By names, as another database has other numbers; columns of a child may be in another order. */
+static int shapes(struct postgres_link *link, const struct postgres_scope *scope,
+                  PGresult **ret_result, struct err *err)
+{
+        const char *const params[] = { scope->oids, scope->prefix };
+
+        return postgres_ask(
+                link,
+                "SELECT n.nspname, c.relname, ARRAY(SELECT a.attname FROM pg_attribute "
+                "a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+                "AND a.attgenerated = '' ORDER BY a.attname)::text, " EVALUATES RELATIONS
+                "AND c.relkind = 'r' ORDER BY n.nspname, c.relname",
+                params, 2, ret_result, err);
+}
+
+int postgres_view_alike(struct postgres_link *link, const struct postgres_view *view,
+                        struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *ours = NULL;
+        CLEANUP(PQclearp) PGresult *theirs = NULL;
+        struct postgres_scope scope;
+        int r;
+
+        if (postgres_scope_find(link, NULL, view->scope.prefix, &scope, err) < 0)
+                return -1;
+        r = shapes(link, &scope, &theirs, err);
+        postgres_scope_done(&scope);
+        if (r < 0 || shapes(view->look, &view->scope, &ours, err) < 0)
+                return -1;
+        for (int i = 0; i < PQntuples(ours) || i < PQntuples(theirs); i++) {
+                bool same = i < PQntuples(ours) && i < PQntuples(theirs);
+
+                for (int j = 0; same && j < PQnfields(ours); j++)
+                        same = strcmp(PQgetvalue(ours, i, j), PQgetvalue(theirs, i, j)) == 0;
+                if (!same)
+                        return err_fail(err, ERR_REFUSED, 0,
+                                        "the table '%s' came into the copy otherwise than it is, "
+                                        "before its rows: somebody's function does what it should "
+                                        "not",
+                                        PQgetvalue(i < PQntuples(ours) ? ours : theirs, i, 1));
         }
         return 0;
 }
@@ -303,23 +357,55 @@ void postgres_view_close(struct postgres_view *view)
         free(view);
 }
 
-static int count(struct postgres_link *link, const struct postgres_table *table, const char *schema,
-                 uint64_t *ret_rows, struct err *err)
+int postgres_view_send(struct postgres_link *link, const char *schema, const char *name,
+                       const char *columns, struct err *err)
 {
-        CLEANUP(PQclearp) PGresult *result = NULL;
         CLEANUP(freep) char *sql = NULL;
-        char place[POSTGRES_NAME_MAX], name[POSTGRES_NAME_MAX];
+        char place[POSTGRES_NAME_MAX], table[POSTGRES_NAME_MAX];
+        bool none = columns[0] == '\0';
 
-        if (postgres_quote(schema == NULL ? table->schema : schema, place, err) < 0 ||
-            postgres_quote(table->name, name, err) < 0)
+        if (postgres_quote(schema, place, err) < 0 || postgres_quote(name, table, err) < 0)
                 return -1;
-        if (asprintf(&sql, "SELECT count(*) FROM ONLY %s.%s", place, name) < 0) {
+        if (asprintf(&sql, "COPY %s.%s %s%s%s TO STDOUT", place, table, none ? "" : "(", columns,
+                     none ? "" : ")") < 0) {
                 sql = NULL;
                 return err_oom(err);
         }
-        if (postgres_ask(link, sql, NULL, 0, &result, err) < 0)
+        return postgres_begin_copy(link, sql, PGRES_COPY_OUT, err);
+}
+
+/* The rows are sent to be counted, by the column that is the least to send: a count(*) would have a
+ * plan.  As they are stored: written as text, a large value could be too large. */
+static const char narrow_sql[] =
+        "SELECT format('COPY %I.%I %s TO STDOUT%s', n.nspname, c.relname, '(' || "
+        "quote_ident(a.attname) || ')', ' (FORMAT binary)' || left(a.attname, 0)) FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN (pg_attribute a JOIN pg_type t ON "
+        "t.oid = a.atttypid AND t.typsend <> 0) ON a.attrelid = c.oid AND a.attnum > 0 AND NOT "
+        "a.attisdropped AND a.attgenerated = '' WHERE n.nspname = $1 AND c.relname = $2 AND "
+        "c.relkind = 'r' ORDER BY a.attlen < 0, a.attlen, a.attnum LIMIT 1";
+
+static int count(struct postgres_link *link, const struct postgres_table *table, const char *schema,
+                 uint64_t *ret_rows, struct err *err)
+{
+        const char *const params[] = { schema == NULL ? table->schema : schema, table->name };
+        CLEANUP(PQclearp) PGresult *statement = NULL;
+        CLEANUP(PQclearp) PGresult *result = NULL;
+        char *row = NULL;
+        int r;
+
+        if (postgres_ask(link, narrow_sql, params, 2, &statement, err) < 0)
+                return -1;
+        if (PQntuples(statement) == 0)
+                return err_fail(err, ERR_NOT_FOUND, 0, "the table '%s' is gone", table->name);
+        if (postgres_begin_copy(link, PQgetvalue(statement, 0, 0), PGRES_COPY_OUT, err) < 0)
                 return err_wrap(err, "counting the table '%s'", table->name);
-        *ret_rows = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+        while (PQgetCopyData(link->conn, &row, 0) > 0)
+                PQfreemem(row);
+        /* The end of COPY TO says whether it was one. */
+        r = postgres_answer(link, &result, err);
+        if (r < 0)
+                return err_wrap(err, "counting the table '%s'", table->name);
+        *ret_rows = strtoull(PQcmdTuples(result), NULL, 10);
         return 0;
 }
 

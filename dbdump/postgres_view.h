@@ -70,6 +70,19 @@ void postgres_view_close(struct postgres_view *view); /* NULL is fine */
  * columns, so that need not be done while writers wait. */
 int postgres_view_tables(struct postgres_view *view, struct err *err) MUST_CHECK;
 
+/* postgres_view_alike(link, view, err): Has the database that ${link} is connected to the view's
+ * tables, with their columns, and an expression for every row only where the view's has one?
+ * ERR_REFUSED names the first that differs. */
+int postgres_view_alike(struct postgres_link *link, const struct postgres_view *view,
+                        struct err *err) MUST_CHECK;
+
+/* postgres_view_send(link, schema, name, columns, err): Begin to send the rows of a table
+ * (PGRES_COPY_OUT); ${columns} are quoted, none for those without any.  All rows of tenants are
+ * read in this way: planning a SELECT would call functions in the table's indexes and statistics,
+ * as us. */
+int postgres_view_send(struct postgres_link *link, const char *schema, const char *name,
+                       const char *columns, struct err *err) MUST_CHECK;
+
 /* postgres_view_count(link, view, schema, err): Do the tables of ${schema} (NULL: of their own
  * names) have the rows of the view?  ERR_CORRUPT names the first that has not. */
 int postgres_view_count(struct postgres_link *link, const struct postgres_view *view,

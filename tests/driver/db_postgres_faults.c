@@ -25,61 +25,6 @@ static struct db *begin(const char *user, const char *database)
         return postgres_case_begin(user, database, DB_WAY_AUTO);
 }
 
-/* Functions that do what they can when they are called, from every place that calls one. */
-static const char evil[] =
-        "CREATE FUNCTION shop.evil(n integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$ "
-        "BEGIN "
-        "BEGIN EXECUTE 'RESET ROLE'; EXCEPTION WHEN OTHERS THEN END; "
-        "BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; EXCEPTION WHEN OTHERS THEN END; "
-        "BEGIN EXECUTE 'ALTER ROLE ' || 'sho' || 'p SUPERUSER'; EXCEPTION WHEN OTHERS THEN END; "
-        "BEGIN CREATE TEMP TABLE t (i int); EXECUTE 'CREATE CONSTRAINT TRIGGER later AFTER INSERT "
-        "ON "
-        "t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION shop.later()'; INSERT INTO "
-        "t "
-        "VALUES (1); EXCEPTION WHEN OTHERS THEN END; RETURN n; END $$;"
-        "CREATE FUNCTION shop.later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE "
-        "'ALTER ROLE ' || 'sho' || 'p SUPERUSER'; RETURN NULL; EXCEPTION WHEN OTHERS THEN RETURN "
-        "NULL; END $$;"
-        "CREATE DOMAIN shop.bad AS integer CHECK (shop.evil(VALUE) = VALUE);"
-        "CREATE TABLE shop.trap (id integer CHECK (shop.evil(id) = id), twice integer GENERATED "
-        "ALWAYS AS (shop.evil(id)) STORED, d shop.bad);"
-        "CREATE INDEX ON shop.trap (shop.evil(id)) WHERE shop.evil(1) = 1;"
-        "CREATE FUNCTION shop.fired() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM "
-        "shop.evil(1); RETURN NEW; END $$;"
-        "CREATE TRIGGER fires BEFORE INSERT ON shop.trap FOR EACH ROW EXECUTE FUNCTION "
-        "shop.fired();"
-        "ALTER TABLE shop.trap ENABLE ALWAYS TRIGGER fires;"
-        "CREATE MATERIALIZED VIEW shop.seen AS SELECT shop.evil(id) FROM shop.trap;"
-        "INSERT INTO shop.trap VALUES (1, DEFAULT, 2), (2, DEFAULT, 3)";
-
-static void tempt(const char *database)
-{
-        struct db *db = begin("postgres", database);
-
-        pg_do("shop", "shop", evil);
-        /* Any copy will do; that the tenant is no more than he was, is what counts. */
-        if (driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0)
-                printf("# %s\n", err.msg);
-        else
-                ASSERT_OK(driver->verify(db, "shop", COPY, &err));
-        ASSERT_STR(pg_value("postgres", "shop",
-                            "SELECT rolsuper FROM pg_roles WHERE rolname = 'shop'"),
-                   "f");
-        ASSERT_STR(pg_value("postgres", "shop", "SELECT count(*) FROM pg_roles WHERE rolsuper"),
-                   "1");
-        driver->close(db);
-}
-
-TEST(functions_of_a_tenant_never_run_with_the_rights_of_an_administrator_in_a_schema)
-{
-        tempt("shop");
-}
-
-TEST(functions_of_a_tenant_never_run_with_the_rights_of_an_administrator_in_a_database)
-{
-        tempt(NULL);
-}
-
 TEST(missing_rights_are_said_as_the_statements_that_give_them)
 {
         struct db *db = begin("sitesnap", "shop");
