@@ -12,37 +12,78 @@ static bool in_word(char c)
         return isalnum((unsigned char)c) || c == '_' || c == '$' || (c & 0x80) != 0;
 }
 
-/* Blanks and comments may stand between a name and its dot. */
+/* Blanks and comments may stand between a name and its dot; and of a comment that the server reads
+ * only the marks are none of its words. */
 static const char *skip_blank(const char *at)
 {
         for (;;) {
                 const char *end;
 
-                while (isspace((unsigned char)*at))
-                        at++;
-                if (at[0] != '/' || at[1] != '*' || (end = strstr(at + 2, "*/")) == NULL)
-                        return at;
-                at = end + 2;
+                at += strspn(at, " \t\n\v\f\r");
+                if (at[0] == '*' && at[1] == '/') {
+                        at += 2;
+                } else if (at[0] == '#' || (at[0] == '-' && at[1] == '-')) {
+                        at += strcspn(at, "\n");
+                } else if (strncmp(at, "/*!", 3) == 0 || strncmp(at, "/*M!", 4) == 0) {
+                        at += at[2] == '!' ? 3 : 4;
+                        at += strspn(at, "0123456789");
+                } else {
+                        if (at[0] != '/' || at[1] != '*' || (end = strstr(at + 2, "*/")) == NULL)
+                                return at;
+                        at = end + 2;
+                }
         }
 }
 
-bool mariadb_names_reaches(const char *text, const char *schema)
+/* A word begins behind what is none; the version of a comment that the server reads is none. */
+static bool begins_here(const char *text, const char *at)
 {
-        size_t n = strlen(schema);
+        const char *digits = at;
 
-        for (const char *at = strcasestr(text, schema); at != NULL;
-             at = strcasestr(at + 1, schema)) {
+        while (digits > text && isdigit((unsigned char)digits[-1]))
+                digits--;
+        return at == text || !in_word(at[-1]) ||
+               (digits < at && digits > text && digits[-1] == '!');
+}
+
+/* As it is written there: in quotes those in it are doubled. */
+static bool reaches(const char *text, const char *written)
+{
+        size_t n = strlen(written);
+
+        for (const char *at = strcasestr(text, written); at != NULL;
+             at = strcasestr(at + 1, written)) {
                 const char *before = at, *behind = at + n;
 
                 if (before > text && (before[-1] == '`' || before[-1] == '"'))
                         before--;
-                else if (before > text && in_word(before[-1]))
+                else if (!begins_here(text, before))
                         continue;
                 if (*behind == '`' || *behind == '"')
                         behind++;
                 else if (in_word(*behind))
                         continue;
                 if (*skip_blank(behind) == '.' && (before == text || before[-1] != '.'))
+                        return true;
+        }
+        return false;
+}
+
+bool mariadb_names_reaches(const char *text, const char *schema)
+{
+        static const char quotes[] = "`\"";
+
+        if (schema[0] == '\0' || reaches(text, schema))
+                return schema[0] != '\0';
+        for (size_t i = 0; quotes[i] != '\0'; i++) {
+                CLEANUP(mariadb_sql_done) struct mariadb_sql written = { 0 };
+
+                if (strchr(schema, quotes[i]) == NULL)
+                        continue;
+                for (const char *at = schema; *at != '\0'; at++)
+                        mariadb_sql_bytes(&written, *at == quotes[i] ? (char[]){ *at, *at } : at,
+                                          *at == quotes[i] ? 2 : 1);
+                if (written.failed || reaches(text, written.text))
                         return true;
         }
         return false;

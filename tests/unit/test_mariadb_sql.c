@@ -45,11 +45,23 @@ TEST(a_name_that_is_none_spoils_the_statement)
 TEST(a_body_that_names_its_schema_is_seen)
 {
         static const char *const reaching[] = {
-                "DELETE FROM live.t",           "DELETE FROM `live`.t",
-                "delete from LIVE . t",         "x;live/* */.t",
-                "SELECT 'INSERT live.t'",       "\"live\".t",
-                "BEGIN UPDATE a, live.b",       "live.t",
+                "DELETE FROM live.t",
+                "DELETE FROM `live`.t",
+                "delete from LIVE . t",
+                "x;live/* */.t",
+                "SELECT 'INSERT live.t'",
+                "\"live\".t",
+                "BEGIN UPDATE a, live.b",
+                "live.t",
                 "`live` /* a */ /* b */ . `t`",
+                "live-- x\n.t",
+                "live # x\n # y\n.t",
+                "/*! live */.t",
+                "/*!50000live*/ . t",
+                "/*M!100100 `live`.*/t",
+                "live/*!.t*/",
+                "live/*!50000 . */ t",
+                "/*M!live.t*/",
         };
         static const char *const harmless[] = {
                 "DELETE FROM t", "alive.t", "live_.t", "x.live.t",
@@ -63,6 +75,9 @@ TEST(a_body_that_names_its_schema_is_seen)
         for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
                 if (mariadb_names_reaches(harmless[i], "live"))
                         test_fail(__FILE__, __LINE__, "seen: %s", harmless[i]);
+        ASSERT(mariadb_names_reaches("DELETE FROM `li``ve`.t", "li`ve"));
+        ASSERT(mariadb_names_reaches("DELETE FROM \"li\"\"ve\".t", "li\"ve"));
+        ASSERT(!mariadb_names_reaches("DELETE FROM `li``ve2`.t", "li`ve"));
 }
 
 TEST(what_a_view_or_a_default_calls_is_repointed)
