@@ -11,12 +11,12 @@ static bool in_word(char c)
 }
 
 /* Where the quoted thing that begins at ${at} ends, or NULL. */
-static const char *skip_quoted(const char *at, const char *end)
+static const char *skip_quoted(const char *at, const char *end, bool plain_backslash)
 {
         char quote = *at++;
 
         while (at < end) {
-                if (*at == '\\' && quote != '`')
+                if (*at == '\\' && quote != '`' && !plain_backslash)
                         at++;
                 else if (*at == quote && at + 1 < end && at[1] == quote)
                         at++;
@@ -27,20 +27,38 @@ static const char *skip_quoted(const char *at, const char *end)
         return NULL;
 }
 
-/* Digits, a point, an exponent with its sign; hexadecimal too. */
+static const char *skip_digits(const char *at, const char *end, int (*is_digit)(int c))
+{
+        while (at < end && is_digit((unsigned char)*at))
+                at++;
+        return at;
+}
+
+/* Digits, a point, an exponent with its sign; hexadecimal too.  A name may begin with digits, and
+ * none is taken for a number: NULL. */
 static const char *skip_number(const char *at, const char *end)
 {
-        const char *begin = at;
-
-        for (; at < end; at++) {
-                bool sign = (*at == '+' || *at == '-') && at > begin &&
-                            (at[-1] == 'e' || at[-1] == 'E') && begin[0] != 'x' &&
-                            !(at - begin > 1 && (begin[1] == 'x' || begin[1] == 'X'));
-
-                if (!isalnum((unsigned char)*at) && *at != '.' && !sign)
-                        break;
+        if (end - at > 2 && at[0] == '0' && ((at[1] | 0x20) == 'x' || (at[1] | 0x20) == 'b')) {
+                at = skip_digits(at + 2, end, isxdigit);
+        } else {
+                at = skip_digits(at, end, isdigit);
+                if (at < end && *at == '.')
+                        at = skip_digits(at + 1, end, isdigit);
+                if (at < end && (*at == 'e' || *at == 'E')) {
+                        at++;
+                        if (at < end && (*at == '+' || *at == '-'))
+                                at++;
+                        at = skip_digits(at, end, isdigit);
+                }
         }
-        return at;
+        return at < end && (in_word(*at) || *at == '.') ? NULL : at;
+}
+
+static bool is_compressed(const char *at, const char *end)
+{
+        const size_t n = strlen(MARIADB_LEX_COMPRESSED);
+
+        return (size_t)(end - at) >= n && memcmp(at, MARIADB_LEX_COMPRESSED, n) == 0;
 }
 
 static enum mariadb_lex_kind kind_at(const char *at, const char *end)
@@ -51,12 +69,14 @@ static enum mariadb_lex_kind kind_at(const char *at, const char *end)
                 return MARIADB_LEX_NAME;
         if (c == '\'' || c == '"')
                 return MARIADB_LEX_STRING;
-        if (isdigit((unsigned char)c) || (c == '.' && isdigit((unsigned char)next)))
+        if (isdigit((unsigned char)c))
                 return MARIADB_LEX_NUMBER;
-        if (in_word(c))
+        if (in_word(c) || is_compressed(at, end))
                 return MARIADB_LEX_WORD;
-        if (c == '\0' || c == '#' || c == ';' || c == '\\' || (c == '-' && next == '-') ||
-            (c == '/' && next == '*') || (c == '*' && next == '/'))
+        /* Two minus signs begin a comment only where a blank follows. */
+        if (c == '\0' || c == '#' || c == ';' || c == '\\' || (c == '/' && next == '*') ||
+            (c == '*' && next == '/') ||
+            (c == '-' && next == '-' && (end - at < 3 || (unsigned char)at[2] <= ' ')))
                 return MARIADB_LEX_BAD;
         return MARIADB_LEX_SYMBOL;
 }
@@ -81,12 +101,14 @@ void mariadb_lex_next(struct mariadb_lex *lex)
         switch (lex->kind) {
         case MARIADB_LEX_NAME:
         case MARIADB_LEX_STRING:
-                behind = skip_quoted(at, lex->end);
+                behind = skip_quoted(at, lex->end, lex->plain_backslash);
                 break;
         case MARIADB_LEX_NUMBER:
                 behind = skip_number(at, lex->end);
                 break;
         case MARIADB_LEX_WORD:
+                if (is_compressed(at, lex->end))
+                        behind = at + strlen(MARIADB_LEX_COMPRESSED);
                 while (behind < lex->end && in_word(*behind))
                         behind++;
                 break;

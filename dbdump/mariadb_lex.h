@@ -13,7 +13,7 @@
 
 enum mariadb_lex_kind {
         MARIADB_LEX_END,
-        MARIADB_LEX_WORD,   /* without quotes */
+        MARIADB_LEX_WORD,   /* without quotes; and MARIADB_LEX_COMPRESSED */
         MARIADB_LEX_NAME,   /* in backticks */
         MARIADB_LEX_STRING, /* in single or double quotes */
         MARIADB_LEX_NUMBER,
@@ -21,8 +21,12 @@ enum mariadb_lex_kind {
         MARIADB_LEX_BAD,
 };
 
+/* How a server shows that a column is compressed: the one comment that stands in a definition. */
+#define MARIADB_LEX_COMPRESSED "/*M!100301 COMPRESSED*/"
+
 struct mariadb_lex {
         const char *at, *end; /* what is left */
+        bool plain_backslash; /* it escapes nothing: the session is in NO_BACKSLASH_ESCAPES */
         enum mariadb_lex_kind kind;
         const char *text; /* the word, with its quotes */
         size_t n;

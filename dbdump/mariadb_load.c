@@ -150,12 +150,14 @@ static int take_object(struct mariadb_load *load, struct mariadb_sql *sql, struc
                                      : mariadb_load_object(&load->views, sql, &load->context, err);
 }
 
+/* Objects come last: a trigger would run for every row behind it. */
 static const struct {
         const char *kind;
         int (*take)(struct mariadb_load *load, struct mariadb_sql *sql, struct err *err);
+        bool before_objects;
 } kinds[] = {
-        { "schema", take_schema }, { "table", take_table },     { "rows", take_rows },
-        { "value", take_value },   { "context", take_context }, { "object", take_object },
+        { "schema", take_schema, true }, { "table", take_table, true }, { "rows", take_rows, true },
+        { "value", take_value, true },   { "context", take_context },   { "object", take_object },
 };
 
 static int take_statement(struct mariadb_load *load, struct mariadb_sql *sql, struct err *err)
@@ -166,7 +168,9 @@ static int take_statement(struct mariadb_load *load, struct mariadb_sql *sql, st
                 return corrupt("it has no beginning", err);
         for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
                 if (strcmp(kinds[i].kind, load->kind) == 0)
-                        return kinds[i].take(load, sql, err);
+                        return kinds[i].before_objects && load->objects > 0
+                                       ? corrupt("a table or a row behind an object", err)
+                                       : kinds[i].take(load, sql, err);
         return corrupt("a statement of an unknown kind", err);
 }
 

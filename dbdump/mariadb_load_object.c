@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbdump/mariadb_charset.h"
 #include "dbdump/mariadb_load_object.h"
 #include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_objects.h"
@@ -23,21 +24,26 @@ static int look_for(void *arg, char **values, const unsigned long *sizes, struct
         (void)sizes;
         (void)err;
         if (strcasecmp(values[0], reaching->to) != 0 &&
-            reaching->reaches(reaching->text, values[0]))
+            reaching->reaches(reaching->text, values[1]))
                 (void)snprintf(reaching->schema, sizeof(reaching->schema), "%s", values[0]);
         return 0;
 }
 
-/* Every schema that we can see is asked for; what we cannot see nobody of ours can be led to. */
+/* Every schema that we can see is asked for, as it is written in ${charset}; and the server's own,
+ * as somebody with more rights may call what is loaded.  What else we cannot see nobody of ours can
+ * be led to. */
 static int refuse_reach(struct mariadb_load_objects *objects, const char *kind, const char *name,
-                        const char *text, bool (*reaches)(const char *text, const char *schema),
-                        struct err *err)
+                        const char *text, const char *charset,
+                        bool (*reaches)(const char *text, const char *schema), struct err *err)
 {
         struct reaching reaching = { .text = text, .to = objects->to, .reaches = reaches };
 
         if (mariadb_each(objects->conn, look_for, &reaching, err,
-                         "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME <>"
-                         " 'information_schema'") < 0)
+                         "SELECT name, CAST(CONVERT(name USING %s) AS BINARY) FROM (SELECT"
+                         " SCHEMA_NAME AS name FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
+                         " <> 'information_schema' UNION SELECT 'mysql' UNION SELECT 'sys' UNION"
+                         " SELECT 'performance_schema') AS every",
+                         charset) < 0)
                 return -1;
         return reaching.schema[0] == '\0'
                        ? 0
@@ -86,11 +92,13 @@ int mariadb_load_object(struct mariadb_load_objects *objects, const struct maria
                         const struct mariadb_policy_context *context, struct err *err)
 {
         CLEANUP(mariadb_sql_done) struct mariadb_sql ours = { 0 };
-        char kind[16], name[NAME_MAX_BYTES];
+        CLEANUP(freep) char *name = NULL;
+        char kind[16], written[NAME_MAX_BYTES];
 
-        if (mariadb_policy_object(sql->text, sql->n,
+        if (mariadb_policy_object(sql->text, sql->n, context->sql_mode,
                                   objects->app_user == NULL ? "nobody" : objects->app_user, &ours,
-                                  kind, name, sizeof(name), err) < 0)
+                                  kind, written, sizeof(written), err) < 0 ||
+            mariadb_charset_decode(objects->conn, written, context->charset, &name, err) < 0)
                 return -1;
         if (objects->app_user == NULL)
                 return err_fail(err, ERR_DENIED, 0,
@@ -99,7 +107,8 @@ int mariadb_load_object(struct mariadb_load_objects *objects, const struct maria
                                 kind, name);
         if (strcmp(kind, "view") == 0)
                 return keep(objects, name, &ours, context, err);
-        return refuse_reach(objects, kind, name, sql->text, mariadb_names_reaches, err) < 0
+        return refuse_reach(objects, kind, name, sql->text, context->charset, mariadb_names_reaches,
+                            err) < 0
                        ? -1
                        : make(objects, kind, name, &ours, context, err);
 }
@@ -117,7 +126,7 @@ static int make_view(struct mariadb_load_objects *objects, struct mariadb_load_v
                          objects->to, view->name) < 0)
                 return -1;
         return kept == NULL ? err_fail(err, ERR_CORRUPT, 0, "the view '%s' has gone", view->name)
-                            : refuse_reach(objects, "view", view->name, kept,
+                            : refuse_reach(objects, "view", view->name, kept, "utf8mb4",
                                            mariadb_names_qualifies, err);
 }
 

@@ -6,15 +6,19 @@
 
 #include "dbdump/mariadb_lex.h"
 #include "dbdump/mariadb_policy.h"
+#include "dbdump/mariadb_words.h"
 
 #define NAME_MAX_BYTES 260
 
 static int refuse(const struct mariadb_lex *lex, const char *what, struct err *err)
 {
-        char word[60] = "its end";
+        char word[160] = "its end";
 
         if (lex->kind == MARIADB_LEX_BAD)
-                (void)snprintf(word, sizeof(word), "a comment, a semicolon or an open quote");
+                (void)snprintf(word, sizeof(word),
+                               "a comment, a semicolon, an open quote or a name that begins as a "
+                               "number ('%.*s')",
+                               (int)(lex->n < 50 ? lex->n : 50), lex->text);
         else if (lex->kind != MARIADB_LEX_END)
                 (void)snprintf(word, sizeof(word), "'%.*s'", (int)(lex->n < 50 ? lex->n : 50),
                                lex->text);
@@ -26,38 +30,6 @@ static int refuse(const struct mariadb_lex *lex, const char *what, struct err *e
                         what, word);
 }
 
-/* In a table's definition, wherever it stands: a query, a file, another server, and functions that
- * do more than compute.  A word that is a name of the table's own is in backticks. */
-static const char *const words_refused[] = {
-        "select",
-        "union",
-        "directory",
-        "connection",
-        "outfile",
-        "dumpfile",
-        "infile",
-        "load_file",
-        "sleep",
-        "benchmark",
-        "get_lock",
-        "release_lock",
-        "release_all_locks",
-        "is_free_lock",
-        "is_used_lock",
-        "master_pos_wait",
-        "master_gtid_wait",
-        "wait_for_executed_gtid_set",
-        "sys_exec",
-        "sys_eval",
-        "sys_get",
-        "sys_set",
-        "setval",
-        "tablespace",
-};
-static const char *const engines[] = {
-        "InnoDB", "MyISAM", "Aria", "MEMORY", "ARCHIVE", "CSV", "HEAP", "ROCKSDB",
-};
-
 static bool is_one_of(const struct mariadb_lex *lex, const char *const *words, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -67,49 +39,131 @@ static bool is_one_of(const struct mariadb_lex *lex, const char *const *words, s
 }
 #define IS_ONE_OF(lex, words) is_one_of(lex, words, sizeof(words) / sizeof((words)[0]))
 
+/* A name in backticks before a parenthesis is called, unless it is one of a table's, or a column of
+ * a key with the length of its prefix. */
+static const char *const before_names[] = { "TABLE",      "KEY", "INDEX",
+                                            "REFERENCES", "FOR", "PARTITION" };
+/* Behind these stands one word that is not in the list. */
+static const char *const before_charsets[] = { "CHARSET", "COLLATE", "USING" };
+static const char symbols[] = "(),=<>!+-*/%&|^~";
+
+/* The name of an engine, or of a character set or a collation. */
+static bool take_value(struct mariadb_lex *lex, bool engine)
+{
+        (void)mariadb_lex_take(lex, "=");
+        if (lex->kind != MARIADB_LEX_WORD || (engine && !mariadb_words_engine(lex)))
+                return false;
+        mariadb_lex_next(lex);
+        return true;
+}
+
+/* _latin1'...', or a word of the list and what belongs to it. */
+static bool take_word(struct mariadb_lex *lex)
+{
+        bool engine = mariadb_lex_is(lex, "ENGINE"), charset = IS_ONE_OF(lex, before_charsets);
+        bool introducer = lex->text[0] == '_', character = mariadb_lex_is(lex, "CHARACTER");
+
+        if (!introducer && !mariadb_words_has(lex))
+                return false;
+        if (introducer) {
+                struct mariadb_lex next = *lex;
+
+                mariadb_lex_next(&next);
+                if (next.kind != MARIADB_LEX_STRING && next.kind != MARIADB_LEX_NUMBER)
+                        return false;
+        }
+        mariadb_lex_next(lex);
+        if (character && mariadb_lex_take(lex, "SET"))
+                charset = true;
+        return (!engine && !charset) || take_value(lex, engine);
+}
+
+/* One piece of a definition; what is refused stays current. */
+static bool take_piece(struct mariadb_lex *lex, bool may_be_a_name)
+{
+        struct mariadb_lex next = *lex;
+
+        switch (lex->kind) {
+        case MARIADB_LEX_WORD:
+                return take_word(lex);
+        case MARIADB_LEX_NAME:
+                mariadb_lex_next(&next);
+                if (mariadb_lex_is(&next, "(") && !may_be_a_name)
+                        return false;
+                break;
+        case MARIADB_LEX_SYMBOL:
+                if (strchr(symbols, lex->text[0]) == NULL)
+                        return false;
+                break;
+        case MARIADB_LEX_STRING:
+        case MARIADB_LEX_NUMBER:
+                break;
+        default:
+                return false;
+        }
+        mariadb_lex_next(lex);
+        return true;
+}
+
+/* Of numbers alone, and the row that follows sets all of them. */
+static int sequence(struct mariadb_lex *lex, struct err *err)
+{
+        return !mariadb_lex_take(lex, "ENGINE") || !mariadb_lex_is(lex, "=") ||
+                               !take_value(lex, true) || lex->kind != MARIADB_LEX_END
+                       ? refuse(lex, "a sequence", err)
+                       : 0;
+}
+
 int mariadb_policy_table(const char *text, size_t n, char *name, size_t size, struct err *err)
 {
         struct mariadb_lex lex;
-        int depth = 0;
-        bool sequence;
+        bool named = false, keyed = false; /* behind such a word, behind KEY and a name */
+        int depth = 0, key_depth = 0;
 
         mariadb_lex_begin(&lex, text, n);
         if (!mariadb_lex_take(&lex, "CREATE"))
                 return refuse(&lex, "a table", err);
-        sequence = mariadb_lex_take(&lex, "SEQUENCE");
-        if ((!sequence && !mariadb_lex_take(&lex, "TABLE")) ||
-            !mariadb_lex_name(&lex, false, name, size) || (!sequence && !mariadb_lex_is(&lex, "(")))
+        if (mariadb_lex_take(&lex, "SEQUENCE"))
+                return mariadb_lex_name(&lex, false, name, size) ? sequence(&lex, err)
+                                                                 : refuse(&lex, "a sequence", err);
+        if (!mariadb_lex_take(&lex, "TABLE") || !mariadb_lex_name(&lex, false, name, size) ||
+            !mariadb_lex_is(&lex, "("))
                 return refuse(&lex, "a table", err);
-        for (; lex.kind != MARIADB_LEX_END; mariadb_lex_next(&lex)) {
-                if (lex.kind == MARIADB_LEX_BAD || IS_ONE_OF(&lex, words_refused) ||
-                    mariadb_lex_is(&lex, ".") || mariadb_lex_is(&lex, "@"))
+        while (lex.kind != MARIADB_LEX_END) {
+                bool word = IS_ONE_OF(&lex, before_names),
+                     name_of = named && lex.kind == MARIADB_LEX_NAME;
+
+                if (mariadb_lex_is(&lex, "(") && ++depth && key_depth == 0 && (named || keyed))
+                        key_depth = depth;
+                if (mariadb_lex_is(&lex, ")") && depth-- == key_depth)
+                        key_depth = 0;
+                if (depth < 0 || !take_piece(&lex, named || (key_depth > 0 && key_depth == depth)))
                         return refuse(&lex, "a table", err);
-                depth += mariadb_lex_is(&lex, "(") ? 1 : mariadb_lex_is(&lex, ")") ? -1 : 0;
-                if (depth < 0)
-                        return refuse(&lex, "a table", err);
-                if (!mariadb_lex_is(&lex, "ENGINE"))
-                        continue;
-                mariadb_lex_next(&lex);
-                (void)mariadb_lex_take(&lex, "=");
-                if (!IS_ONE_OF(&lex, engines))
-                        return refuse(&lex, "a table", err);
+                keyed = name_of;
+                named = word;
         }
         return depth == 0 ? 0 : refuse(&lex, "a table", err);
 }
 
-/* '...', a number with its sign, NULL, _utf8mb4'...', @v1. */
+/* @v1 */
+static bool take_variable(struct mariadb_lex *lex)
+{
+        if (!mariadb_lex_take(lex, "@") || lex->kind != MARIADB_LEX_WORD || lex->n < 2 ||
+            lex->text[0] != 'v')
+                return false;
+        mariadb_lex_next(lex);
+        return true;
+}
+
+/* '...', a number with its sign, NULL, _utf8mb4'...', or a variable. */
 static bool take_constant(struct mariadb_lex *lex)
 {
         bool sign = mariadb_lex_take(lex, "-");
 
         if (!sign && mariadb_lex_take(lex, "NULL"))
                 return true;
-        if (!sign && mariadb_lex_take(lex, "@")) {
-                bool is = lex->kind == MARIADB_LEX_WORD && lex->n > 1 && lex->text[0] == 'v';
-
-                mariadb_lex_next(lex);
-                return is;
-        }
+        if (!sign && mariadb_lex_is(lex, "@"))
+                return take_variable(lex);
         if (!sign)
                 (void)mariadb_lex_take(lex, "_utf8mb4");
         if (lex->kind != MARIADB_LEX_NUMBER && (sign || lex->kind != MARIADB_LEX_STRING))
@@ -147,15 +201,6 @@ int mariadb_policy_rows(const char *text, size_t n, uint64_t *ret_rows, struct e
         } while (mariadb_lex_take(&lex, ","));
         *ret_rows = rows;
         return lex.kind == MARIADB_LEX_END ? 0 : refuse(&lex, "a row", err);
-}
-
-static bool take_variable(struct mariadb_lex *lex)
-{
-        bool is = mariadb_lex_take(lex, "@") && lex->kind == MARIADB_LEX_WORD && lex->n > 1 &&
-                  lex->text[0] == 'v';
-
-        mariadb_lex_next(lex);
-        return is;
 }
 
 int mariadb_policy_value(const char *text, size_t n, struct err *err)
@@ -261,8 +306,8 @@ static bool skip_definer(struct mariadb_lex *lex)
 }
 
 /* Up to DO there are times and a comment, which the server reads now and not when it runs; and it
- * has to say that it sleeps. */
-static bool event_sleeps(struct mariadb_lex lex)
+ * has to say that it sleeps.  Strings end for us where they end in the event's own mode. */
+static bool event_sleeps(struct mariadb_lex *lex, const char *sql_mode)
 {
         static const char *const words[] = {
                 "ON",          "SCHEDULE",      "AT",         "EVERY",      "STARTS",
@@ -274,11 +319,12 @@ static bool event_sleeps(struct mariadb_lex lex)
         };
         bool sleeps = false;
 
-        for (; !mariadb_lex_is(&lex, "DO"); mariadb_lex_next(&lex)) {
-                if (lex.kind != MARIADB_LEX_STRING && lex.kind != MARIADB_LEX_NUMBER &&
-                    !IS_ONE_OF(&lex, words))
+        lex->plain_backslash = strcasestr(sql_mode, "NO_BACKSLASH_ESCAPES") != NULL;
+        for (; !mariadb_lex_is(lex, "DO"); mariadb_lex_next(lex)) {
+                if ((lex->kind != MARIADB_LEX_STRING || lex->text[0] != '\'') &&
+                    lex->kind != MARIADB_LEX_NUMBER && !IS_ONE_OF(lex, words))
                         return false;
-                sleeps |= mariadb_lex_is(&lex, "DISABLE");
+                sleeps |= mariadb_lex_is(lex, "DISABLE");
         }
         return sleeps;
 }
@@ -315,14 +361,19 @@ static bool take_algorithm(struct mariadb_lex *lex, char algorithm[static 16])
         return true;
 }
 
-int mariadb_policy_object(const char *text, size_t n, const char *user, struct mariadb_sql *sql,
-                          char kind[static 16], char *name, size_t size, struct err *err)
+int mariadb_policy_object(const char *text, size_t n, const char *sql_mode, const char *user,
+                          struct mariadb_sql *sql, char kind[static 16], char *name, size_t size,
+                          struct err *err)
 {
         char algorithm[16] = "";
         bool aggregate, security, invoker = false;
-        struct mariadb_lex lex;
+        struct mariadb_lex lex, head;
         size_t which = 0;
 
+        /* Whoever looks for a name in it would look no further. */
+        if (memchr(text, '\0', n) != NULL)
+                return err_fail(err, ERR_REFUSED, 0,
+                                "an object in the dump has a NUL in it; nothing of it was run");
         mariadb_lex_begin(&lex, text, n);
         if (!mariadb_lex_take(&lex, "CREATE") || !take_algorithm(&lex, algorithm) ||
             !skip_definer(&lex))
@@ -352,9 +403,11 @@ int mariadb_policy_object(const char *text, size_t n, const char *user, struct m
         if (strcmp(kind, "package") == 0 && mariadb_lex_take(&lex, "BODY"))
                 mariadb_sql_add(sql, "BODY ");
         if (!mariadb_lex_name(&lex, true, name, size) || mariadb_lex_is(&lex, ".") ||
-            (kinds[which].next != NULL && !mariadb_lex_is(&lex, kinds[which].next)) ||
-            (strcmp(kind, "event") == 0 && !event_sleeps(lex)))
+            (kinds[which].next != NULL && !mariadb_lex_is(&lex, kinds[which].next)))
                 return refuse(&lex, kinds[which].kind, err);
+        head = lex;
+        if (strcmp(kind, "event") == 0 && !event_sleeps(&head, sql_mode))
+                return refuse(&head, kinds[which].kind, err);
         mariadb_sql_add(sql, "%I ", name);
         mariadb_sql_bytes(sql, lex.text, (size_t)(text + n - lex.text));
         return 0;

@@ -6,8 +6,8 @@
  * What may stand in a dump that is loaded, whoever wrote it.
  *
  * A statement of a dump is run by an account of ours, which may do much, so that none is run that
- * could do anything but what a dump is for.  A table is columns, keys and options, with no name
- * that has a dot, no query and no function that does more than compute; rows are constants; what is
+ * could do anything but what a dump is for.  A table is made of words that are listed
+ * (mariadb_words.h), with no name that has a dot or is called; rows are constants; what is
  * of other kinds (views, routines, triggers, events) is a text that the server keeps and does not
  * run, is made as the site's own user's, whoever it says it belongs to, and begins with words that
  * are written here and not taken over.
@@ -41,10 +41,11 @@ struct mariadb_policy_context {
 int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_context *ret_context,
                            struct err *err) MUST_CHECK;
 
-/* mariadb_policy_object(text, n, user, sql, kind, name, size, err): CREATE of something else, put
- * into ${sql} as ${user}'s ("name@host", or a name alone); its kind and name. */
-int mariadb_policy_object(const char *text, size_t n, const char *user, struct mariadb_sql *sql,
-                          char kind[static 16], char *name, size_t size,
+/* mariadb_policy_object(text, n, sql_mode, user, sql, kind, name, size, err): CREATE of something
+ * else, which will be parsed in ${sql_mode}, put into ${sql} as ${user}'s ("name@host", or a name
+ * alone); its kind and name. */
+int mariadb_policy_object(const char *text, size_t n, const char *sql_mode, const char *user,
+                          struct mariadb_sql *sql, char kind[static 16], char *name, size_t size,
                           struct err *err) MUST_CHECK;
 
 #endif
