@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbdump/mariadb_charset.h"
 #include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_objects.h"
 
@@ -136,6 +137,8 @@ int mariadb_object_make(struct mariadb_conn *conn, const struct mariadb_object *
 /* Make it with what it was parsed with, or hand it over. */
 static int settle(struct making *making, const struct mariadb_object *object, struct err *err)
 {
+        if (mariadb_charset_encode(making->conn, object->sql, object->charset, err) < 0)
+                return err_wrap(err, "the %s '%s'", object->kind, object->name);
         if (making->put != NULL)
                 return making->put(object, making->arg, err);
         return mariadb_object_make(making->conn, object, err);
@@ -228,6 +231,19 @@ static int copy_trigger(struct making *making, char **row, struct err *err)
                       err);
 }
 
+/* Read in the mode that the event was made in, where a backslash may be nothing special. */
+static void add_text(struct mariadb_sql *sql, const char *text, const char *sql_mode)
+{
+        if (strstr(sql_mode, "NO_BACKSLASH_ESCAPES") == NULL) {
+                mariadb_sql_add(sql, "%L", text);
+                return;
+        }
+        mariadb_sql_bytes(sql, "'", 1);
+        for (; *text != '\0'; text++)
+                mariadb_sql_bytes(sql, *text == '\'' ? "''" : text, *text == '\'' ? 2 : 1);
+        mariadb_sql_bytes(sql, "'", 1);
+}
+
 static int copy_event(struct making *making, char **row, struct err *err)
 {
         CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
@@ -262,9 +278,10 @@ static int copy_event(struct making *making, char **row, struct err *err)
                 mariadb_sql_add(&sql, " STARTS %L", row[STARTS]);
         if (row[ENDS] != NULL)
                 mariadb_sql_add(&sql, " ENDS %L", row[ENDS]);
-        mariadb_sql_add(&sql, " ON COMPLETION %s %s COMMENT %L DO %s", row[KEEP],
-                        strcmp(row[STATUS], "DISABLED") == 0 ? "DISABLE" : "DISABLE ON SLAVE",
-                        row[COMMENT], row[BODY]);
+        mariadb_sql_add(&sql, " ON COMPLETION %s %s COMMENT ", row[KEEP],
+                        strcmp(row[STATUS], "DISABLED") == 0 ? "DISABLE" : "DISABLE ON SLAVE");
+        add_text(&sql, row[COMMENT], row[MODE]);
+        mariadb_sql_add(&sql, " DO %s", row[BODY]);
         return settle(making,
                       &(struct mariadb_object){ "event", row[NAME], row[DEFINER], row[MODE],
                                                 row[CHARSET], row[COLLATION], row[ZONE], &sql },
