@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,6 +35,7 @@ struct options {
         struct dirs dirs;
         enum mode mode;
         op_id operation;
+        char *later; /* it is told when there is one */
         const char *target;
 };
 
@@ -83,7 +85,9 @@ static int options_read(int argc, char **argv, struct options *options)
                         break;
                 case 'o':
                         options->mode = MODE_OPERATION;
-                        if (call_number(optarg, "an operation", &options->operation, &err) < 0)
+                        if (strcmp(optarg, OPERATION_LATER) == 0)
+                                options->later = optarg;
+                        else if (call_number(optarg, "an operation", &options->operation, &err) < 0)
                                 return usage(stderr, 2);
                         break;
                 case 'd':
@@ -195,7 +199,8 @@ int main(int argc, char **argv)
         }
         switch (options.mode) {
         case MODE_OPERATION:
-                return operation_main(&options.dirs, options.operation);
+                return options.later != NULL ? operation_main_later(&options.dirs, options.later)
+                                             : operation_main(&options.dirs, options.operation);
         case MODE_QUERY:
                 return answer_query(&options.dirs);
         case MODE_DELIVER:

@@ -214,19 +214,15 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         return ret;
 }
 
-int operation_main(const struct dirs *dirs, op_id id)
+/* Closes the catalog. */
+static int operate(const struct dirs *dirs, struct catalog *catalog, op_id id)
 {
         CLEANUP(closep) int lock_fd = -1;
-        struct catalog *catalog;
         struct op op = { 0 };
         char name[64];
         struct err err;
         bool open;
 
-        if (catalog_open(dirs->state_fd, &catalog, &err) < 0) {
-                log_error("operation %" PRIu64 ": %s", id, err.msg);
-                return 1;
-        }
         (void)snprintf(name, sizeof(name), "op-%" PRIu64 ".lock", id);
         if (lock_take(dirs, name, 0, &lock_fd, &err) < 0 ||
             journal_get(catalog, id, false, &op, &err) < 0) {
@@ -241,4 +237,57 @@ int operation_main(const struct dirs *dirs, op_id id)
         op_done(&op);
         catalog_close(catalog);
         return open ? 1 : 0;
+}
+
+int operation_main(const struct dirs *dirs, op_id id)
+{
+        struct catalog *catalog;
+        struct err err;
+
+        if (catalog_open(dirs->state_fd, &catalog, &err) < 0) {
+                log_error("operation %" PRIu64 ": %s", id, err.msg);
+                return 1;
+        }
+        return operate(dirs, catalog, id);
+}
+
+/* True when there is one to run. */
+static bool be_told(op_id *ret_id)
+{
+        ssize_t n;
+        int null_fd;
+
+        do
+                n = read(STDIN_FILENO, ret_id, sizeof(*ret_id));
+        while (n < 0 && errno == EINTR);
+        if (n != (ssize_t)sizeof(*ret_id))
+                return false;
+        /* From here on as if it had been started for it. */
+        null_fd = openat(AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC);
+        if (null_fd >= 0) {
+                (void)dup2(null_fd, STDIN_FILENO);
+                (void)close(null_fd);
+        }
+        return true;
+}
+
+int operation_main_later(const struct dirs *dirs, char *name)
+{
+        size_t room = strlen(name);
+        struct catalog *catalog;
+        struct err err;
+        op_id id;
+
+        if (catalog_open(dirs->state_fd, &catalog, &err) < 0) {
+                log_error("a process for a later operation: %s", err.msg);
+                return 1;
+        }
+        if (!be_told(&id)) {
+                catalog_close(catalog);
+                return 0;
+        }
+        /* It is looked for by its number. */
+        memset(name, 0, room);
+        (void)snprintf(name, room + 1, "%" PRIu64, id);
+        return operate(dirs, catalog, id);
 }

@@ -59,6 +59,8 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
         struct server *server = arg;
 
         (void)revents;
+        if (server->spawner != NULL)
+                spawner_prepare(server->spawner);
         for (int i = 0; i < ACCEPTS_A_TURN; i++) {
                 int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 struct err err = { 0 };

@@ -13,6 +13,7 @@
 #include "snapd/operation.h"
 #include "snapd/process.h"
 #include "snapd/spawner.h"
+#include "snapd/standby.h"
 
 #define STARTS_MAX 4 /* the first and three more */
 
@@ -36,6 +37,7 @@ struct spawner {
         sd_event *event;
         const struct dirs *dirs;
         struct catalog *catalog;
+        struct standby *standby;
         struct {
                 spawner_news news; /* NULL: free */
                 void *arg;
@@ -163,12 +165,10 @@ static int on_exit_of(sd_event_source *source, int fd, uint32_t revents, void *a
         return 0;
 }
 
-static int unit_start(struct unit *unit, struct err *err)
+static int process_begin(struct unit *unit, int *ret_pid_fd, int *ret_news_fd, struct err *err)
 {
-        struct spawner *spawner = unit->spawner;
         CLEANUP(closep) int news_fd = -1;
         CLEANUP(closep) int notify_fd = -1;
-        CLEANUP(closep) int pid_fd = -1;
         char id[32];
         int pipe_fds[2];
         struct process_start start = {
@@ -180,11 +180,29 @@ static int unit_start(struct unit *unit, struct err *err)
                 return err_fail(err, ERR_IO, errno, "cannot make a pipe");
         news_fd = pipe_fds[0];
         notify_fd = start.notify_fd = pipe_fds[1];
-        if (process_start(spawner->dirs, &start, &unit->pid, &pid_fd, err) < 0)
+        if (process_start(unit->spawner->dirs, &start, &unit->pid, ret_pid_fd, err) < 0)
                 return -1;
+        *ret_news_fd = steal_fd(&news_fd);
+        return 0;
+}
+
+static int unit_start(struct unit *unit, struct err *err)
+{
+        struct spawner *spawner = unit->spawner;
+        struct standby_process ready;
+        CLEANUP(closep) int news_fd = -1;
+        CLEANUP(closep) int pid_fd = -1;
+
+        if (standby_take(spawner->standby, unit->id, &ready)) {
+                unit->pid = ready.pid;
+                pid_fd = ready.pid_fd;
+                news_fd = ready.news_fd;
+        } else if (process_begin(unit, &pid_fd, &news_fd, err) < 0) {
+                return -1;
+        }
         if (sd_event_add_io(spawner->event, &unit->exited, pid_fd, EPOLLIN, on_exit_of, unit) < 0 ||
             sd_event_source_set_io_fd_own(unit->exited, true) < 0)
-                return err_fail(err, ERR_IO, 0, "cannot watch operation %s", id);
+                return err_fail(err, ERR_IO, 0, "cannot watch operation %" PRIu64, unit->id);
         (void)steal_fd(&pid_fd);
 
         /* Without the pipe, clients hear of news a little later. */
@@ -261,6 +279,10 @@ int spawner_open(sd_event *event, const struct dirs *dirs, struct catalog *catal
         spawner->dirs = dirs;
         spawner->catalog = catalog;
         spawner->pause_usec = USEC_PER_SEC;
+        if (standby_open(dirs, &spawner->standby, err) < 0) {
+                free(spawner);
+                return -1;
+        }
         *ret_spawner = spawner;
         return 0;
 }
@@ -271,6 +293,7 @@ void spawner_close(struct spawner *spawner)
                 return;
         while (spawner->units != NULL)
                 unit_free(spawner->units);
+        standby_close(spawner->standby);
         free(spawner);
 }
 
@@ -310,6 +333,11 @@ void spawner_start(struct spawner *spawner, op_id id)
         unit->starts = 0;
         unit->asked = true;
         unit_look(unit);
+}
+
+void spawner_prepare(struct spawner *spawner)
+{
+        standby_prepare(spawner->standby);
 }
 
 bool spawner_runs(const struct spawner *spawner, op_id id)

@@ -28,7 +28,7 @@ typedef void (*spawner_news)(void *arg);
 int spawner_open(sd_event *event, const struct dirs *dirs, struct catalog *catalog,
                  struct spawner **ret_spawner, struct err *err) MUST_CHECK;
 
-/* spawner_close(spawner): Stop watching; the processes go on. */
+/* spawner_close(spawner): Stop watching; the processes of operations go on. */
 void spawner_close(struct spawner *spawner);
 
 /* spawner_tell(spawner, news, arg): Call ${news} with ${arg} from now on, beside those told before;
@@ -43,6 +43,10 @@ void spawner_pause(struct spawner *spawner, uint64_t usec);
 /* spawner_start(spawner, id): Start the operation's process, or watch the one that runs it.  A
  * start that fails now is tried again. */
 void spawner_start(struct spawner *spawner, op_id id);
+
+/* spawner_prepare(spawner): Have a process wait for the next operation (snapd/standby.h): somebody
+ * may be about to ask for one. */
+void spawner_prepare(struct spawner *spawner);
 
 /* spawner_runs(spawner, id): Is it started, watched or about to be started again? */
 bool spawner_runs(const struct spawner *spawner, op_id id);

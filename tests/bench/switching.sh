@@ -34,7 +34,7 @@ timed() {
 # Nothing is under way any more: an operation that has ended still tidies up for a moment, and the
 # next one of its site waits for that.
 settled() {
-        while [ "$(world_processes | wc -l)" -gt 1 ]; do sleep 0.02; done
+        while pgrep -f -- '--operation [0-9]' >/dev/null; do sleep 0.02; done
 }
 report() {
         sort -n "$2" | awk -v what="$1" '{ a[NR] = $1 }

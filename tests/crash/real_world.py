@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The world of the crash matrix over the real daemon: a disk in a file, a small site with a
 database (engines.py) and a visitor, and a daemon that is killed and started again."""
+import contextlib
 import http.client
 import json
 import os
@@ -84,8 +85,7 @@ class Daemon:
         """Everything of this daemon dies at once: also its operation and what that runs."""
         self.process.kill()
         self.process.wait()
-        for pid in self.world.processes():
-            os.kill(pid, signal.SIGKILL)
+        self.world.kill_processes()
         while self.world.processes():
             time.sleep(0.001)
 
@@ -152,6 +152,11 @@ class World:
             except OSError:
                 pass
         return [pid for pid in found if self._state_of(pid) != 'Z']
+
+    def kill_processes(self):
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):  # one that waits ends with its daemon
+                os.kill(pid, signal.SIGKILL)
 
     @staticmethod
     def _state_of(pid):
@@ -275,8 +280,7 @@ class World:
         if self.visitor:
             self.visitor.kill()
             self.visitor.wait()
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+        self.kill_processes()
         self.engine.end()
         for where in self.mounts(self.base):
             subprocess.run(['umount', '-l', where], check=False, stderr=subprocess.DEVNULL)

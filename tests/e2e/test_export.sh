@@ -153,7 +153,7 @@ idle() {
         local i
 
         for i in $(seq 100); do
-                pgrep -f -- '--operation' >/dev/null || return 0
+                pgrep -f -- '--operation [0-9]' >/dev/null || return 0
                 sleep 0.1
         done
         echo 'an operation does not end'

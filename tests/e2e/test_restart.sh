@@ -127,6 +127,25 @@ held_without_a_plan() {
                 ended 'done' && app_expect "$PORT" eight
 }
 
+# no_waiting_process SECONDS/10: None of any daemon's; one is there as soon as somebody has asked.
+no_waiting_process() {
+        for _ in $(seq "$1"); do
+                pgrep -f some-later-operation >"$WORLD/process" || return 0
+                sleep 0.1
+        done
+        echo "process $(cat "$WORLD/process") stays"
+        return 1
+}
+
+# The daemon's end is waited for, so the polite one is gone at once.
+the_one_that_waits_ends() {
+        ctl status >/dev/null && pgrep -f some-later-operation >/dev/null || return 1
+        daemon_stop && no_waiting_process 1 && daemon_start && ctl status >/dev/null || return 1
+        is "$(pgrep -f some-later-operation | wc -l)" 1 && daemon_kill && no_waiting_process 50 &&
+                daemon_start
+}
+
+check 'a process that waits for an operation ends with its daemon' the_one_that_waits_ends
 check 'a polite restart: the upgrade goes on and its end is seen' polite_restart
 check 'the daemon killed: the upgrade goes on' daemon_killed
 check 'the process of the upgrade killed: rolled back, nothing of it runs' operation_killed

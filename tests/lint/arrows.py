@@ -63,7 +63,7 @@ SNAPD_ROWS = [
     ['view'],                       # what there is, as the API shows it
     ['lost'],                       # what two versions do not have alike
     ['operation', 'query', 'boot'],
-    ['auth', 'sitecache'],
+    ['auth', 'sitecache', 'standby'],
     ['spawner', 'question', 'courier'], # processes that the daemon starts
     ['expiry'],                     # what ends by itself
     ['watch', 'history'],           # what becomes of a version that is bad; what was measured

@@ -39,6 +39,15 @@ static int started(char letter)
         return letter;
 }
 
+/* A line for each that waits ('+'), and that was asked for nothing ('-'). */
+static void waiting(char what)
+{
+        int fd = openat(dirs.state_fd, "waiting", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+        ASSERT(dprintf(fd, "%c%d\n", what, (int)getpid()) > 0);
+        (void)close(fd);
+}
+
 static int play(op_id id)
 {
         char *script, lock[64];
@@ -75,10 +84,20 @@ static int play(op_id id)
 
 __attribute__((constructor)) static void operation_instead_of_tests(int argc, char **argv)
 {
+        op_id id;
+
         if (argc < 11 || strcmp(argv[9], "--operation") != 0)
                 return;
         dirs = (struct dirs){ .state = argv[2], .run = argv[4], .conf = argv[6] };
-        _exit(play((op_id)strtoull(argv[10], NULL, 10)));
+        if (strcmp(argv[10], OPERATION_LATER) != 0)
+                _exit(play((op_id)strtoull(argv[10], NULL, 10)));
+        if (dirs_open(&dirs, &err) < 0)
+                _exit(1);
+        waiting('+');
+        if (read(STDIN_FILENO, &id, sizeof(id)) == (ssize_t)sizeof(id))
+                _exit(play(id));
+        waiting('-');
+        _exit(0);
 }
 
 static op_id begin(const char *script)
@@ -243,4 +262,96 @@ TEST(after_the_fourth_death_it_is_held)
         ASSERT(clock_boot_usec() - began >= 420000);
         ASSERT_EQ(state_of(id), OP_HELD);
         ASSERT_EQ(started(0), 4);
+}
+
+/* What is in "waiting", once the processes have said so much. */
+static const char *heard(const char *how)
+{
+        static char text[400];
+        char signs[50];
+        size_t n;
+
+        for (int i = 0; i < 500; i++) {
+                char *said = NULL;
+
+                n = 0;
+                if (file_read(dirs.state_fd, "waiting", sizeof(text) - 1, &said, NULL, &err) == 0) {
+                        (void)snprintf(text, sizeof(text), "%s", said);
+                        for (const char *c = said; *c != '\0'; c++)
+                                if (*c == '+' || *c == '-')
+                                        signs[n++] = *c;
+                }
+                free(said);
+                signs[n] = '\0';
+                if (strcmp(signs, how) == 0)
+                        return text;
+                (void)usleep(10000);
+        }
+        ASSERT_STR(signs, how);
+        return NULL;
+}
+
+TEST(the_process_that_waits_runs_the_operation_and_is_one)
+{
+        op_id id = begin("d");
+
+        spawner_prepare(spawner);
+        spawner_prepare(spawner);
+        (void)heard("+");
+        spawner_start(spawner, id);
+        run_until_done(id, 5000);
+        ASSERT_EQ(state_of(id), OP_FAILED);
+        ASSERT_EQ(started(0), 1);
+        (void)heard("+"); /* it was told, and no other one came */
+        spawner_prepare(spawner);
+        (void)heard("++");
+        spawner_close(spawner);
+        (void)heard("++-"); /* its end is waited for */
+}
+
+TEST(one_that_waits_and_dies_is_not_in_the_way)
+{
+        op_id id = begin("d");
+        int pid;
+
+        spawner_prepare(spawner);
+        ASSERT_EQ(sscanf(heard("+"), "+%d", &pid), 1);
+        ASSERT_EQ(kill(pid, SIGKILL), 0);
+        spawner_start(spawner, id);
+        run_until_done(id, 5000);
+        ASSERT_EQ(state_of(id), OP_FAILED);
+        ASSERT_EQ(started(0), 1);
+}
+
+/* Stopped is as good as dying between being told and beginning. */
+TEST(one_that_dies_when_it_was_told_is_followed_by_another)
+{
+        op_id id = begin("d");
+        int pid;
+
+        spawner_prepare(spawner);
+        ASSERT_EQ(sscanf(heard("+"), "+%d", &pid), 1);
+        ASSERT_EQ(kill(pid, SIGSTOP), 0);
+        spawner_pause(spawner, 20000);
+        spawner_start(spawner, id);
+        ASSERT(spawner_runs(spawner, id));
+        ASSERT_EQ(kill(pid, SIGKILL), 0);
+        run_until_done(id, 5000);
+        ASSERT_EQ(state_of(id), OP_FAILED);
+        ASSERT_EQ(started(0), 1);
+}
+
+TEST(one_that_waits_ends_with_a_daemon_that_is_killed)
+{
+        int pid, daemon;
+
+        (void)begin("d");
+        daemon = fork();
+        if (daemon == 0) {
+                spawner_prepare(spawner);
+                (void)pause();
+        }
+        ASSERT_EQ(sscanf(heard("+"), "+%d", &pid), 1);
+        ASSERT_EQ(kill(daemon, SIGKILL), 0);
+        (void)heard("+-");
 }
