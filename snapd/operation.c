@@ -210,6 +210,8 @@ static int run_loaded(const struct dirs *dirs, struct catalog *catalog, const st
         served_tidy(&env);
         if (ret == 0 ? strcmp(op->verb, "remove") != 0 : err->code == ERR_ROLLED_BACK)
                 settle_tidy(&env);
+        else if (ret < 0 && err->code != ERR_HELD)
+                settle_sweep(&env);
         env_done(&env);
         return ret;
 }

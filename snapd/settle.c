@@ -57,7 +57,6 @@ static int hide_strays(struct step_env *env, const struct plan_facts *facts, str
                 (void)close(fd);
                 return err_fail(err, ERR_IO, errno, "cannot read '%s/versions'", env->site->home);
         }
-        served_tidy(env);
         while ((entry = readdir(dir)) != NULL) {
                 char *end;
                 uint64_t number = strtoull(entry->d_name, &end, 10);
@@ -177,6 +176,8 @@ int settle_site(struct step_env *env, struct err *err)
         if (ret == 0)
                 ret = front_render(env->catalog, env->site, home_fd, err);
         if (ret == 0 && !going.open)
+                served_tidy(env);
+        if (ret == 0 && !going.open)
                 ret = switcher_flip(env, facts.active->number, err) < 0 ||
                                       hide_strays(env, &facts, err) < 0
                               ? -1
@@ -256,6 +257,19 @@ static void tell_space(struct step_env *env)
                 env_note(env, "warning: no notice: %s", err.msg);
 }
 
+void settle_sweep(struct step_env *env)
+{
+        struct plan_facts facts = { 0 };
+        struct err err;
+
+        /* Without a version every tree and every sight would be one too many. */
+        if (!somebody_waits(env) &&
+            plan_facts_load(env->catalog, env->site->name, "settle", NULL, 0, &facts, &err) == 0 &&
+            facts.active != NULL && hide_strays(env, &facts, &err) == 0)
+                (void)!sweep_trees(env, &err);
+        plan_facts_done(&facts);
+}
+
 static int note_stray(const char *name, void *arg, struct err *err)
 {
         (void)err;
@@ -282,8 +296,7 @@ void settle_tidy(struct step_env *env)
         if (env_pool(env, &pool, &err) < 0)
                 return;
         tell_space(env);
-        if (!somebody_waits(env))
-                (void)!sweep_trees(env, &err);
+        settle_sweep(env);
         if (env->operation % SWEEP_EVERY == 0)
                 (void)!sweep_outputs(env->dirs, env->catalog, &err);
         if (!somebody_waits(env) && step_docroot_clear.run(env, NULL, &err) < 0)

@@ -285,6 +285,10 @@ asked_while_upgraded() {
                 [ ! -e "$SITES/app/front/read-only" ] || break
                 sleep 0.1
         done
+        TAKEN_BACK=$(ctl ops show "$id" --json | sed -n 's/.*"version": *\([0-9]*\).*/\1/p' | head -n 1)
+        sleep 0.5
+        (cd "$SITES/app/versions/$TAKEN_BACK/parts" && exec sleep 600) &
+        STAYER=$!
         ctl web-config app nginx | grep -q '^root ' && ctl check app && return 1
         ctl status app | grep "^UPGRADE: visitors get version 2 (read-only) until operation $id " &&
                 ctl ops abort "$id" || return 1
@@ -293,6 +297,20 @@ asked_while_upgraded() {
                 sleep 0.1
         done
         is "$(active app)" 2 && sees "$PORT" two /
+}
+
+# Who is in what an upgrade took back keeps it no longer than until the next operation, whatever
+# becomes of that one.
+swept() {
+        [ -e "$SITES/app/versions/$TAKEN_BACK/parts" ] || { echo 'nobody was in it'; return 1; }
+        kill "$STAYER"
+        exits 1 'none of ours' ctl import app "$WORLD/bin/upgrade-app" || return 1
+        for _ in $(seq 50); do
+                [ -e "$SITES/app/versions/$TAKEN_BACK" ] || break
+                sleep 0.1
+        done
+        [ ! -e "$SITES/app/versions/$TAKEN_BACK" ] &&
+                is "$(find "$SITES/pool/app/trees" -mindepth 1 | wc -l)" "$(versions app | wc -l)"
 }
 
 # Killed between what is seen and what is written: after the start both say that there is no link.
@@ -453,5 +471,6 @@ for server in "${servers[@]}"; do
 done
 check 'a session stays no longer than the file of the site says' nobody_stays
 check 'questions are answered while a site is upgraded' asked_while_upgraded
+check 'nothing of an upgrade that was taken back outlasts the next operation' swept
 check 'removing the site takes it all away' removed
 tap_done
