@@ -94,26 +94,39 @@ static uint64_t upgrade_of(const json_t *site, const json_t *ops)
         return 0;
 }
 
+/* What visitors get during an upgrade: what was kept while it is staged, and what is active before
+ * and afterwards, while the probes are asked. */
+static uint64_t seen_version(const json_t *temporary, const json_t *versions)
+{
+        const json_t *version;
+        size_t i;
+
+        json_array_foreach (json_object_get(versions, "versions"), i, version)
+                if (version_has_state(version, "active") && !version_has_state(version, "staged"))
+                        return json_get_u64(version, "number");
+        return json_get_u64(temporary, "version");
+}
+
 static void say_temporary(const struct ctl *ctl, const char *site, const json_t *temporary,
-                          uint64_t upgrade)
+                          uint64_t version, uint64_t upgrade)
 {
         const char *mode = json_get_string(temporary, "mode");
         const char *until = json_get_string(temporary, "until");
+        char what[64] = "503";
 
         if (!json_is_object(temporary))
                 return;
-        if (upgrade != 0) {
+        if (mode == NULL || strcmp(mode, "closed") != 0)
+                (void)snprintf(what, sizeof(what), "version %" PRIu64 " (%.20s)", version,
+                               mode != NULL ? mode : "?");
+        if (upgrade != 0)
+                ctl_say(ctl, "UPGRADE: visitors get %s until operation %" PRIu64 " is done", what,
+                        upgrade);
+        else
                 ctl_say(ctl,
-                        "UPGRADE: visitors get version %" PRIu64 " (%s) until operation %" PRIu64
-                        " is done",
-                        json_get_u64(temporary, "version"), mode != NULL ? mode : "?", upgrade);
-                return;
-        }
-        ctl_say(ctl,
-                "TEMPORARY: visitors get version %" PRIu64
-                " (%s) until %s. End it with: " SITESNAP_CTL " forward %s",
-                json_get_u64(temporary, "version"), mode != NULL ? mode : "?",
-                until != NULL ? until : "somebody ends it", site);
+                        "TEMPORARY: visitors get %s until %s. End it with: " SITESNAP_CTL
+                        " forward %s",
+                        what, until != NULL ? until : "somebody ends it", site);
 }
 
 /* The site's own lines, its versions and what was done last. */
@@ -123,7 +136,9 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
         CLEANUP(json_decrefp) json_t *versions = NULL;
         CLEANUP(json_decrefp) json_t *ops = NULL;
         CLEANUP(json_decrefp) json_t *whole = json_object();
+        const json_t *temporary;
         char size[TEXT_SIZE_MAX];
+        uint64_t upgrade;
 
         if (client_get(ctl->client, &site, err, "/v1/sites/%s", name) < 0 ||
             version_list(ctl, name, "", &versions, err) < 0 ||
@@ -140,7 +155,12 @@ static int status_site(struct ctl *ctl, const char *name, struct err *err)
                 return table_print_object(&site_table, site, &ctl->look, err);
         if (table_print_object(&site_table, site, &ctl->look, err) < 0)
                 return -1;
-        say_temporary(ctl, name, json_object_get(site, "temporary"), upgrade_of(site, ops));
+        temporary = json_object_get(site, "temporary");
+        upgrade = upgrade_of(site, ops);
+        say_temporary(ctl, name, temporary,
+                      upgrade != 0 ? seen_version(temporary, versions)
+                                   : json_get_u64(temporary, "version"),
+                      upgrade);
         guard_print(ctl, json_object_get(site, "guard"));
         heading(ctl, "Versions");
         if (table_print(&version_table, versions, &ctl->look, err) < 0)

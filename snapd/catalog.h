@@ -51,7 +51,10 @@ struct version {
         int64_t created_usec;
         int64_t active_usec;                              /* when it was last made active */
         int64_t files_bytes, freed_bytes, database_bytes; /* -1: not measured yet */
-        bool on_probation; /* not a part of the catalog: whoever shows it may set it */
+        /* Not a part of the catalog; whoever shows it may set it. */
+        bool on_probation;
+        bool staged; /* active, but visitors get another one until its upgrade has ended well */
+        bool served; /* that other one */
         int schema_changed; /* did it change the schema of the one before?  1, 0; -1: not known.
                              * Read only: catalog_put_fingerprint() writes it */
 };

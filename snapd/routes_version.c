@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/safepath.h"
+#include "snapd/front.h"
 #include "snapd/probation.h"
 #include "snapd/routes_call.h"
 #include "snapd/view.h"
@@ -105,6 +110,51 @@ static void trial_set(struct api *api, const char *site, struct version *version
                         versions[i].number == number && strcmp(state, "probation") == 0;
 }
 
+/* Does `current` lead to the version? */
+static bool is_led_to(const struct site *site, uint64_t number)
+{
+        CLEANUP(closep) int home_fd = -1;
+        char target[48] = "", wanted[48];
+        struct err ignored;
+
+        (void)snprintf(wanted, sizeof(wanted), "versions/%" PRIu64, number);
+        return site != NULL && safepath_open_trusted(site->home, &home_fd, &ignored) == 0 &&
+               readlinkat(home_fd, "current", target, sizeof(target) - 1) > 0 &&
+               strcmp(target, wanted) == 0;
+}
+
+/* Is an upgrade going on? */
+static int is_upgraded(struct api *api, const char *site, struct err *err)
+{
+        struct op_list open;
+        int ret;
+
+        if (journal_list(api->catalog, site, true, 1, &open, err) < 0)
+                return -1;
+        ret = open.n > 0 && strcmp(open.items[0].verb, "upgrade") == 0;
+        op_list_done(&open);
+        return ret;
+}
+
+/* While a staged upgrade runs, what is active is not what visitors get. */
+static int stage_set(struct api *api, const struct target *target, uint64_t active,
+                     struct version *versions, size_t n, struct err *err)
+{
+        struct front_temporary temporary;
+        int r = front_temporary(api->catalog, target->name, &temporary, err);
+
+        if (r > 0 && (temporary.version == active || !is_led_to(target->site, temporary.version)))
+                r = 0;
+        if (r > 0)
+                r = is_upgraded(api, target->name, err);
+        for (size_t i = 0; r > 0 && i < n; i++) {
+                versions[i].staged = versions[i].number == active;
+                versions[i].served = versions[i].number == temporary.version &&
+                                     temporary.mode == FRONT_READ_ONLY;
+        }
+        return r < 0 ? -1 : 0;
+}
+
 int route_versions(struct api *api, const struct call *call, const struct target *target,
                    struct answer *answer, struct err *err)
 {
@@ -123,6 +173,11 @@ int route_versions(struct api *api, const struct call *call, const struct target
             catalog_site(api->catalog, target->name, &catalog, err) < 0)
                 return -1;
         if (catalog_versions(api->catalog, target->name, &list, err) < 0) {
+                catalog_site_done(&catalog);
+                return -1;
+        }
+        if (stage_set(api, target, catalog.active, list.items, list.n, err) < 0) {
+                version_list_done(&list);
                 catalog_site_done(&catalog);
                 return -1;
         }
@@ -147,6 +202,11 @@ int route_version(struct api *api, const struct call *call, const struct target 
         if (catalog_site(api->catalog, target->name, &catalog, err) < 0)
                 return -1;
         if (catalog_version(api->catalog, target->name, target->version, &version, err) < 0) {
+                catalog_site_done(&catalog);
+                return -1;
+        }
+        if (stage_set(api, target, catalog.active, &version, 1, err) < 0) {
+                version_done(&version);
                 catalog_site_done(&catalog);
                 return -1;
         }

@@ -246,6 +246,8 @@ static json_t *version_states(const struct version *version, bool last_good)
                 const char *name;
         } states[] = {
                 { true, version_state_name(version->state) },
+                { version->staged, "staged" },
+                { version->served, "served" },
                 { version->leaving, "leaving" },
                 { version->mark != MARK_NONE, version_mark_name(version->mark) },
                 { version->pinned, "pinned" },

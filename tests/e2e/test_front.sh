@@ -362,7 +362,7 @@ END
 
 # Visitors read the version they had, whole, while the command is half through with the new one.
 staged() {
-        local before asked=$WEB_DIR/tmp/asked
+        local before pid asked=$WEB_DIR/tmp/asked
 
         before=$(active app)
         cat >"$WORLD/bin/upgrade-and-look" <<END
@@ -371,17 +371,36 @@ $WORLD/bin/upgrade-app "\$@"
 status=\$?
 curl -s http://127.0.0.1:$1/ >$asked
 curl -s -o /dev/null -w '%{http_code}' -d a=b http://127.0.0.1:$1/ >$asked.post
+for _ in \$(seq 100); do
+        [ ! -e $asked.go ] || break
+        sleep 0.1
+done
 exit \$status
 END
         chmod 755 "$WORLD/bin/upgrade-and-look"
+        touch "$asked.go"
         ctl upgrade app --staged -n -- "$WORLD/bin/upgrade-and-look" six | tee "$WORLD/planned" &&
                 grep -q 'read-only' "$WORLD/planned" && is "$(active app)" "$before" || return 1
         ctl upgrade app --staged -- "$WORLD/bin/upgrade-and-look" seven fail
         is $? 6 && was_old "$asked" && sees "$1" two / && is "$(active app)" "$before" &&
                 ask "$1" / -d a=b && is "$STATUS" 200 || return 1
+        rm "$asked.go"
+        listed_while_staged "$before" "$asked.go" &
+        pid=$!
         ctl upgrade app --staged --label eight -- "$WORLD/bin/upgrade-and-look" eight &&
-                was_old "$asked" && sees "$1" eight / && ask "$1" / -d a=b && is "$STATUS" 200 &&
+                wait "$pid" && was_old "$asked" && sees "$1" eight / &&
+                ! versions app | grep -E 'staged|served' && ask "$1" / -d a=b && is "$STATUS" 200 &&
                 ctl activate app "$before" && sees "$1" two /
+}
+
+# The list does not say that visitors are served by what they do not get.
+listed_while_staged() {
+        for _ in $(seq 150); do
+                versions app | grep -q ' active,staged,' && has_state app "$1" served &&
+                        touch "$2" && return 0
+                sleep 0.1
+        done
+        return 1
 }
 
 was_old() {

@@ -413,34 +413,59 @@ TEST(status_of_a_site_has_its_versions_and_operations)
                NULL);
 }
 
-#define STAGED(op)                                                                                 \
+#define SITE_WITH(op, mode)                                                                        \
         "{\"name\": \"wiki\", \"active\": 9, \"operation\": " op                                   \
-        ", \"temporary\": {\"mode\": \"read-only\", \"version\": 8, \"back\": 9, "                 \
-        "\"until\": null}}"
+        ", \"temporary\": {\"mode\": \"" mode "\", \"version\": 8, \"back\": 9, \"until\": null}}"
+#define VERSIONS(old, new)                                                                         \
+        "{\"free_bytes\": 1024, \"versions\": [{\"number\": 8, \"states\": [" old                  \
+        "]}, {\"number\": 9, \"states\": [" new "]}]}"
 #define OPERATIONS                                                                                 \
         "{\"operations\": [{\"id\": 4, \"verb\": \"export\"}, {\"id\": 3, \"verb\": "              \
         "\"upgrade\"}]}"
+#define CASES 6
 
 TEST(status_tells_a_staged_upgrade_from_a_temporary_rollback)
 {
-        static const struct fake_answer answers[] = {
-                { "GET /v1/sites/wiki", STAGED("3"), .times = 1 },
-                { "GET /v1/sites/wiki", STAGED("4"), .times = 1 },
-                { "GET /v1/sites/wiki", STAGED("null") },
-                { "GET /v1/sites/wiki/versions", "{\"free_bytes\": 1024, \"versions\": []}",
-                  .times = 3 },
-                { "GET /v1/operations?site=wiki&limit=5", OPERATIONS, .times = 3 },
+        static const struct {
+                struct fake_answer site, versions;
+                const char *said;
+        } cases[CASES] = {
+                { { "GET /v1/sites/wiki", SITE_WITH("3", "read-only") },
+                  { "GET /v1/sites/wiki/versions",
+                    VERSIONS("\"kept\", \"served\"", "\"active\", \"staged\"") },
+                  "\nUPGRADE: visitors get version 8 (read-only) until operation 3 is done\n" },
+                { { "GET /v1/sites/wiki", SITE_WITH("3", "read-only") },
+                  { "GET /v1/sites/wiki/versions", VERSIONS("\"kept\"", "\"active\"") },
+                  "\nUPGRADE: visitors get version 9 (read-only) until operation 3 is done\n" },
+                { { "GET /v1/sites/wiki", SITE_WITH("3", "closed") },
+                  { "GET /v1/sites/wiki/versions", VERSIONS("\"kept\"", "\"active\"") },
+                  "\nUPGRADE: visitors get 503 until operation 3 is done\n" },
+                { { "GET /v1/sites/wiki", SITE_WITH("4", "read-only") },
+                  { "GET /v1/sites/wiki/versions", VERSIONS("\"active\"", "\"kept\"") },
+                  "\nTEMPORARY: visitors get version 8 (read-only) until somebody ends it. End it "
+                  "with: snapctl forward wiki\n" },
+                { { "GET /v1/sites/wiki", SITE_WITH("null", "redirect-302") },
+                  { "GET /v1/sites/wiki/versions", VERSIONS("\"kept\"", "\"active\"") },
+                  "\nTEMPORARY: visitors get version 8 (redirect-302) until somebody ends it. End "
+                  "it with: snapctl forward wiki\n" },
+                { { "GET /v1/sites/wiki", SITE_WITH("null", "closed") },
+                  { "GET /v1/sites/wiki/versions", VERSIONS("\"kept\"", "\"active\"") },
+                  "\nTEMPORARY: visitors get 503 until somebody ends it. End it with: snapctl "
+                  "forward wiki\n" },
         };
 
+        struct fake_answer answers[CASES * 2 + 1] = {
+                { "GET /v1/operations?site=wiki&limit=5", OPERATIONS },
+        };
+
+        for (size_t i = 0; i < CASES; i++) {
+                answers[1 + i * 2] = cases[i].site;
+                answers[2 + i * 2] = cases[i].versions;
+                answers[1 + i * 2].times = answers[2 + i * 2].times = 1;
+        }
         FAKE_API(answers);
-        SNAPCTL("status", "wiki");
-        ASSERT(strstr(ran.out, "\nUPGRADE: visitors get version 8 (read-only) until operation 3 is "
-                               "done\n") != NULL);
-        ASSERT(strstr(ran.out, "TEMPORARY") == NULL);
-        for (int i = 0; i < 2; i++) {
+        for (size_t i = 0; i < CASES; i++) {
                 SNAPCTL("status", "wiki");
-                ASSERT(strstr(ran.out,
-                              "\nTEMPORARY: visitors get version 8 (read-only) until "
-                              "somebody ends it. End it with: snapctl forward wiki\n") != NULL);
+                ASSERT(strstr(ran.out, cases[i].said) != NULL);
         }
 }

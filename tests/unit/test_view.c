@@ -57,6 +57,21 @@ TEST(a_version_is_shown_as_documented)
                     "\"freed_bytes\":null,\"schema_changed\":null}");
 }
 
+TEST(what_visitors_get_while_an_upgrade_is_staged_is_a_state)
+{
+        struct version version = version_seven();
+        unsigned states = 0;
+        struct err err;
+
+        ASSERT_OK(view_members("states", &states, &err));
+        version.served = true;
+        ASSERT_JSON(view_version(&version, NULL, 0, states),
+                    "{\"states\":[\"kept\",\"served\",\"bad\",\"pinned\"]}");
+        version = (struct version){ .number = 8, .staged = true };
+        ASSERT_JSON(view_version(&version, NULL, 0, states),
+                    "{\"states\":[\"active\",\"staged\",\"mounted\"]}");
+}
+
 TEST(a_version_is_shown_with_the_members_that_were_asked_for)
 {
         struct version version = version_seven();
