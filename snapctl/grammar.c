@@ -151,7 +151,7 @@ const struct option_spec option_specs[OPTIONS] = {
                             "meanwhile nobody can write, so nothing is lost" },
         [OPT_CLOSED] = { "closed", '\0', WORD_NONE, false, "meanwhile visitors get 503" },
         [OPT_STAGED] = { "staged", '\0', WORD_NONE, false,
-                         "serve the old version, read-only, until the new one is done" },
+                         "until it is done serve the old one, read-only; with --closed nothing" },
         [OPT_REDIRECT] = { "redirect", '\0', WORD_REDIRECT, false,
                            "meanwhile lead visitors there; the live version stays" },
         [OPT_UNTIL] = { "until", '\0', WORD_UNTIL, false, "end it by itself then" },

@@ -360,6 +360,16 @@ END
                 ctl activate app "$before" && sees "$1" two /
 }
 
+# Closed from the first step on, with the old version behind.
+closed_and_staged() {
+        local before
+
+        before=$(active app)
+        ctl upgrade app --closed --staged --label nine -- "$WORLD/bin/upgrade-and-ask" nine &&
+                is "$(cat "$WEB_DIR/tmp/asked")" 503 && sees "$PORT" nine / &&
+                ctl activate app "$before" && sees "$PORT" two /
+}
+
 # Visitors read the version they had, whole, while the command is half through with the new one.
 staged() {
         local before pid asked=$WEB_DIR/tmp/asked
@@ -470,6 +480,7 @@ for server in "${servers[@]}"; do
         check "$name: closed while it is upgraded" closed_while_upgraded "$port"
         check "$name: a staged upgrade is seen when it is done" staged "$port"
 done
+check 'closed and staged' closed_and_staged
 check 'nobody lists the links' links_are_not_listed
 check 'what cannot be is refused' refused
 check 'a killed daemon and a removed directory are put right' put_right "$PORT"

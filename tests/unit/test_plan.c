@@ -129,6 +129,25 @@ TEST(a_site_that_is_closed_is_open_again_before_it_is_probed)
                     "db.writable fs.capture catalog.commit fs.retire");
 }
 
+TEST(closed_and_staged_is_closed_from_the_first_step_with_the_old_version_behind)
+{
+        struct plan plan = { 0 };
+        uint64_t version;
+        const json_t *to;
+
+        world("upgrade", "{\"verb\": \"upgrade\", \"staged\": true, \"closed\": true, "
+                         "\"command\": [\"/bin/true\"]}");
+        ASSERT_OK(catalog_begin(env.catalog, &err));
+        ASSERT_OK(plan_make(&env, &facts, &plan, &version, &err));
+        catalog_rollback(env.catalog);
+        ASSERT_STR(plan.parts[PLAN_MAIN].steps[0].kind->name, "front.set");
+        to = json_object_get(plan.parts[PLAN_MAIN].steps[0].args, "to");
+        ASSERT_STR(json_get_string(to, "mode"), "closed");
+        ASSERT_EQ(json_get_u64(to, "version"), facts.active->number);
+        ASSERT_EQ(json_get_u64(to, "back"), version);
+        plan_done(&plan);
+}
+
 /* The same, the database on a server that says which names are taken. */
 static int play_exists(struct db *db, const char *schema, bool *ret_exists, struct err *why)
 {

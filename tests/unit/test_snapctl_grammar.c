@@ -173,6 +173,7 @@ TEST(help_can_be_asked_of_a_command_or_a_group)
         ASSERT_EQ(ran.status, 0);
         ASSERT(strstr(ran.out, "usage: snapctl upgrade SITE [--label TEXT]") == ran.out);
         ASSERT(strstr(ran.out, " [--closed] [--staged] ") != NULL);
+        ASSERT(strstr(ran.out, "read-only; with --closed nothing\n") != NULL);
         SNAPCTL("--help");
         ASSERT(strstr(ran.out, "usage: snapctl [OPTION...] COMMAND ...") == ran.out);
         SNAPCTL("help", "ops");
