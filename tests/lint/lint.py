@@ -10,10 +10,11 @@ import sys
 
 import arrows
 import code
+import keys
 import text
 from tree import read_tree
 
-MODULES = [arrows, code, text]
+MODULES = [arrows, code, keys, text]
 
 
 def checks_of(module):
