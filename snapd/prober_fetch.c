@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <curl/curl.h>
 #include <inttypes.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "snapd/prober_fetch.h"
+#include "snapd/prober_gate.h"
+#include "snapd/prober_multi.h"
 #include "snapd/prober_names.h"
 #include "snapd/prober_target.h"
+#include "snapd/prober_tls.h"
 
 #define SPARE_MAX       32    /* handles that wait for the next request */
 #define CONNECTIONS_MAX 2048  /* that are kept open */
@@ -26,10 +27,9 @@
 
 struct fetcher {
         sd_event *event;
-        sd_event_source *timer;
-        CURLM *multi;
-        CURLSH *share; /* TLS sessions */
-        X509_STORE *store;
+        struct multi *multi;
+        struct tls *tls;
+        struct gate *gate;
         struct names *names;
         CURL *spare[SPARE_MAX];
         size_t n_spare;
@@ -45,6 +45,9 @@ struct fetch {
         sd_event_source *late; /* while a name is asked for, or it failed at once */
         struct names_ask *ask;
         CURL *easy;
+        struct tls_peer *peer; /* by https */
+        struct gate_slot slot;
+        char *addresses;
         struct curl_slist *headers, *resolve, *connect_to;
         char *body;
         size_t n_body, n_headers;
@@ -58,8 +61,9 @@ static void fetch_free(struct fetch *fetch)
 
         (void)sd_event_source_disable_unref(fetch->late);
         names_forget(fetch->ask);
+        gate_leave(fetcher->gate, &fetch->slot);
         if (fetch->easy != NULL) {
-                (void)curl_multi_remove_handle(fetcher->multi, fetch->easy);
+                (void)curl_multi_remove_handle(multi_curl(fetcher->multi), fetch->easy);
                 /* A handle that is reset still has its cookies, which are one site's. */
                 if (fetch->copy.cookies == NULL && fetcher->n_spare < SPARE_MAX) {
                         curl_easy_reset(fetch->easy);
@@ -71,6 +75,7 @@ static void fetch_free(struct fetch *fetch)
         curl_slist_free_all(fetch->headers);
         curl_slist_free_all(fetch->resolve);
         curl_slist_free_all(fetch->connect_to);
+        free(fetch->addresses);
         free(fetch->body);
         free(fetch);
 }
@@ -126,13 +131,6 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
         (void)size;
         fetch->n_headers += n;
         return fetch->n_headers > HEADERS_MAX ? 0 : n;
-}
-
-static CURLcode on_tls(CURL *easy, void *context, void *arg)
-{
-        (void)easy;
-        SSL_CTX_set1_cert_store(context, arg); /* one of all certificates, for all */
-        return CURLE_OK;
 }
 
 static const char *header_of(CURL *easy, const char *name)
@@ -243,6 +241,10 @@ static void fetch_ended(struct fetch *fetch, CURLcode code)
         answer.status = (unsigned)status;
         answer_address(fetch->easy, answer.address);
         if (answer.failure != FETCH_ANSWERED) {
+                if (fetch->peer != NULL) {
+                        *tls_hung(fetch->peer) = fetch->slot.state == GATE_INSIDE;
+                        tls_forget(fetch->peer);
+                }
                 answer.error = fetch->n_headers > HEADERS_MAX ? "more headers than a page has"
                                : fetch->error[0] != '\0'      ? fetch->error
                                                               : curl_easy_strerror(code);
@@ -256,134 +258,13 @@ static void fetch_ended(struct fetch *fetch, CURLcode code)
         fetch_tell(fetch, &answer);
 }
 
-static void multi_read(struct fetcher *fetcher)
+static void on_end(CURL *easy, CURLcode code, void *arg)
 {
-        CURLMsg *message;
-        int left;
+        struct fetch *fetch = NULL;
 
-        while ((message = curl_multi_info_read(fetcher->multi, &left)) != NULL) {
-                CURLcode code = message->data.result;
-                struct fetch *fetch = NULL;
-
-                if (message->msg != CURLMSG_DONE)
-                        continue;
-                (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &fetch);
-                fetch_ended(fetch, code);
-        }
-}
-
-static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
-{
-        struct fetcher *fetcher = arg;
-        int running;
-
-        (void)source;
-        (void)usec;
-        (void)curl_multi_socket_action(fetcher->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        multi_read(fetcher);
-        return 0;
-}
-
-static int timer_changed(CURLM *multi, long msec, void *arg)
-{
-        struct fetcher *fetcher = arg;
-
-        (void)multi;
-        if (msec >= 0)
-                (void)sd_event_source_set_time_relative(fetcher->timer, (uint64_t)msec * 1000);
-        (void)sd_event_source_set_enabled(fetcher->timer,
-                                          msec < 0 ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-        return 0;
-}
-
-static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *arg)
-{
-        struct fetcher *fetcher = arg;
-        int running, events = ((revents & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
-                              ((revents & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
-                              ((revents & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-
-        (void)source;
-        (void)curl_multi_socket_action(fetcher->multi, fd, events, &running);
-        multi_read(fetcher);
-        return 0;
-}
-
-static int socket_changed(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-        struct fetcher *fetcher = arg;
-        sd_event_source *source = socket_arg;
-        uint32_t events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) |
-                          ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u);
-
-        (void)easy;
-        if (what == CURL_POLL_REMOVE) {
-                (void)sd_event_source_disable_unref(source);
-                return 0;
-        }
-        if (source != NULL)
-                return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
-        if (sd_event_add_io(fetcher->event, &source, fd, events, on_socket, fetcher) < 0)
-                return -1;
-        (void)curl_multi_assign(fetcher->multi, fd, source);
-        return 0;
-}
-
-/* Certificates that are trusted, read once: a process without files cannot do it for each. */
-static int store_open(struct fetcher *fetcher, struct err *err)
-{
-        const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
-
-        fetcher->store = X509_STORE_new();
-        if (fetcher->store == NULL)
-                return err_oom(err);
-        /* A machine without certificates can be asked by http. */
-        if (path != NULL)
-                (void)!X509_STORE_load_file(fetcher->store, path);
-        return 0;
-}
-
-int fetcher_open(sd_event *event, struct fetcher **ret_fetcher, struct err *err)
-{
-        struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
-
-        if (fetcher == NULL)
-                return err_oom(err);
-        fetcher->event = event;
-        (void)!getrandom(&fetcher->number, sizeof(fetcher->number), 0);
-        (void)curl_global_init(CURL_GLOBAL_ALL);
-        fetcher->multi = curl_multi_init();
-        fetcher->share = curl_share_init();
-        if (fetcher->multi == NULL || fetcher->share == NULL || store_open(fetcher, err) < 0 ||
-            names_open(event, &fetcher->names, err) < 0 ||
-            sd_event_add_time_relative(event, &fetcher->timer, CLOCK_MONOTONIC, 0, 1000, on_timer,
-                                       fetcher) < 0) {
-                fetcher_close(fetcher);
-                return err_oom(err);
-        }
-        (void)sd_event_source_set_enabled(fetcher->timer, SD_EVENT_OFF);
-        (void)curl_share_setopt(fetcher->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
-        (void)curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
-        (void)curl_multi_setopt(fetcher->multi, CURLMOPT_SOCKETDATA, fetcher);
-        (void)curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERFUNCTION, timer_changed);
-        (void)curl_multi_setopt(fetcher->multi, CURLMOPT_TIMERDATA, fetcher);
-        (void)curl_multi_setopt(fetcher->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
-        *ret_fetcher = fetcher;
-        return 0;
-}
-
-void fetcher_close(struct fetcher *fetcher)
-{
-        if (fetcher == NULL)
-                return;
-        while (fetcher->n_spare > 0)
-                curl_easy_cleanup(fetcher->spare[--fetcher->n_spare]);
-        (void)curl_multi_cleanup(fetcher->multi);
-        (void)curl_share_cleanup(fetcher->share);
-        names_close(fetcher->names);
-        X509_STORE_free(fetcher->store);
-        (void)sd_event_source_disable_unref(fetcher->timer);
-        free(fetcher);
+        (void)arg;
+        (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &fetch);
+        fetch_ended(fetch, code);
 }
 
 /* What a request says beside its address. */
@@ -450,14 +331,13 @@ static bool place_fill(struct fetch *fetch, const char *addresses)
 static void easy_fill(struct fetch *fetch)
 {
         const struct fetch_request *request = &fetch->copy;
-        const struct fetcher *fetcher = fetch->fetcher;
         CURL *easy = fetch->easy;
 
         (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
         (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, fetch->error);
-        (void)curl_easy_setopt(easy, CURLOPT_SHARE, fetcher->share);
         (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        (void)curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, -1L);
         (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
         (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
         (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
@@ -472,29 +352,118 @@ static void easy_fill(struct fetch *fetch)
         (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
         (void)curl_easy_setopt(easy, CURLOPT_FORBID_REUSE,
                                request->brief && request->target->https ? 1L : 0L);
-        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
-        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, fetcher->store);
         (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, request->verify ? 1L : 0L);
         (void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, request->verify ? 2L : 0L);
 }
 
-/* The name is known: let libcurl go on. */
-static void fetch_go(struct fetch *fetch, const char *addresses)
+/* Whom a session is with: whose certificate it is, who has it, and whether that was looked at. */
+static struct tls_peer *peer_of(const struct fetch *fetch)
+{
+        const struct fetch_target *target = fetch->copy.target;
+        char key[1024];
+        int n = snprintf(key, sizeof(key), "%s:%u %s %s %d", target->name, target->port,
+                         target->connect_to == NULL ? "" : target->connect_to,
+                         target->unix_path == NULL ? "" : target->unix_path, fetch->copy.verify);
+
+        return n < (int)sizeof(key) ? tls_peer(fetch->fetcher->tls, key) : NULL;
+}
+
+/* The connection is there, and the request goes out. */
+static int on_established(void *arg, char *to, char *from, int to_port, int from_port)
+{
+        struct fetch *fetch = arg;
+
+        (void)to;
+        (void)from;
+        (void)to_port;
+        (void)from_port;
+        *tls_hung(fetch->peer) = false;
+        gate_leave(fetch->fetcher->gate, &fetch->slot);
+        return CURL_PREREQFUNC_OK;
+}
+
+/* Let libcurl go on. */
+static void fetch_add(struct fetch *fetch)
 {
         struct fetcher *fetcher = fetch->fetcher;
 
-        fetch->late = sd_event_source_disable_unref(fetch->late);
         fetch->easy = fetcher->n_spare > 0 ? fetcher->spare[--fetcher->n_spare] : curl_easy_init();
         if (fetch->easy == NULL) {
                 fetch_fail(fetch, FETCH_OURS, "out of memory");
                 return;
         }
         easy_fill(fetch);
-        if (!request_fill(fetch) || !place_fill(fetch, addresses) ||
-            curl_multi_add_handle(fetcher->multi, fetch->easy) != CURLM_OK)
+        if (fetch->peer != NULL) {
+                tls_fill(fetch->easy, fetch->peer);
+                (void)curl_easy_setopt(fetch->easy, CURLOPT_PREREQFUNCTION, on_established);
+                (void)curl_easy_setopt(fetch->easy, CURLOPT_PREREQDATA, fetch);
+        }
+        if (!request_fill(fetch) || !place_fill(fetch, fetch->addresses) ||
+            curl_multi_add_handle(multi_curl(fetcher->multi), fetch->easy) != CURLM_OK)
                 fetch_fail(fetch, FETCH_OURS, "out of memory");
+}
+
+static void on_turn(struct gate_slot *slot)
+{
+        fetch_add(slot->owner);
+}
+
+static void on_turned_out(struct gate_slot *slot)
+{
+        struct fetch *fetch = slot->owner;
+
+        *tls_hung(fetch->peer) = true;
+        fetch_fail(fetch, FETCH_OURS, "too many servers hang while a connection is made");
+}
+
+/* The name is known. */
+static void fetch_go(struct fetch *fetch, const char *addresses)
+{
+        fetch->late = sd_event_source_disable_unref(fetch->late);
+        if ((addresses != NULL && (fetch->addresses = strdup(addresses)) == NULL) ||
+            (fetch->copy.target->https && (fetch->peer = peer_of(fetch)) == NULL)) {
+                fetch_fail(fetch, FETCH_OURS, "out of memory");
+        } else if (fetch->peer == NULL) {
+                fetch_add(fetch);
+        } else {
+                fetch->slot.owner = fetch;
+                fetch->slot.suspect = *tls_hung(fetch->peer);
+                gate_enter(fetch->fetcher->gate, &fetch->slot);
+        }
+}
+
+int fetcher_open(sd_event *event, struct fetcher **ret_fetcher, struct err *err)
+{
+        struct fetcher *fetcher = calloc(1, sizeof(*fetcher));
+
+        if (fetcher == NULL)
+                return err_oom(err);
+        fetcher->event = event;
+        (void)!getrandom(&fetcher->number, sizeof(fetcher->number), 0);
+        (void)curl_global_init(CURL_GLOBAL_ALL);
+        if (multi_open(event, on_end, fetcher, &fetcher->multi, err) < 0 ||
+            tls_open(&fetcher->tls, err) < 0 || names_open(event, &fetcher->names, err) < 0 ||
+            gate_open(event, on_turn, on_turned_out, &fetcher->gate, err) < 0) {
+                fetcher_close(fetcher);
+                return -1;
+        }
+        (void)curl_multi_setopt(multi_curl(fetcher->multi), CURLMOPT_MAXCONNECTS,
+                                (long)CONNECTIONS_MAX);
+        *ret_fetcher = fetcher;
+        return 0;
+}
+
+void fetcher_close(struct fetcher *fetcher)
+{
+        if (fetcher == NULL)
+                return;
+        while (fetcher->n_spare > 0)
+                curl_easy_cleanup(fetcher->spare[--fetcher->n_spare]);
+        multi_close(fetcher->multi);
+        gate_close(fetcher->gate);
+        names_close(fetcher->names);
+        tls_close(fetcher->tls);
+        free(fetcher);
 }
 
 static void on_name(const char *addresses, const char *error, void *arg)

@@ -6,7 +6,7 @@
 #include "common/cleanup.h"
 #include "snapd/prober_task.h"
 
-#define KEPT_TASKS 600 /* whose connections by TLS are kept open: 21 MB of the 64 there are */
+#define KEPT_TASKS 300 /* whose connections by TLS are kept open: 11 MB of the 64 there are */
 
 /* One URL of the probe, while it is asked for. */
 struct page {

@@ -7,11 +7,11 @@
 # http; by https the server must keep up with handshakes, so that is printed only.
 set -u
 BUILD=$(readlink -f "${1:-build}") SITES=${2:-2000} SECONDS_=${3:-30}
-DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX=''
+DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX='' MUTE=''
 chmod 755 "$DIR"
-trap '[ -z "$NGINX" ] || kill "$NGINX"; wait; rm -rf "$DIR"' EXIT
+trap '[ -z "$NGINX" ] || kill "$NGINX"; [ -z "$MUTE" ] || kill "$MUTE"; wait; rm -rf "$DIR"' EXIT
 . "$(dirname "$0")/../lib/web.sh"
-PORT=$(port_free) TLS_PORT=$((PORT + 1))
+PORT=$(port_free) TLS_PORT=$((PORT + 1)) MUTE_PORT=$((PORT + 2))
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=bench \
         -days 2 2>/dev/null
 ulimit -n 16384
@@ -43,6 +43,16 @@ for _ in $(seq 50); do
         sleep 0.1
 done
 
+# Takes connections and says nothing.
+python3 - "$MUTE_PORT" <<'END' &
+import socket, sys
+listener = socket.create_server(('', int(sys.argv[1])), backlog=4096)
+taken = []
+while True:
+    taken = taken[-4000:] + [listener.accept()[0]]
+END
+MUTE=$!
+
 probes() {
         mkdir -p "$DIR/run"
         "$BUILD/tests/bench/probes" "$DIR/run" "$@"
@@ -61,7 +71,9 @@ rate() {
 uptime
 probes "$PORT" "$SITES" "$SECONDS_" 10000 | tee "$DIR/result"
 probes "$PORT" "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
-probes "$TLS_PORT" "$SITES" "$SECONDS_" 10000 tls
+probes "$TLS_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
+echo 'where nobody answers:'
+probes "$MUTE_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
 probes "$PORT" 200 10 200
 
 seq 20000 | sed "s,.*,url = \"http://127.0.0.1:$PORT/?sitesnap=&\"\noutput = /dev/null," >"$DIR/urls"

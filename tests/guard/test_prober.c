@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -46,7 +47,7 @@ static struct {
         unsigned n, good, bad, unknown;
         uint64_t version;
         char what[200];
-} seen[8];
+} seen[10];
 
 static void news(const char *site, const struct site_probe *probe, const struct sample *sample,
                  void *arg)
@@ -81,8 +82,8 @@ static void measure_every(const char *name, const char *interval, const char *li
 
         (void)snprintf(text, sizeof(text),
                        "[site]\nhome = /srv/wiki\nowner = daemon\n[probe a]\ninterval = %s\n"
-                       "timeout = 1s\n%s\n",
-                       interval, lines);
+                       "timeout = %s\n%s\n",
+                       interval, strstr(lines, "tls = any") != NULL ? "4s" : "1s", lines);
         ASSERT_OK(site_parse(name, "wiki.conf", text, NULL, &site, &err));
         ASSERT_OK(prober_set(prober, site, &site->probes, &err));
         site_free(site);
@@ -293,6 +294,123 @@ TEST(a_slow_site_delays_no_other)
         turn(2000);
         ASSERT(seen[0].good >= 7);
         ASSERT(seen[1].good == 0 && seen[2].good == 0);
+        prober_close(prober);
+}
+
+/* By https, each at an address of its own; ${n} is below 250. */
+static void measure_tls(const char *name, unsigned n, unsigned at, const char *more)
+{
+        char lines[300];
+
+        (void)snprintf(lines, sizeof(lines), "url = https://127.1.1.%u:%u/\ntls = any\n%s", n + 1,
+                       at, more);
+        measure(name, lines);
+}
+
+static unsigned long peak_kib(pid_t pid)
+{
+        char path[64], line[200];
+        unsigned long kib = 0;
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        file = fopen(path, "re");
+        ASSERT(file != NULL);
+        while (kib == 0 && fgets(line, sizeof(line), file) != NULL)
+                (void)sscanf(line, "VmHWM: %lu", &kib);
+        (void)fclose(file);
+        ASSERT(kib > 0);
+        return kib;
+}
+
+TEST(a_session_is_taken_up_again_with_more_sites_than_libcurl_has_room_for)
+{
+        static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+        for (size_t v = 0; v < 2; v++) {
+                char name[16];
+
+                world();
+                (void)hostile_tls_start(versions[v], &port);
+                measure_tls("s0", 0, port, "expect = shortened by TLSv1.");
+                for (unsigned i = 1; i < 20; i++) {
+                        (void)snprintf(name, sizeof(name), "s9-%u", i);
+                        measure_tls(name, i, port, "");
+                }
+                turn_until(0, 2);
+                turn_until(0, 3);
+                ASSERT_EQ(seen[0].good, seen[0].n);
+                prober_close(prober);
+        }
+}
+
+/* As many by https as by http from the same process, however busy the machine is. */
+static void in_time(size_t https)
+{
+        turn_until(2, 20);
+        ASSERT(seen[https].n >= 10);
+        ASSERT_EQ(seen[https].good, seen[https].n);
+        ASSERT_EQ(seen[9].good, 0);
+}
+
+static pid_t measure_mute(unsigned n)
+{
+        unsigned mute;
+        pid_t pid = hostile_mute_start(&mute);
+        char name[16];
+
+        for (unsigned i = 0; i < n; i++) {
+                (void)snprintf(name, sizeof(name), "s9-%u", i);
+                measure_tls(name, i % 240, mute, "");
+        }
+        return pid;
+}
+
+TEST(sites_that_finish_no_handshake_delay_no_other)
+{
+        unsigned https;
+
+        world();
+        (void)hostile_start(&port);
+        measure_path("s2", "/ok");
+        (void)hostile_tls_start(TLS1_3_VERSION, &https);
+        measure_tls("s0", 240, https, "");
+        turn_until(0, 1);
+        (void)measure_mute(100);
+        in_time(0);
+        in_time(0);
+        /* So is one that comes now. */
+        measure_tls("s1", 241, https, "");
+        turn_until(1, 1);
+        in_time(1);
+        turn_until(9, 1);
+        ASSERT_EQ(seen[9].good, 0);
+        prober_close(prober);
+}
+
+/* The memory of those that do not end is bounded, and they make way for those that do. */
+TEST(nor_do_more_of_them_than_there_is_memory_for)
+{
+        unsigned long before, after;
+        unsigned https;
+        pid_t server, pid;
+
+        world();
+        server = hostile_tls_start(TLS1_3_VERSION, &https);
+        measure_tls("s0", 240, https, "");
+        turn_until(0, 1);
+        pid = prober_pid(server);
+        before = peak_kib(pid);
+        (void)hostile_start(&port);
+        measure_path("s2", "/ok");
+        (void)measure_mute(240);
+        turn_until(9, 240);
+        in_time(0);
+        in_time(0);
+        after = peak_kib(pid);
+#if !defined(__SANITIZE_ADDRESS__)
+        ASSERT(after - before < 16 * 1024);
+#endif
         prober_close(prober);
 }
 

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/clock.h"
+#include "snapd/prober_tls.h"
+
+#define BUCKETS      1024
+#define PEERS_MAX    16384 /* of 200 bytes; they stay */
+#define SESSIONS_MAX 2500  /* of 7 KB, most of it the certificate */
+#define KEPT_USEC    (300 * INT64_C(1000000))
+
+static int peer_index = -1; /* of a context's */
+
+struct tls_peer {
+        struct tls *tls;
+        struct tls_peer *next;            /* in its bucket */
+        struct tls_peer *younger, *older; /* of those with a session */
+        SSL_SESSION *session;             /* or NULL */
+        bool hung;
+        bool fresh; /* it is of the last handshake that was begun */
+        int64_t until_usec;
+        char key[];
+};
+
+struct tls {
+        X509_STORE *store;
+        struct tls_peer *buckets[BUCKETS], *youngest, *oldest;
+        size_t n_peers, n_sessions;
+};
+
+void tls_forget(struct tls_peer *peer)
+{
+        struct tls *tls = peer->tls;
+
+        if (peer->session == NULL)
+                return;
+
+        *(peer->younger == NULL ? &tls->youngest : &peer->younger->older) = peer->older;
+        *(peer->older == NULL ? &tls->oldest : &peer->older->younger) = peer->younger;
+        peer->younger = peer->older = NULL;
+        SSL_SESSION_free(STEAL(peer->session));
+        tls->n_sessions--;
+}
+
+/* A copy without the chain of certificates, which nobody looks at again, and which is not marked
+ * as broken when a connection ends without a word. */
+static SSL_SESSION *session_copy(SSL_SESSION *session)
+{
+        int n = i2d_SSL_SESSION(session, NULL);
+        unsigned char *data = n > 0 ? malloc((size_t)n) : NULL, *end = data;
+        const unsigned char *at = data;
+        SSL_SESSION *copy = NULL;
+
+        if (data != NULL && i2d_SSL_SESSION(session, &end) == n)
+                copy = d2i_SSL_SESSION(NULL, &at, n);
+        free(data);
+        return copy;
+}
+
+/* One that was taken up stays: to copy another each time would cost half of what it saves; of the
+ * two that a server of TLS 1.3 gives the first is taken.  They do not all end at once: servers have
+ * to do the whole handshake then. */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+        struct tls_peer *peer = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), peer_index);
+        struct tls *tls = peer->tls;
+        SSL_SESSION *copy;
+
+        if (peer->session != NULL && (peer->fresh || SSL_session_reused(ssl)))
+                return 0;
+        tls_forget(peer);
+        if (!SSL_SESSION_is_resumable(session) || (copy = session_copy(session)) == NULL)
+                return 0;
+        if (tls->n_sessions >= SESSIONS_MAX)
+                tls_forget(tls->oldest);
+        peer->session = copy;
+        peer->fresh = true;
+        peer->until_usec = clock_boot_usec() + KEPT_USEC + random() % (2 * KEPT_USEC);
+        peer->older = tls->youngest;
+        *(tls->youngest == NULL ? &tls->oldest : &tls->youngest->younger) = peer;
+        tls->youngest = peer;
+        tls->n_sessions++;
+        return 0;
+}
+
+/* libcurl makes the connection out of the context and has no callback for that: this one comes
+ * before anything is sent. */
+static void on_info(const SSL *ssl, int where, int value)
+{
+        struct tls_peer *peer = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), peer_index);
+        SSL_SESSION *copy;
+
+        (void)value;
+        if (where != SSL_CB_HANDSHAKE_START || SSL_get_session(ssl) != NULL)
+                return;
+        if (peer->until_usec < clock_boot_usec())
+                tls_forget(peer);
+        peer->fresh = false;
+        /* One that was used by TLS 1.3 OpenSSL marks as used up; servers seldom do. */
+        copy = peer->session == NULL ? NULL : SSL_SESSION_dup(peer->session);
+        if (copy == NULL)
+                return;
+        (void)SSL_set_session((SSL *)(uintptr_t)ssl, copy);
+        SSL_SESSION_free(copy);
+}
+
+static CURLcode on_context(CURL *easy, void *context, void *arg)
+{
+        struct tls_peer *peer = arg;
+
+        (void)easy;
+        SSL_CTX_set1_cert_store(context, peer->tls->store);
+        if (SSL_CTX_set_ex_data(context, peer_index, peer) != 1)
+                return CURLE_OUT_OF_MEMORY;
+        (void)SSL_CTX_set_session_cache_mode(context,
+                                             SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        /* libcurl sets it for servers of 2008; by TLS 1.2 few keep sessions without. */
+        (void)SSL_CTX_clear_options(context, SSL_OP_NO_TICKET);
+        SSL_CTX_sess_set_new_cb(context, on_session);
+        SSL_CTX_set_info_callback(context, on_info);
+        return CURLE_OK;
+}
+
+bool *tls_hung(struct tls_peer *peer)
+{
+        return &peer->hung;
+}
+
+void tls_fill(CURL *easy, struct tls_peer *peer)
+{
+        (void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+        (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+        (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, peer);
+}
+
+struct tls_peer *tls_peer(struct tls *tls, const char *key)
+{
+        uint32_t hash = 2166136261u;
+        struct tls_peer **bucket, *peer;
+
+        for (const char *at = key; *at != '\0'; at++)
+                hash = (hash ^ (unsigned char)*at) * 16777619u;
+        bucket = &tls->buckets[hash % BUCKETS];
+        for (peer = *bucket; peer != NULL && strcmp(peer->key, key) != 0;)
+                peer = peer->next;
+        if (peer != NULL || tls->n_peers >= PEERS_MAX)
+                return peer;
+        peer = calloc(1, sizeof(*peer) + strlen(key) + 1);
+        if (peer == NULL)
+                return NULL;
+        memcpy(peer->key, key, strlen(key) + 1);
+        peer->tls = tls;
+        peer->next = *bucket;
+        *bucket = peer;
+        tls->n_peers++;
+        return peer;
+}
+
+int tls_open(struct tls **ret_tls, struct err *err)
+{
+        const char *path = curl_version_info(CURLVERSION_NOW)->cainfo;
+        struct tls *tls = calloc(1, sizeof(*tls));
+
+        if (tls == NULL)
+                return err_oom(err);
+        if (peer_index < 0)
+                peer_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+        tls->store = X509_STORE_new();
+        if (tls->store == NULL || peer_index < 0) {
+                tls_close(tls);
+                return err_oom(err);
+        }
+        /* A machine without certificates can be asked by http. */
+        if (path != NULL)
+                (void)!X509_STORE_load_file(tls->store, path);
+        *ret_tls = tls;
+        return 0;
+}
+
+void tls_close(struct tls *tls)
+{
+        if (tls == NULL)
+                return;
+        while (tls->oldest != NULL)
+                tls_forget(tls->oldest);
+        for (size_t i = 0; i < BUCKETS; i++)
+                while (tls->buckets[i] != NULL) {
+                        struct tls_peer *peer = tls->buckets[i];
+
+                        tls->buckets[i] = peer->next;
+                        free(peer);
+                }
+        X509_STORE_free(tls->store);
+        free(tls);
+}
