@@ -127,16 +127,23 @@ void watch_look(struct watch *watch)
         op_list_done(&open);
 }
 
+/* Nothing is added to what is normal while a version is on trial, or failed and waits for a person:
+ * the one that is served next is compared with what was before. */
+static bool normal_rests(const struct ward *ward)
+{
+        return probation_is_open(ward->trial.state) || ward->trial.state == PROBATION_FROZEN;
+}
+
 static void on_news(void *arg)
 {
         watch_look(arg);
 }
 
-/* Nothing is added while a version is on trial; what was normal then has to last until it is over,
- * for the version that is there afterwards may be the one that was there before. */
+/* What was normal then has to last until a trial is over, for the version that is there afterwards
+ * may be the one that was there before. */
 static void ward_roll(struct ward *ward, int64_t now)
 {
-        if (probation_is_open(ward->trial.state))
+        if (normal_rests(ward))
                 ward->rolled_usec = now;
         if (now - ward->rolled_usec < ROLL_USEC)
                 return;
@@ -153,7 +160,7 @@ static void normal_save(struct ward *ward)
 {
         struct probation *trial = &ward->trial;
 
-        if (probation_is_open(trial->state)) {
+        if (normal_rests(ward)) {
                 ward_save(ward);
                 return;
         }
@@ -297,7 +304,7 @@ static void normal_take_up(struct ward *ward)
 {
         struct guard_baseline baselines[GUARD_PROBES_MAX];
         struct probation *trial = &ward->trial;
-        bool open = probation_is_open(trial->state);
+        bool open = normal_rests(ward);
 
         if (trial->baseline == NULL ||
             (!open && (strcmp(trial->boot, ward->watch->boot) != 0 ||
@@ -383,7 +390,7 @@ void watch_sample(struct watch *watch, const char *site, const char *probe,
         if (sample->version == 0 || sample->version != ward->active || ward->op != 0)
                 return;
         ward_turn(ward, sample);
-        if (!probation_is_open(ward->trial.state))
+        if (!normal_rests(ward))
                 guard_baseline_add(&one->rolls[0], sample);
         if (ward->guard != NULL)
                 guard_feed(ward->guard, (size_t)(one - ward->probes), sample);

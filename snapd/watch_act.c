@@ -232,16 +232,6 @@ static void breach(struct ward *ward, const struct guard_decision *decision)
         ward_normal(ward);
 }
 
-/* What a version showed that is taken back is not what is normal: that is what it was compared
- * with. */
-static void normal_restore(struct ward *ward)
-{
-        for (size_t i = 0; i < ward->n; i++) {
-                ward->probes[i].rolls[0] = (struct guard_baseline){ 0 };
-                ward->probes[i].rolls[1] = ward->probes[i].compared;
-        }
-}
-
 /* After probation the guard compares with the hour before. */
 static void breach_later(struct ward *ward, const struct guard_decision *decision)
 {
@@ -252,7 +242,7 @@ static void breach_later(struct ward *ward, const struct guard_decision *decisio
                 return;
         if (strcmp(word, "rollback") == 0 && ward->active == ward->trial.version &&
             ward->trial.state == PROBATION_GOOD) {
-                normal_restore(ward);
+                ward_normal_restore(ward);
                 json_decref(ward->trial.baseline);
                 ward->trial.baseline = ward_baselines_json(ward);
                 set_cause(ward, decision);

@@ -131,6 +131,14 @@ void ward_normal(struct ward *ward)
         tell_pace(ward, 0);
 }
 
+void ward_normal_restore(struct ward *ward)
+{
+        for (size_t i = 0; i < ward->n; i++) {
+                ward->probes[i].rolls[0] = (struct guard_baseline){ 0 };
+                ward->probes[i].rolls[1] = ward->probes[i].compared;
+        }
+}
+
 void ward_forget(struct ward *ward)
 {
         ward->trial.state = PROBATION_NONE;
@@ -271,8 +279,11 @@ void ward_refresh(struct ward *ward)
                 tell_served(ward);
         }
         catalog_site_done(&site);
-        if (!is_of_trial(ward))
+        if (!is_of_trial(ward)) {
+                if (ward->trial.state == PROBATION_ALERTED && ward->active == ward->trial.prior)
+                        ward_normal_restore(ward);
                 ward_forget(ward);
+        }
         if (ward->trial.state != PROBATION_ROLLING)
                 trial_consider(ward);
 }

@@ -73,6 +73,10 @@ void ward_policy(const struct ward *ward, struct guard_policy *ret_policy);
  * probation. */
 const char *ward_word(const struct ward *ward, bool after);
 
+/* ward_normal_restore(ward): What a version showed that is taken back is not what is normal: that
+ * is what it was compared with. */
+void ward_normal_restore(struct ward *ward);
+
 /* ward_guard(ward, policy, baselines, spent_usec): Begin to judge anew; nothing is judged when
  * memory is short. */
 void ward_guard(struct ward *ward, const struct guard_policy *policy,

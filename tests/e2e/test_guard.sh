@@ -4,11 +4,13 @@
 # Broken releases under visitors are taken back by themselves, whatever is broken about them; a good
 # one is not.  Printed is the time between the first bad answer that a visitor got and the last.
 . "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/../lib/sinks.sh"
 
 RATE=40
 e2e_begin 1G
 lib=$(dirname "$(readlink -f "$0")")/../lib
 ACCESS=$WORLD/web/log/app.access ANSWERS=$WORLD/answers TOLD=$WORLD/told VISITORS=''
+MAIL=$WORLD/mail HOOK=$WORLD/hook
 
 # web_logged NAME: The site's visitors are written down, with the time of each answer.
 web_logged() {
@@ -223,6 +225,102 @@ a_good_release_stays() {
                 app_expect "$PORT" good && bad_time "$since" | tee "$WORLD/took"
 }
 
+# policy WORD: From now on.
+policy() {
+        sed -i "s/^policy = .*/policy = $1/" "$WORLD/conf/sites.d/app.conf" && ctl site check app
+}
+
+# A person with a mailbox, and a program.
+person_there() {
+        local mail_port hook_port
+
+        mkdir -p "$MAIL" "$HOOK"
+        mail_port=$(port_free)
+        hook_port=$(port_free)
+        while [ "$hook_port" = "$mail_port" ]; do hook_port=$(port_free); done
+        secret mail sesame
+        secret hook hook-secret
+        python3 "$lib/webhook_sink.py" "$hook_port" "$HOOK" hook-secret 2>>"$WORLD/log/hook.log" &
+        certificate && mail_start "$mail_port" "$MAIL" me sesame && listens "$hook_port" || return 1
+        mail_target person "$mail_port" me mail 'phases = rolled-back alert freeze held'
+        target program '[notice]' 'kind = webhook' 'phases = rolled-back alert freeze held' \
+                '[webhook]' "url = http://127.0.0.1:$hook_port/x" \
+                "secret_file = $WORLD/conf/hook.secret"
+        exits 0 'no mistakes' ctl notice check
+}
+
+# hook_of PHASE VERSION: One webhook came for it, with the cause and what to do, and no other.
+hook_of() {
+        python3 - "$HOOK" "$@" <<'END'
+import glob, json, sys, time
+hook, phase, version = sys.argv[1], sys.argv[2], int(sys.argv[3])
+for _ in range(50):
+    found = [n for path in glob.glob(hook + '/*.json') for n in json.load(open(path))['notices']
+             if n['to'] == version]
+    if found:
+        break
+    time.sleep(0.2)
+assert [n['phase'] for n in found] == [phase], found
+notice, = found
+assert notice['site'] == 'app' and "probe '" in notice['why'] and notice['evidence'], notice
+assert any('rollback app' in command for command in notice['next']), notice
+END
+}
+
+# kept WORD STATE LABEL: A release that fails stays where the policy says so, and the guard's state
+# is this; the version is $KEPT, the one before $PRIOR.
+kept() {
+        PRIOR=$(active app)
+        policy "$1" && ctl upgrade app -q --label "$3" -- "$WORLD/bin/upgrade-broken" fatal "$3" &&
+                state_becomes "$2" 40 || return 1
+        KEPT=$(active app)
+        sleep 1
+        [ "$KEPT" -gt "$PRIOR" ] && is "$(active app)" "$KEPT" && is "$(guard_state)" "$2" &&
+                lacks_state app "$KEPT" bad && web_get "$PORT" /
+        is "$(ctl ops app --json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["operations"][0]["verb"])')" upgrade
+}
+
+frozen_is_said() {
+        ctl status app >"$WORLD/seen" && ctl show app "$KEPT" >>"$WORLD/seen" &&
+                cat "$WORLD/seen" &&
+                is "$(grep -c "FROZEN: version $KEPT fails; no upgrade until somebody decides" "$WORLD/seen")" 2 &&
+                grep -q "Cause: probe '" "$WORLD/seen"
+}
+
+frozen_calls_a_person() {
+        local mail
+
+        mail=$(mail_with "$MAIL" "app: version $KEPT is not healthy, somebody has to decide") &&
+                says "$mail" "Version $PRIOR is kept" "probe '" 'snapctl rollback app' \
+                        "snapctl mark app $KEPT good" && hook_of freeze "$KEPT"
+}
+
+# A schedule that comes by, also after a restart.
+frozen_refuses_the_next() {
+        exits 4 "'app' is frozen" ctl upgrade app --label next -- "$WORLD/bin/upgrade-app" next &&
+                daemon_stop && daemon_start && state_becomes frozen 20 &&
+                exits 4 "snapctl rollback app' goes back" ctl upgrade app --label next -- \
+                        "$WORLD/bin/upgrade-app" next
+}
+
+# A person goes back, and that is all.
+back() {
+        ctl rollback app && is "$(active app)" "$PRIOR" && is "$(guard_state)" none &&
+                app_expect "$PORT" good && ctl upgrade app --dry-run --label next -- /bin/true
+}
+
+alert_only_tells() {
+        local mail
+
+        kept alert alerted alerted || return 1
+        mail=$(mail_with "$MAIL" "app: version $KEPT is not healthy") &&
+                says "$mail" 'Nothing was switched' "probe '" 'snapctl rollback app' &&
+                hook_of alert "$KEPT" && ctl status app | grep -q "Version $KEPT fails its probes" &&
+                ctl mark app "$KEPT" good --reason 'the probe is wrong' && is "$(guard_state)" good && back
+}
+
 need 'a site with visitors, a guard and somebody who is told' prepared
 need 'it is measured and well' measured_before
 check 'a fatal error in a file is taken back' taken_back fatal broken-fatal 40
@@ -247,5 +345,12 @@ measured "by address: $(cat "$WORLD/took")"
 check 'another tenant has a site' flooded
 check 'a good release stays and is marked, whatever others write in their logs' a_good_release_stays
 measured "good: $(cat "$WORLD/took")"
+check 'somebody can be called' person_there
+check 'where the policy is freeze, a release that fails stays' kept freeze frozen frozen
+check 'it is said' frozen_is_said
+check 'a person is called' frozen_calls_a_person
+check 'the next upgrade is refused' frozen_refuses_the_next
+check 'until the person goes back' back
+check 'where it is alert, the person is told, and that is all; who is wrong can be told' alert_only_tells
 visitors_stop
 tap_done

@@ -288,6 +288,41 @@ TEST(what_a_version_showed_that_is_taken_back_later_is_not_normal)
         daemon_end();
 }
 
+/* A person goes back from a version that failed and was kept; the next one is judged. */
+static void went_back_by_hand(const char *guard, const char *fails)
+{
+        CLEANUP(json_decrefp) json_t *request = json_pack("{s:s}", "verb", "rollback");
+        op_id id;
+
+        begin(guard);
+        breaks();
+        ASSERT_STR(state_now(), fails);
+        for (unsigned i = 0; i < 200; i++)
+                plays(1, 2, i % 4 != 0);
+        ASSERT_STR(state_now(), fails);
+        ASSERT_OK(journal_queue(needs.catalog, "shop", "rollback", request, 0, &id, &err));
+        watch_look(watch);
+        now_active(2, 1);
+        op_is(id, "done");
+        watch_look(watch);
+        ASSERT_STR(state_now(), "none");
+        upgrade(3, "three");
+        for (unsigned i = 0; i < 60 && strcmp(state_now(), "probation") == 0; i++)
+                plays(1, 3, i % 4 != 0);
+        ASSERT_STR(state_now(), fails);
+        daemon_end();
+}
+
+TEST(what_a_version_showed_that_was_frozen_is_not_normal)
+{
+        went_back_by_hand("policy = freeze\n", "frozen");
+}
+
+TEST(nor_what_one_showed_of_which_a_person_was_told)
+{
+        went_back_by_hand("policy = alert\n", "alerted");
+}
+
 TEST(the_end_of_a_probation_marks_the_version)
 {
         struct version version;
