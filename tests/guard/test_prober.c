@@ -304,7 +304,7 @@ static void measure_tls(const char *name, unsigned n, unsigned at, const char *m
 
         (void)snprintf(lines, sizeof(lines), "url = https://127.1.1.%u:%u/\ntls = any\n%s", n + 1,
                        at, more);
-        measure(name, lines);
+        measure_every(name, "500ms", lines);
 }
 
 static unsigned long peak_kib(pid_t pid)
@@ -344,11 +344,22 @@ TEST(a_session_is_taken_up_again_with_more_sites_than_libcurl_has_room_for)
         }
 }
 
-/* As many by https as by http from the same process, however busy the machine is. */
+/* One by http. */
+static void measure_beside(void)
+{
+        char lines[200];
+
+        (void)hostile_start(&port);
+        (void)snprintf(lines, sizeof(lines), "url = http://127.0.0.1:%u/ok", port);
+        measure_every("s2", "500ms", lines);
+}
+
+/* By https not much less often than by http from the same process, however busy the machine is;
+ * those that hang take four seconds. */
 static void in_time(size_t https)
 {
-        turn_until(2, 20);
-        ASSERT(seen[https].n >= 10);
+        turn_until(2, 8);
+        ASSERT(seen[https].n >= 4);
         ASSERT_EQ(seen[https].good, seen[https].n);
         ASSERT_EQ(seen[9].good, 0);
 }
@@ -371,13 +382,11 @@ TEST(sites_that_finish_no_handshake_delay_no_other)
         unsigned https;
 
         world();
-        (void)hostile_start(&port);
-        measure_path("s2", "/ok");
+        measure_beside();
         (void)hostile_tls_start(TLS1_3_VERSION, &https);
         measure_tls("s0", 240, https, "");
         turn_until(0, 1);
         (void)measure_mute(100);
-        in_time(0);
         in_time(0);
         /* So is one that comes now. */
         measure_tls("s1", 241, https, "");
@@ -401,11 +410,9 @@ TEST(nor_do_more_of_them_than_there_is_memory_for)
         turn_until(0, 1);
         pid = prober_pid(server);
         before = peak_kib(pid);
-        (void)hostile_start(&port);
-        measure_path("s2", "/ok");
+        measure_beside();
         (void)measure_mute(240);
         turn_until(9, 240);
-        in_time(0);
         in_time(0);
         after = peak_kib(pid);
 #if !defined(__SANITIZE_ADDRESS__)
