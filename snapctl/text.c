@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -51,6 +52,8 @@ static size_t decode(const char *s, uint32_t *ret_char)
  * direction of the text around it, what is invisible. */
 static int char_columns(uint32_t c)
 {
+        static bool has_locale;
+
         if (c < 0x20 || (c >= 0x7F && c < 0xA0))
                 return -1;
         if (c < 0x7F)
@@ -59,6 +62,10 @@ static int char_columns(uint32_t c)
             (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
             (c >= 0xFFF9 && c <= 0xFFFB) || c >= 0xE0000)
                 return -1;
+        /* The width of characters is always UTF-8's, because the API is; messages are not
+         * translated, so nothing else of the locale matters.  Most output needs none of it. */
+        if (!has_locale)
+                has_locale = setlocale(LC_CTYPE, "C.UTF-8") != NULL;
         return wcwidth((wchar_t)c);
 }
 
