@@ -134,31 +134,31 @@ static void stays_follow(struct step_env *env, const json_t *args)
                 log_warning("site '%s': %s", env->site->name, err.msg);
 }
 
-static int commit_run(struct step_env *env, const json_t *args, struct err *err)
+static int write_all(struct step_env *env, const json_t *args, struct err *err)
 {
         json_t *item;
-        int ret;
         size_t i;
 
-        if (catalog_begin(env->catalog, err) < 0)
-                return -1;
-        ret = 0;
         json_array_foreach (json_object_get(args, "set"), i, item)
-                if (ret == 0)
-                        ret = put(env, item, err);
+                if (put(env, item, err) < 0)
+                        return -1;
         json_array_foreach (json_object_get(args, "forget"), i, item)
-                if (ret == 0 &&
-                    catalog_delete_version(env->catalog, env->site->name,
+                if (catalog_delete_version(env->catalog, env->site->name,
                                            (uint64_t)json_integer_value(item), err) < 0 &&
                     err->code != ERR_NOT_FOUND)
-                        ret = -1;
-        if (ret == 0)
-                ret = catalog_commit(env->catalog, err);
-        if (ret == 0)
-                stays_follow(env, args);
-        else
-                catalog_rollback(env->catalog);
-        return ret;
+                        return -1;
+        return 0;
+}
+
+static int commit_run(struct step_env *env, const json_t *args, struct err *err)
+{
+        bool own;
+
+        if (catalog_enter(env->catalog, &own, err) < 0 ||
+            catalog_leave(env->catalog, own, write_all(env, args, err), err) < 0)
+                return -1;
+        stays_follow(env, args);
+        return 0;
 }
 
 /* Appends to what is in buf already; what does not fit is cut. */
@@ -203,5 +203,6 @@ static void commit_describe(const json_t *args, char *buf, size_t size)
 const struct step_kind step_catalog_commit = {
         .name = "catalog.commit",
         .run = commit_run,
+        .records = true,
         .describe = commit_describe,
 };
