@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -14,9 +15,10 @@
 #include "common/safepath.h"
 #include "dbdump/mariadb_keeper.h"
 
-#define DESCRIPTION_MAX (16 << 20)
-#define COPY_PIECE      (64 << 20)
-#define FILE_MODE       0660 /* as the server makes its own */
+#define DESCRIPTION_MAX  (16 << 20)
+#define DESCRIPTION_ROOM (1 << 20)
+#define COPY_PIECE       (64 << 20)
+#define FILE_MODE        0660 /* as the server makes its own */
 
 struct taken {
         int fd; /* without a name yet */
@@ -141,6 +143,19 @@ static int op_look(struct keeper *keeper, const struct keeper_call *call,
         return 0;
 }
 
+/* A server without room for a description says so in its log alone. */
+static int no_description(const struct keeper_call *call, int fd, struct err *err)
+{
+        struct statvfs vfs;
+
+        if (err->code == ERR_NOT_FOUND && fstatvfs(fd, &vfs) == 0 &&
+            vfs.f_bavail * vfs.f_frsize < DESCRIPTION_ROOM)
+                return err_fail(err, ERR_NO_SPACE, 0,
+                                "the database server has no room in its directory to export '%s'",
+                                call->name);
+        return -1;
+}
+
 /* The description is there because the server made it for this export: a directory of another
  * server has none. */
 static int op_take(struct keeper *keeper, const struct keeper_call *call,
@@ -155,9 +170,11 @@ static int op_take(struct keeper *keeper, const struct keeper_call *call,
                 return err_oom(err);
         keeper->taken = more;
         taken = &more[keeper->n];
-        if (open_file(keeper, call->name, ".ibd", &bytes, &fd, err) < 0 ||
-            open_file(keeper, call->name, ".cfg", &unused, &description, err) < 0 ||
-            make_nameless(keeper, &clone, err) < 0)
+        if (open_file(keeper, call->name, ".ibd", &bytes, &fd, err) < 0)
+                return -1;
+        if (open_file(keeper, call->name, ".cfg", &unused, &description, err) < 0)
+                return no_description(call, fd, err);
+        if (make_nameless(keeper, &clone, err) < 0)
                 return -1;
         if (ioctl(clone, FICLONE, fd) == 0)
                 answer->flags |= KEEPER_CLONES;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -220,37 +218,27 @@ TEST(a_copy_whose_server_is_killed_is_not_there)
         driver->close(db);
 }
 
-static char ballast[300];
+static const char *disk;
 
 static void fill_disk(void)
 {
-        int fd = openat(AT_FDCWD, ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        static const char zeros[1 << 16];
-        struct statvfs vfs;
-
-        ASSERT(fd >= 0 && fstatvfs(fd, &vfs) == 0);
-        ASSERT(fallocate(fd, 0, 0, (off_t)(vfs.f_bavail * vfs.f_bsize * 99 / 100)) == 0);
-        while (write(fd, zeros, sizeof(zeros)) > 0)
-                continue;
-        (void)close(fd);
+        torture_no_room(disk);
 }
 
 TEST(a_server_whose_disk_is_full_says_so)
 {
         struct interruption interruption = { fill_disk, 20, false };
-        const char *disk;
         struct db *db;
 
         root_begin();
         disk = root_fs("ext4", 300);
         torture_begin_at(disk, &conf);
-        (void)snprintf(ballast, sizeof(ballast), "%s/ballast", disk);
         ASSERT_OK(driver->open(&conf, &db, &err));
         make_big();
         ASSERT_ERR(driver->copy(db, "live", TORTURE_COPY, interrupt, &interruption, &err),
                    ERR_NO_SPACE, "'big'");
         printf("# %s\n", err.msg);
-        ASSERT(unlinkat(AT_FDCWD, ballast, 0) == 0);
+        torture_room(disk);
         ASSERT_OK(db_drop(driver, db, TORTURE_COPY, &err));
         expect_clean(db);
         ASSERT_OK(driver->copy(db, "live", TORTURE_COPY, NULL, NULL, &err));

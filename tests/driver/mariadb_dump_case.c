@@ -8,6 +8,7 @@
 #include "tests/driver/dumped.h"
 #include "tests/driver/mariadb_torture.h"
 #include "tests/lib/mariadb.h"
+#include "tests/lib/root.h"
 #include "tests/lib/test.h"
 
 /* Dumps of MariaDB: everything comes back, and anybody's client reads them. */
@@ -296,5 +297,57 @@ TEST(a_load_that_is_killed_leaves_nothing_that_counts)
         ASSERT_OK(driver->open(&conf, &db, &err));
         ASSERT_OK(dumped_load(driver, db, TORTURE_COPY, fd, &err));
         torture_compare("live", TORTURE_COPY);
+        driver->close(db);
+}
+
+/* The disk is full when so much has been read. */
+struct filling {
+        const char *disk;
+        int fd;
+        off_t at;
+};
+
+static ssize_t fill_at(void *bytes, size_t n, void *arg, struct err *source_err)
+{
+        struct filling *filling = arg;
+
+        (void)source_err;
+        if (filling->at > 0 && lseek(filling->fd, 0, SEEK_CUR) >= filling->at) {
+                filling->at = 0;
+                torture_no_room(filling->disk);
+        }
+        return read(filling->fd, bytes, n < 65536 ? n : 65536);
+}
+
+TEST(a_server_without_room_for_a_dump_says_so)
+{
+        static const char sum[] = "CHECKSUM TABLE live.big EXTENDED";
+        struct filling filling;
+        CLEANUP(closep) int fd = -1;
+        char before[100];
+        struct db *db;
+
+        root_begin();
+        filling.disk = root_fs("ext4", 300);
+        torture_begin_at(filling.disk, &conf);
+        ASSERT_OK(driver->open(&conf, &db, &err));
+        mariadb_admin("CREATE TABLE live.counters (id INT PRIMARY KEY, beat INT);\n"
+                      "CREATE TABLE live.big (id INT PRIMARY KEY AUTO_INCREMENT, a CHAR(64), b"
+                      " VARCHAR(500), KEY (a)) ENGINE=InnoDB;\nUSE live;\n"
+                      "INSERT INTO big (a, b) SELECT SHA2(seq, 256), REPEAT(SHA2(seq, 512), 3)"
+                      " FROM seq_1_to_40000");
+        (void)snprintf(before, sizeof(before), "%s", mariadb_ask(sum));
+        filling.fd = fd = dumped_make(driver, db, "live");
+        filling.at = lseek(fd, 0, SEEK_END) / 3;
+        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
+        ASSERT_ERR(driver->load(db, TORTURE_COPY, fill_at, &filling, &err), ERR_NO_SPACE, "'big'");
+        printf("# %s\n", err.msg);
+        ASSERT_EQ(filling.at, 0);
+        torture_no_copy(driver, db);
+        torture_room(filling.disk);
+        ASSERT(torture_unlocked());
+        ASSERT_STR(mariadb_ask(sum), before);
+        ASSERT_OK(dumped_load(driver, db, TORTURE_COPY, fd, &err));
+        ASSERT_STR(mariadb_ask("CHECKSUM TABLE " TORTURE_COPY ".big EXTENDED"), before);
         driver->close(db);
 }

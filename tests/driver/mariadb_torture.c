@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "tests/driver/mariadb_torture.h"
 #include "tests/lib/mariadb.h"
@@ -277,4 +280,29 @@ void torture_no_copy(const struct db_driver *driver, struct db *db)
         ASSERT_STR(mariadb_ask("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME"
                                " = '" TORTURE_COPY "'"),
                    "0");
+}
+
+void torture_no_room(const char *disk)
+{
+        static const char zeros[1 << 16];
+        struct statvfs vfs;
+        char path[400];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/ballast", disk);
+        fd = openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ASSERT(fd >= 0 && fstatvfs(fd, &vfs) == 0);
+        ASSERT(fallocate(fd, 0, 0, (off_t)(vfs.f_bavail * vfs.f_bsize * 95 / 100)) == 0);
+        ASSERT(lseek(fd, 0, SEEK_END) > 0);
+        while (write(fd, zeros, sizeof(zeros)) > 0)
+                continue;
+        (void)close(fd);
+}
+
+void torture_room(const char *disk)
+{
+        char path[400];
+
+        (void)snprintf(path, sizeof(path), "%s/ballast", disk);
+        ASSERT(unlinkat(AT_FDCWD, path, 0) == 0);
 }

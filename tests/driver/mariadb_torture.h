@@ -25,4 +25,8 @@ bool torture_unlocked(void);
 /* torture_no_copy(driver, db): TORTURE_COPY is not there, not even half; fails the test. */
 void torture_no_copy(const struct db_driver *driver, struct db *db);
 
+/* torture_no_room(disk): That file system is full.  torture_room(disk): No longer. */
+void torture_no_room(const char *disk);
+void torture_room(const char *disk);
+
 #endif
