@@ -24,10 +24,6 @@
 #define TABLE_STALL_MSEC      2
 #define STALL_MSEC            5
 
-/* By itself the way is taken for tables whose rows would take longer, and where writers do not
- * notice. */
-#define WORTH_IT_BYTES   (4 << 20)
-#define NOTICED_MSEC     150
 #define PATIENCE_MSEC    1000 /* of writers with an export that takes longer than was thought */
 #define LOOK_MSEC        60000
 #define NO_DEADLINE_MSEC 600000
@@ -206,8 +202,7 @@ static int look(struct mariadb_files *files, struct mariadb_tables *tables, size
                 struct keeper_answer answer;
 
                 table->by_file = false;
-                if (table->file == NULL ||
-                    (files->way != DB_WAY_FILES && table->bytes < WORTH_IT_BYTES))
+                if (table->file == NULL)
                         continue;
                 if (ask_for(files, KEEPER_LOOK, files->schema, table->file, 0, 0, LOOK_MSEC,
                             &answer, err) < 0) {
@@ -279,8 +274,8 @@ static int cost(const struct mariadb_files *files, struct mariadb_conn *conn,
         } else
                 (void)snprintf(
                         forecast->why, sizeof(forecast->why),
-                        "%zu of %zu tables are %s in the hold; the others' rows are streamed "
-                        "from its views",
+                        "%zu of %zu tables are %s in the hold; a server that dies before its next "
+                        "checkpoint may lose rows",
                         n, tables->n, files->clones ? "cloned as files" : "copied byte by byte");
         return 0;
 }
@@ -293,23 +288,17 @@ int mariadb_files_choose(struct mariadb_files *files, struct mariadb_conn *conn,
         uint64_t bytes = 0;
         size_t n = 0;
 
-        if (files->way != DB_WAY_AUTO && files->way != DB_WAY_FILES)
+        /* Never by itself: see the header for what a crash of the server does. */
+        if (files->way != DB_WAY_FILES)
                 return 0;
         if (check_server(files, conn, err) < 0 ||
             name_files(files, conn, schema, tables, err) < 0 ||
             look(files, tables, &n, &bytes, err) < 0 ||
             cost(files, conn, tables, n, bytes, &ours, err) < 0) {
                 use_none(tables);
-                if (files->way == DB_WAY_AUTO && !conn->broken)
-                        return 0;
                 if (err->code == ERR_NOT_FOUND || err->code == ERR_REFUSED)
                         err->code = ERR_UNSUPPORTED;
                 return err_wrap(err, "the way 'files' is not possible for '%s'", schema);
-        }
-        if (files->way == DB_WAY_AUTO &&
-            (n == 0 || !files->clones || ours.stall_msec > NOTICED_MSEC)) {
-                use_none(tables);
-                return 0;
         }
         *forecast = ours;
         return 0;

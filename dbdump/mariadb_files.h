@@ -13,8 +13,7 @@
  *
  * Which tables:
  *
- *   InnoDB in a file of its own   by file; when the way is chosen by itself, only where it is worth
- *                                 its while, as a small table's rows are there sooner
+ *   InnoDB in a file of its own   by file
  *   with FULLTEXT indexes         by rows: words of an index lie in other tables, and an import
  *                                 without them makes the server abort at the first INSERT
  *   with SPATIAL indexes, partitions, encryption, page compression, ROW_FORMAT=COMPRESSED, system
@@ -24,6 +23,12 @@
  *   MyISAM, Aria, ...             by rows inside the hold, as in the way `snapshot`
  *   that the server does not take (its columns were added or dropped in place)
  *                                 by rows, when the import was refused
+ *
+ * Only who asks for it gets it.  Until its next checkpoint, which nobody can ask for, the server
+ * (MariaDB 10.11.19) has in its log that the empty table's file was deleted, and after a crash it
+ * passes over everything that was written to the one with the same number that has been imported
+ * since: committed rows are gone.  Killed between the file's being put and its import, it does not
+ * start until that file is removed ("Recovery cannot access file").  A RENAME does not help.
  *
  * The files are handled by a process with the server's own rights (mariadb_keeper.h).
  */

@@ -21,8 +21,8 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 OWNER = 'www-data'
 SITE = 'shop'
 PYTHON = '/usr/bin/python3'  # where the site's owner may run it
-ENGINES = {'sqlite': engines.Sqlite, 'mariadb': servers.Mariadb, 'postgres': servers.Postgres,
-           'postgres-own': servers.PostgresOwn}
+ENGINES = {'sqlite': engines.Sqlite, 'mariadb': servers.Mariadb, 'mariadb-files': servers.MariadbFiles,
+           'postgres': servers.Postgres, 'postgres-own': servers.PostgresOwn}
 
 
 Broken = servers.Broken    # the world does not do what the matrix needs; not a finding about crashes

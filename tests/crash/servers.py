@@ -212,6 +212,24 @@ class Mariadb(Server):
         return rows
 
 
+class MariadbFiles(Mariadb):
+    """Copied as the server's files, which lie where they can be cloned.  Not in an ordinary run: a server
+    that is killed loses what was written to an imported table (dbdump/mariadb_files.h)."""
+
+    def __init__(self, world):
+        super().__init__(world)
+        self.directory = os.path.join(world.disk, self.name)
+        self.socket = os.path.join(self.directory, 'sock')
+
+    def request(self):
+        return dict(super().request(), way='files')
+
+    def populate(self):
+        super().populate()
+        with self.admin() as database:
+            database.run('GRANT RELOAD ON *.* TO sitesnap@localhost')
+
+
 class Postgres(Server):
     """A schema in a database of the site's."""
     name = 'postgres'
