@@ -106,7 +106,7 @@ TEST(text_that_is_no_utf8_is_named_and_never_changed_in_silence)
 /* Larger than any statement may be, and than what we keep in memory. */
 TEST(a_row_that_no_statement_takes_is_copied)
 {
-        unsigned mbytes = getenv("SITESNAP_TEST_ALL") != NULL ? 500 : 70;
+        unsigned mbytes = getenv("SITESNAP_TEST_ALL") != NULL ? 1000 : 70;
         struct db *db;
         char sql[400];
 
