@@ -142,11 +142,35 @@ static int read_objects(struct making *making, struct err *err)
 
         return postgres_view_tables(view, err) < 0 ||
                                postgres_check_objects(view->look, &view->scope, err) < 0 ||
-                               postgres_objects_read(view->look, &view->scope, target, copy->to,
-                                                     &making->objects, err) < 0 ||
+                               postgres_objects_read(view->look, &view->scope, target,
+                                                     making->home.name, &making->objects,
+                                                     err) < 0 ||
                                postgres_copy_tell(view, target == NULL ? NULL : "_", err) < 0
                        ? -1
                        : 0;
+}
+
+/* A function that is called while the copy is made, by an index or a materialized view, has to find
+ * what it names where that lies now; then it is made again with the name that the copy gets. */
+static int rename_functions(struct making *making, struct err *err)
+{
+        struct postgres_copy *copy = making->copy;
+        struct postgres_objects named;
+        int r;
+
+        if (copy->database == NULL)
+                return 0;
+        if (postgres_objects_read(copy->view->look, &copy->view->scope, making->home.name, copy->to,
+                                  &named, err) < 0)
+                return -1;
+        /* Both lists are of one view: they have the same order. */
+        for (size_t i = 0; i < named.n; i++)
+                named.list[i].done =
+                        i < making->objects.n &&
+                        strcmp(named.list[i].statement, making->objects.list[i].statement) == 0;
+        r = postgres_build_phase(&making->place, &named, POSTGRES_BEFORE, true, err);
+        postgres_objects_done(&named);
+        return r;
 }
 
 static int fill(struct making *making, struct err *err)
@@ -158,7 +182,8 @@ static int fill(struct making *making, struct err *err)
                     0 ||
             copy_rows(making, err) < 0 ||
             postgres_build_phase(&making->place, &making->objects, POSTGRES_AFTER, true, err) < 0 ||
-            postgres_build_phase(&making->place, &making->objects, POSTGRES_GRANT, true, err) < 0)
+            postgres_build_phase(&making->place, &making->objects, POSTGRES_GRANT, true, err) < 0 ||
+            rename_functions(making, err) < 0)
                 return -1;
         if (set_sequences(making, err) < 0 ||
             (copy->database == NULL &&
