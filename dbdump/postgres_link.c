@@ -96,7 +96,7 @@ static void add(char *text, size_t size, const char *more)
 {
         size_t n = strlen(text);
 
-        if (more != NULL)
+        if (more != NULL && more[0] != '\0')
                 (void)snprintf(text + n, size - n, n > 0 ? " (%s)" : "%s", more);
 }
 
@@ -118,7 +118,7 @@ int postgres_fail(struct err *err, struct postgres_link *link, const PGresult *r
                 add(text, sizeof(text), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
         }
         for (char *c = text; *c != '\0'; c++)
-                if (*c == '\n')
+                if (*c == '\n' || *c == '\t')
                         *c = ' ';
         for (size_t n = strlen(text); n > 0 && text[n - 1] == ' '; n--)
                 text[n - 1] = '\0';

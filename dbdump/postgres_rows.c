@@ -489,6 +489,7 @@ int postgres_rows_copy(struct postgres_rows *rows, struct err *err)
 {
         struct worker workers[WORKERS_MAX] = { 0 };
         unsigned n = rows->streams == 0 ? 2 : rows->streams;
+        struct err why;
         int r = 0;
 
         if (n > WORKERS_MAX)
@@ -502,6 +503,9 @@ int postgres_rows_copy(struct postgres_rows *rows, struct err *err)
         /* An index of one table may call what alters another, which we must not COPY into then. */
         if (r == 0 && rows->to_schema == NULL)
                 r = work(rows, workers, n, begin_rest, err);
+        /* Without the session that has the view, what it is copied by fails with other words. */
+        if (r < 0 && postgres_run(rows->view->look, "SELECT 1", &why) < 0)
+                *err = why;
         for (unsigned i = 0; i < n; i++)
                 dismiss(&workers[i]);
         return r;
