@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/file.h"
 #include "tests/driver/postgres_case.h"
 #include "tests/lib/pgserver.h"
 #include "tests/lib/test.h"
@@ -80,41 +77,6 @@ TEST(a_session_that_is_ended_fails_the_copy_and_nothing_else)
         ASSERT(driver->copy(db, "shop", COPY, kill_sessions, &once, &err) < 0);
         ASSERT(!once);
         postgres_case_end(db);
-}
-
-static int kill_server(const struct db_progress *progress, void *arg, struct err *report_err)
-{
-        (void)report_err;
-        if (progress->tables_done == 1 && *(bool *)arg) {
-                *(bool *)arg = false;
-                pg_stop(SIGKILL);
-        }
-        return 0;
-}
-
-static void kill_in(const char *database)
-{
-        bool once = true;
-        struct db *db = begin("sitesnap", database);
-
-        ASSERT(driver->copy(db, "shop", COPY, kill_server, &once, &err) < 0);
-        ASSERT(!once);
-        driver->close(db);
-        ASSERT(driver->open(&postgres_conf, &db, &err) < 0);
-        pg_start_again();
-        ASSERT_OK(driver->open(&postgres_conf, &db, &err));
-        ASSERT_OK(db_drop(driver, db, COPY, &err));
-        postgres_case_end(db);
-}
-
-TEST(a_server_that_dies_in_a_copy_of_a_schema_leaves_nothing)
-{
-        kill_in("shop");
-}
-
-TEST(a_server_that_dies_in_a_copy_of_a_database_leaves_nothing)
-{
-        kill_in(NULL);
 }
 
 /* Each table is a little more than what a socket holds: at its end the server has not taken all. */

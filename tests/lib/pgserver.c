@@ -64,14 +64,15 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
 
 static void launch(void)
 {
-        char bin[160], data[160], socket[160];
+        const char *at = getenv("TEST_PG_LISTEN");
+        char bin[160], data[160], socket[160], listen[80];
         const char *const argv[] = { bin,
                                      "-D",
                                      data,
                                      "-k",
                                      socket,
                                      "-c",
-                                     "listen_addresses=",
+                                     listen,
                                      "-c",
                                      "fsync=off",
                                      "-c",
@@ -87,6 +88,7 @@ static void launch(void)
         (void)snprintf(bin, sizeof(bin), "%s/postgres", state->bin);
         (void)snprintf(data, sizeof(data), "%s/data", state->dir);
         (void)snprintf(socket, sizeof(socket), "%s", state->dir);
+        (void)snprintf(listen, sizeof(listen), "listen_addresses=%s", at == NULL ? "" : at);
         run_as_postgres(argv, false);
 }
 

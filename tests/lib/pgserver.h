@@ -4,7 +4,8 @@
 
 /*
  * A PostgreSQL server of the test program's own: a cluster in a directory below $TEST_TMP (else
- * /var/tmp), a socket and no port, started once a program and ended with it.  The first version
+ * /var/tmp), a socket and no port (but of $TEST_PG_LISTEN, which a program sets that has a network
+ * of its own), started once a program and ended with it.  The first version
  * below /usr/lib/postgresql is taken, or what $TEST_PG says ("/usr/lib/postgresql/15/bin").
  *
  * Roles: "postgres" (superuser), "sitesnap" (ours: CREATEDB, nothing else), "shop" (a tenant).
