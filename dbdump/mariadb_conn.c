@@ -127,6 +127,7 @@ static enum err_code meaning_of(unsigned number, const char *text)
 int mariadb_fail(struct mariadb_conn *conn, struct err *err, const char *fmt, ...)
 {
         unsigned number = mysql_errno(conn->mysql);
+        const char *text = mysql_error(conn->mysql), *near;
         char phrase[256];
         va_list ap;
 
@@ -136,8 +137,10 @@ int mariadb_fail(struct mariadb_conn *conn, struct err *err, const char *fmt, ..
         if (number == CR_SERVER_LOST || number == CR_SERVER_GONE_ERROR || number == 1927 ||
             number == ER_SERVER_SHUTDOWN)
                 conn->broken = true;
-        return err_fail(err, meaning_of(number, mysql_error(conn->mysql)), 0, "%s: %s (%u)", phrase,
-                        mysql_error(conn->mysql), number);
+        /* Behind "near" stands what was sent. */
+        near = number == ER_PARSE_ERROR ? strstr(text, " near '") : NULL;
+        return err_fail(err, meaning_of(number, text), 0, "%s: %.*s (%u)", phrase,
+                        near == NULL ? (int)strlen(text) : (int)(near - text), text, number);
 }
 
 /* "10.11.6-MariaDB-..." or "8.0.36"; "5.5.5-" before it is for old replicas. */
@@ -290,15 +293,18 @@ bool mariadb_wait(const struct mariadb_conn *conn, int msec)
 /* Wait for the answer, and take back a question that takes too long. */
 static int answer(struct mariadb_conn *conn, unsigned msec, const char *sql, struct err *err)
 {
+        char shown[MARIADB_SQL_SHOWN];
+
+        mariadb_sql_shown(sql, shown);
         if (!mariadb_wait(conn, msec == MARIADB_NO_LIMIT ? -1 : (int)msec)) {
                 mariadb_kill(conn, false);
                 conn->broken = true;
                 return err_fail(err, ERR_TIMEOUT, 0,
-                                "the database server did not answer '%.60s' within %u ms", sql,
+                                "the database server did not answer '%.60s' within %u ms", shown,
                                 msec);
         }
         if (mysql_read_query_result(conn->mysql) != 0)
-                return mariadb_fail(conn, err, "'%.120s'", sql);
+                return mariadb_fail(conn, err, "'%s'", shown);
         return 0;
 }
 
@@ -348,7 +354,7 @@ static int each(struct mariadb_conn *conn, mariadb_row row, void *arg, struct ma
                 return -1;
         result = mysql_store_result(conn->mysql);
         if (result == NULL)
-                return mariadb_fail(conn, err, "'%.120s'", sql->text);
+                return mariadb_fail(conn, err, "the database server's answer");
         while (r == 0 && (values = mysql_fetch_row(result)) != NULL)
                 r = row(arg, values, mysql_fetch_lengths(result), err);
         mysql_free_result(result);
@@ -423,7 +429,7 @@ int mariadb_query(struct mariadb_conn *conn, struct mariadb_sql *sql, MYSQL_RES 
         if (mariadb_send(conn, sql, err) < 0 || answer(conn, MARIADB_NO_LIMIT, sql->text, err) < 0)
                 return -1;
         *ret_result = mysql_use_result(conn->mysql);
-        return *ret_result == NULL ? mariadb_fail(conn, err, "'%.120s'", sql->text) : 0;
+        return *ret_result == NULL ? mariadb_fail(conn, err, "the database server's answer") : 0;
 }
 
 int mariadb_fetched(struct mariadb_conn *conn, struct err *err)

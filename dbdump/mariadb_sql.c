@@ -162,3 +162,23 @@ void mariadb_sql_add(struct mariadb_sql *sql, const char *fmt, ...)
         mariadb_sql_vadd(sql, fmt, ap);
         va_end(ap);
 }
+
+void mariadb_sql_shown(const char *text, char shown[static MARIADB_SQL_SHOWN])
+{
+        size_t n = 0;
+
+        while (*text != '\0' && n < MARIADB_SQL_SHOWN - 4) {
+                char quote = *text++;
+
+                shown[n++] = quote;
+                if (quote != '\'' && quote != '"')
+                        continue;
+                /* Where it ends behind a backslash depends on the mode: nothing more is shown. */
+                while (*text != '\0' && *text != quote)
+                        text += *text == '\\' && text[1] == quote ? strlen(text) : 1;
+                text += *text != '\0';
+                shown[n++] = '?';
+                shown[n++] = quote;
+        }
+        shown[n] = '\0';
+}

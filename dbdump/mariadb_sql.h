@@ -45,4 +45,9 @@ void mariadb_sql_bytes(struct mariadb_sql *sql, const void *bytes, size_t n);
  * quote but these themselves (utf8mb4, binary): every connection of ours has both. */
 void mariadb_sql_value(struct mariadb_sql *sql, const char *bytes, size_t n);
 
+/* mariadb_sql_shown(text, shown): Its beginning for a message, without what is in quotes: values of
+ * rows, bodies and defaults are nothing that a log should have. */
+#define MARIADB_SQL_SHOWN 121
+void mariadb_sql_shown(const char *text, char shown[static MARIADB_SQL_SHOWN]);
+
 #endif

@@ -42,6 +42,28 @@ TEST(a_name_that_is_none_spoils_the_statement)
         ASSERT(sql.failed);
 }
 
+TEST(a_message_shows_no_text_of_a_statement)
+{
+        char shown[MARIADB_SQL_SHOWN];
+
+        mariadb_sql_shown("SELECT `a` FROM t WHERE k='se\\'cret' AND `b`", shown);
+        ASSERT_STR(shown, "SELECT `a` FROM t WHERE k='?'");
+        mariadb_sql_shown("SELECT `a` FROM t WHERE k='se\\ncret' AND j=\"se''cret\" AND 'it''s'",
+                          shown);
+        ASSERT_STR(shown, "SELECT `a` FROM t WHERE k='?' AND j=\"?\" AND '?''?'");
+        mariadb_sql_shown("RETURN 'secret that does not end", shown);
+        ASSERT_STR(shown, "RETURN '?'");
+        mariadb_sql_shown("", shown);
+        ASSERT_STR(shown, "");
+        for (size_t n = 100; n < 200; n++) {
+                char text[201] = "";
+
+                memset(text, '\'', n);
+                mariadb_sql_shown(text, shown);
+                ASSERT(strlen(shown) < MARIADB_SQL_SHOWN);
+        }
+}
+
 TEST(a_body_that_names_its_schema_is_seen)
 {
         static const char *const reaching[] = {
