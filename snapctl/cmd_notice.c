@@ -134,13 +134,18 @@ int cmd_notice_send(struct ctl *ctl, struct err *err)
         char path[CLIENT_PATH_MAX];
         int64_t usec;
 
+        if ((strcmp(phase, "scheduled") == 0) != (at != NULL))
+                return err_fail(err, ERR_INVALID, 0,
+                                "--at, the time at which it is going to begin, goes with "
+                                "'scheduled' and is needed there");
         if (ctl_set(body, "phase", json_string(phase), err) < 0 ||
             ctl_set_option(ctl, body, OPT_LABEL, "label", err) < 0 ||
             ctl_set_option(ctl, body, OPT_REASON, "reason", err) < 0)
                 return -1;
-        if (at != NULL && (!text_parse_until(at, &usec) ||
-                           ctl_set(body, "at_sec", json_integer(usec / USEC_PER_SEC), err) < 0))
-                return err_fail(err, ERR_INVALID, 0, "--at is no time");
+        if (at != NULL && (!text_parse_until(at, &usec) || usec <= clock_wall_usec()))
+                return err_fail(err, ERR_INVALID, 0, "'%s' is over already", at);
+        if (at != NULL && ctl_set(body, "at_sec", json_integer(usec / USEC_PER_SEC), err) < 0)
+                return -1;
         (void)snprintf(path, sizeof(path), "/v1/sites/%s/notices", site);
         if (client_call(ctl->client, "POST", path, body, &answer, err) < 0)
                 return -1;

@@ -241,7 +241,7 @@ release_is_told() {
         says "$mail" 'Release:           2.1' 'Track:             stable' 'Automatic updates: off' \
                 'closes a hole' 'snapctl upgrade app --dry-run' || return 1
         exits 0 'told before' ctl notice send app available --label 2.1 &&
-                exits 2 "'at_sec'" ctl notice send app scheduled --label 2.1 || return 1
+                exits 2 '--at, the time' ctl notice send app scheduled --label 2.1 || return 1
         exits 0 'on its way' ctl notice send app scheduled --label 2.1 --at 2h || return 1
         mail=$(mail_with "$MAIL" 'app: an upgrade to 2.1 is scheduled') || return 1
         says "$mail" 'is going to begin at 20' 'Begins at:' &&

@@ -413,6 +413,24 @@ TEST(status_of_a_site_has_its_versions_and_operations)
                NULL);
 }
 
+/* In the words of who typed it, not in the API's. */
+TEST(a_time_that_is_missing_too_many_or_over_is_said_before_anything_is_asked)
+{
+        static const struct fake_answer answers[] = { { "GET /v1", "{}" } };
+
+        FAKE_API(answers);
+        SNAPCTL("notice", "send", "wiki", "scheduled");
+        ASSERT_EQ(ran.status, 2);
+        ASSERT(strstr(ran.err, "--at, the time") != NULL);
+        SNAPCTL("notice", "send", "wiki", "available", "--at", "2h");
+        ASSERT_EQ(ran.status, 2);
+        ASSERT(strstr(ran.err, "--at, the time") != NULL);
+        SNAPCTL("notice", "send", "wiki", "scheduled", "--at", "2020-01-01T00:00");
+        ASSERT_EQ(ran.status, 2);
+        ASSERT(strstr(ran.err, "'2020-01-01T00:00' is over already") != NULL);
+        ASSERT_STR(fake_requests(), "");
+}
+
 #define SITE_WITH(op, mode)                                                                        \
         "{\"name\": \"wiki\", \"active\": 9, \"operation\": " op                                   \
         ", \"temporary\": {\"mode\": \"" mode "\", \"version\": 8, \"back\": 9, \"until\": null}}"
