@@ -96,6 +96,22 @@ static int check_downgrade(const struct plan_facts *facts, const char *site, con
                         label, facts->active->label, facts->active->number, site, site, site);
 }
 
+/* Is where it leads to not there yet, because the operation that has the site makes it?  That the
+ * site is busy is said when the request is queued. */
+static bool is_being_made(struct catalog *catalog, const char *site, const json_t *request,
+                          const struct err *why)
+{
+        struct op_list open = { 0 };
+        struct err ignored;
+        bool going_on;
+
+        if (why->code != ERR_NOT_FOUND || json_object_get(request, "version") != NULL)
+                return false;
+        going_on = journal_list(catalog, site, true, 1, &open, &ignored) == 0 && open.n > 0;
+        op_list_done(&open);
+        return going_on;
+}
+
 /* What the catalog alone can answer. */
 static int check_known(const struct dirs *dirs, struct catalog *catalog, const char *site,
                        const struct plan_verb *verb, const json_t *request, struct err *err)
@@ -131,12 +147,14 @@ static int check_known(const struct dirs *dirs, struct catalog *catalog, const c
                 ret = -1;
         else if (strcmp(verb->name, "upgrade") == 0)
                 ret = check_downgrade(&facts, site, request, err);
-        else if (verb->targets && plan_target(&facts, &version, err) < 0)
+        else if (verb->targets && plan_target(&facts, &version, err) < 0 &&
+                 !is_being_made(catalog, site, request, err))
                 ret = err_wrap(err, "'%s'", site);
         plan_facts_done(&facts);
 
         /* The catalog can tell a pruned number from one that never was. */
-        if (ret < 0 && verb->targets && err->code == ERR_NOT_FOUND) {
+        if (ret < 0 && verb->targets && err->code == ERR_NOT_FOUND &&
+            json_object_get(request, "version") != NULL) {
                 struct version gone;
 
                 return catalog_version(catalog, site, json_get_u64(request, "version"), &gone, err);

@@ -289,6 +289,7 @@ asked_while_upgraded() {
         sleep 0.5
         (cd "$SITES/app/versions/$TAKEN_BACK/parts" && exec sleep 600) &
         STAYER=$!
+        exits 3 'is going on' ctl forward app || return 1
         ctl web-config app nginx | grep -q '^root ' && ctl check app && return 1
         ctl status app | grep "^UPGRADE: visitors get version 2 (read-only) until operation $id " &&
                 ctl ops abort "$id" || return 1
