@@ -13,6 +13,7 @@
 #include "snapd/prober_process.h"
 #include "snapd/sql.h"
 #include "tests/guard/hostile.h"
+#include "tests/lib/places.h"
 #include "tests/lib/test.h"
 
 /* The prober starts this program again as `snapd --probe`. */
@@ -28,7 +29,6 @@ static struct watch_needs needs = { .dirs = &dirs };
 static struct measure *measure;
 static pid_t server;
 static unsigned port;
-static char state[200], run[200], conf[200];
 
 static void site_put(const char *site, const char *path)
 {
@@ -60,15 +60,7 @@ static void front_is(const char *site, enum front_mode mode)
 
 static void begin(void)
 {
-        if (getuid() != 0)
-                test_skip("the daemon's directories are root's");
-        test_need_syscalls();
-        (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
-        (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
-        (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
-        dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
-        ASSERT_OK(dirs_open(&dirs, &err));
-        ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
+        places_begin(&dirs);
         ASSERT_OK(catalog_open(dirs.state_fd, &needs.catalog, &err));
         ASSERT_OK(sitecache_open(&dirs, &needs.sites, &err));
         ASSERT(sd_event_new(&needs.event) >= 0);

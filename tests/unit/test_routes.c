@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "snapd/routes.h"
 #include "snapd/sweep.h"
+#include "tests/lib/places.h"
 #include "tests/lib/test.h"
 
 /* Users that every system has. */
@@ -28,7 +29,6 @@ static sd_event *event;
 static json_t *empty;
 static struct dirs dirs;
 static struct api api = { .dirs = &dirs };
-static char state[200], run[200], conf[200];
 
 static void conf_put(const char *name, const char *owner, const char *may)
 {
@@ -53,15 +53,7 @@ static void begin(void)
 {
         op_id id;
 
-        if (getuid() != 0)
-                test_skip("the daemon's directories are root's");
-        test_need_syscalls();
-        (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
-        (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
-        (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
-        dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
-        ASSERT_OK(dirs_open(&dirs, &err));
-        ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
+        places_begin(&dirs);
         ASSERT_OK(catalog_open(dirs.state_fd, &api.catalog, &err));
         ASSERT_OK(sitecache_open(&dirs, &api.sites, &err));
         ASSERT_OK(outbox_open(dirs.state_fd, &api.outbox, &err));

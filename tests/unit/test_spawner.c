@@ -17,11 +17,11 @@
 #include "common/file.h"
 #include "snapd/operation.h"
 #include "snapd/spawner.h"
+#include "tests/lib/places.h"
 #include "tests/lib/test.h"
 
 static struct err err;
 static struct dirs dirs;
-static char state[200], run[200], conf[200];
 static struct catalog *catalog;
 static json_t *request;
 static sd_event *event;
@@ -104,15 +104,9 @@ static op_id begin(const char *script)
 {
         op_id id;
 
-        if (getuid() != 0)
-                test_skip("the daemon's directories are root's");
-        test_need_syscalls();
-        (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
-        (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
-        (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
-        dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "none" };
+        places_begin(&dirs);
+        dirs.socket = "none";
         request = json_object();
-        ASSERT_OK(dirs_open(&dirs, &err));
         ASSERT_OK(file_replace(dirs.state_fd, "script", script, strlen(script), 0600, &err));
         ASSERT_OK(catalog_open(dirs.state_fd, &catalog, &err));
         ASSERT_OK(journal_queue(catalog, "shop", "activate", request, 0, &id, &err));

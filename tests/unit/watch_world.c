@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "snapd/request.h"
 #include "snapd/sql.h"
+#include "tests/lib/places.h"
 #include "tests/lib/test.h"
 #include "tests/unit/watch_world.h"
 
@@ -24,8 +25,6 @@ struct dirs dirs;
 struct watch_needs needs = { .dirs = &dirs };
 struct watch *watch;
 static struct watch *volatile dead; /* a killed one is never freed */
-char state[200];
-static char run[200], conf[200];
 int64_t played_usec;
 
 uint64_t told_served;
@@ -129,15 +128,7 @@ void daemon_dies(void)
 
 void begin(const char *guard)
 {
-        if (getuid() != 0)
-                test_skip("the daemon's directories are root's");
-        test_need_syscalls();
-        (void)snprintf(state, sizeof(state), "%s/state", test_tmpdir());
-        (void)snprintf(run, sizeof(run), "%s/run", test_tmpdir());
-        (void)snprintf(conf, sizeof(conf), "%s/conf", test_tmpdir());
-        dirs = (struct dirs){ .state = state, .run = run, .conf = conf, .socket = "" };
-        ASSERT_OK(dirs_open(&dirs, &err));
-        ASSERT_EQ(mkdirat(dirs.conf_fd, "sites.d", 0755), 0);
+        places_begin(&dirs);
         needs.prober = (struct watch_prober){ on_served, on_hold, on_pace, NULL };
         played_usec = clock_boot_usec();
         ASSERT_OK(catalog_open(dirs.state_fd, &needs.catalog, &err));
@@ -242,7 +233,7 @@ uint64_t notices(const char *phase)
         sqlite3 *db;
         char path[300];
 
-        (void)snprintf(path, sizeof(path), "%s/outbox.db", state);
+        (void)snprintf(path, sizeof(path), "%s/outbox.db", dirs.state);
         ASSERT_EQ(sqlite3_open(path, &db), SQLITE_OK);
         ASSERT_OK(sql_number(db, "SELECT count(*) FROM notices WHERE phase = ?",
                              SQL_ARGS(sql_text(phase)), &n, &err));

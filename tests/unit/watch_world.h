@@ -16,7 +16,6 @@ extern struct err err;
 extern struct dirs dirs;
 extern struct watch_needs needs;
 extern struct watch *watch;
-extern char state[200];
 extern int64_t played_usec; /* until when samples were played */
 
 /* What the prober was told last. */
