@@ -375,7 +375,7 @@ static int step(struct postgres_rows *rows, struct worker *worker, unsigned numb
         if (worker->task == TASK_STREAM)
                 return pump(worker, err);
         if (collect(worker, &ended, err) < 0)
-                return worker->task == TASK_INDEX || worker->task == TASK_INSERT
+                return strstr(err->msg, worker->table->name) != NULL
                                ? -1
                                : err_wrap(err, "the table '%s'", worker->table->name);
         if (!ended)
