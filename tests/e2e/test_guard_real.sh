@@ -104,6 +104,17 @@ END2
         ctl site check blog && wordpress_verify "$PORT" $OLD
 }
 
+# Where a table is away WordPress answers 200 and says that nothing was found.
+preset_asks_the_database() {
+        ctl site probe blog || return 1
+        mariadb_sql 'RENAME TABLE blog.wp_posts TO blog.wp_posts_away'
+        exits 1 '' ctl site probe blog >"$WORLD/said"
+        mariadb_sql 'RENAME TABLE blog.wp_posts_away TO blog.wp_posts'
+        grep -qE '^content +http +required +bad' "$WORLD/said" && grep -qE '^front +http +required +good' "$WORLD/said" ||
+                { cat "$WORLD/said"; return 1; }
+        ctl site probe blog
+}
+
 # conf KEY VALUE: In the site's file, from now on.
 conf() {
         sed -i "s/^$1 = .*/$1 = $2/" "$WORLD/conf/sites.d/blog.conf" &&
@@ -463,6 +474,7 @@ measure() {
 }
 
 need 'WordPress on MariaDB, with the probes that its preset has' prepared
+check 'a table that is away is noticed by what the preset asks' preset_asks_the_database
 need 'it is visited and well' visited
 check 'a fatal error in a file is taken back, with its database' broken fatal 60
 measure 'fatal error'

@@ -25,6 +25,27 @@ upgraded() {
                 wiki_verify "$PORT" "$1" "$PICTURE" && wiki_login "$PORT"
 }
 
+# Each table that the text of a page is in, away for a moment.
+preset_asks_the_database() {
+        local file table
+
+        mkdir -p "$WORLD/conf/probes.d" && cp "$(dirname "$0")/../../data/probes.d/mediawiki.conf" \
+                "$WORLD/conf/probes.d/" || return 1
+        cp "$WORLD/conf/sites.d/wiki.conf" "$WORLD/wiki.conf"
+        printf '\n[guard]\npresets = mediawiki\nurl = http://127.0.0.1:%s/\n' "$PORT" \
+                >>"$WORLD/conf/sites.d/wiki.conf"
+        ctl site check wiki && exits 0 '' ctl site probe wiki || return 1
+        file=$(readlink -f "$SITES"/wiki/db/snap*/wiki.sqlite)
+        for table in page revision slots content text; do
+                sqlite3 "$file" "ALTER TABLE $table RENAME TO ${table}_away"
+                exits 1 '' ctl site probe wiki >"$WORLD/said"
+                sqlite3 "$file" "ALTER TABLE ${table}_away RENAME TO $table"
+                grep -qE '^content +http +required +bad' "$WORLD/said" ||
+                        { echo "without $table:"; cat "$WORLD/said"; return 1; }
+        done
+        exits 0 '' ctl site probe wiki && cp "$WORLD/wiki.conf" "$WORLD/conf/sites.d/"
+}
+
 broken_is_undone() {
         exits 6 '' ctl upgrade wiki --label broken -- \
                 "$WORLD/bin/upgrade-wiki" "$CACHE/mediawiki-1.43" broken &&
@@ -76,6 +97,7 @@ older_lives_on() {
 need 'MediaWiki 1.35 is adopted' adopted
 need 'its own migrator brings it to 1.39' upgraded 1.39
 need 'and to 1.43' upgraded 1.43
+check 'a table that is away is noticed by what the preset asks' preset_asks_the_database
 check 'a release without a core class is undone' broken_is_undone
 check 'releases 1.35 and 1.39 are read beside 1.43' older_beside
 check 'no request fails while releases take turns' switched_under_load && measured "wiki, $DRIVER: $(cat "$WORLD/load")"
