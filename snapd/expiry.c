@@ -20,7 +20,8 @@ struct expiry {
         struct sitecache *sites;
         struct spawner *spawner;
         sd_event_source *timer;
-        bool again; /* something is over and could not be ended yet */
+        bool again;  /* something is over and could not be ended yet */
+        bool warned; /* somebody was told so */
 };
 
 static void tell(struct expiry *expiry, const char *site, const struct front_temporary *temporary,
@@ -99,9 +100,13 @@ static int on_over(const char *name, bool temporary, void *arg, struct err *err)
         /* One site that cannot be written must not keep another's link open. */
         if (site == NULL || safepath_open_trusted(site->home, &home_fd, err) < 0 ||
             front_render(expiry->catalog, site, home_fd, err) < 0) {
-                log_warning("a link to a version of '%s' is over and cannot be removed%s%s", name,
-                            site == NULL ? "" : ": ", site == NULL ? "" : err->msg);
-                expiry->again = true;
+                if (!expiry->warned)
+                        log_warning(
+                                "a link to a version of '%s' is over and cannot be removed%s%s; "
+                                "it is tried again",
+                                name, site == NULL ? "" : ": ", site == NULL ? "" : err->msg);
+                expiry->again = expiry->warned = true;
+                return -1;
         }
         return 0;
 }
@@ -118,6 +123,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *arg)
                 log_warning("%s", err.msg);
                 expiry->again = true;
         }
+        expiry->warned &= expiry->again;
         expiry_news(expiry);
         return 0;
 }

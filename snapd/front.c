@@ -214,12 +214,14 @@ int front_expired(struct catalog *catalog, front_visit visit, void *arg, struct 
                                sqlite3_column_text(stmt, 0));
                 over[n++].temporary = sqlite3_column_int(stmt, 1) != 0;
         }
-        if (row < 0 || (n > 0 && sql_run(catalog_db(catalog),
-                                         "DELETE FROM passes WHERE until > 0 AND until <= ?",
-                                         SQL_ARGS(sql_int(now)), err) < 0))
+        if (row < 0)
                 return -1;
+        /* A row goes when its link has gone: until then it says that there is something to do. */
         for (size_t i = 0; i < n; i++)
-                if (visit(over[i].site, over[i].temporary, arg, err) < 0)
+                if (visit(over[i].site, over[i].temporary, arg, err) == 0 && !over[i].temporary &&
+                    sql_run(catalog_db(catalog),
+                            "DELETE FROM passes WHERE site = ? AND until > 0 AND until <= ?",
+                            SQL_ARGS(sql_text(over[i].site), sql_int(now)), err) < 0)
                         return -1;
         return 0;
 }

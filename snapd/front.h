@@ -18,9 +18,11 @@
  *   front/redirect-302, front/redirect-307     -> ../versions/N
  *
  * A link is not signed: its token cannot be guessed, stands for nothing but itself, and is gone
- * from the next request on when it is taken back or its time is over.  Whoever asks for a version
- * that is not there, by a link, an address, an argument or a cookie, gets 410 and a page that says
- * so; the live version would be taken for the one that was asked for.
+ * from the next request on when it is taken back or snapd removes it at its time.  While snapd does
+ * not run, links and addresses go on past their time, which is looked at when it is started: the
+ * web server asks whether a file is there, and nothing else.  Whoever asks for a version that is
+ * not there, by a link, an address, an argument or a cookie, gets 410 and a page that says so; the
+ * live version would be taken for the one that was asked for.
  *
  * A session never goes back to an older version by a switch that goes forward: the flip is one
  * rename.  Where the site's file says `sticky`, one that began on the version before the live one
@@ -104,9 +106,10 @@ int front_drop_pass(struct catalog *catalog, const char *site, const char *name,
  * clock, 0: never. */
 int front_next(struct catalog *catalog, int64_t *ret_usec, struct err *err) MUST_CHECK;
 
-/* front_expired(catalog, visit, arg, err): Remove the passes that are over and call visit with each
- * site that had one or whose temporary rollback is over (then ${temporary} is true; its row
- * stays: a `forward` removes it). */
+/* front_expired(catalog, visit, arg, err): Call visit with each site that has passes that are over,
+ * which are removed when it returns 0, and with each whose temporary rollback is over (then
+ * ${temporary} is true; its row stays: a `forward` removes it).  -1 of a visit keeps the passes for
+ * the next time, and the others are visited all the same. */
 typedef int (*front_visit)(const char *site, bool temporary, void *arg, struct err *err);
 int front_expired(struct catalog *catalog, front_visit visit, void *arg,
                   struct err *err) MUST_CHECK;
