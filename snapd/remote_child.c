@@ -414,22 +414,13 @@ static int enter(const struct remote_child *child, pid_t parent, struct err *err
         return 0;
 }
 
-/* While we are root.  A server whose files are out of reach is copied in another way, which the
- * driver says; one that has to be copied by its files is told of here why it cannot. */
+/* While we are root.  A server that has to be copied by its files is told of here why it cannot. */
 static int start_keeper(const struct remote_child *child, struct db_conf *conf, pid_t *ret_pid,
                         struct err *err)
 {
-        struct err why;
-
-        if (!child->engine->files || conf->socket_path == NULL ||
-            (conf->way != DB_WAY_AUTO && conf->way != DB_WAY_FILES) ||
-            mariadb_keeper_start(conf->socket_path, ret_pid, &conf->files_fd, &why) == 0)
-                return 0;
-        conf->files_fd = 0;
-        if (conf->way == DB_WAY_AUTO)
-                return 0;
-        *err = why;
-        return -1;
+        return !child->engine->files || conf->socket_path == NULL || conf->way != DB_WAY_FILES
+                       ? 0
+                       : mariadb_keeper_start(conf->socket_path, ret_pid, &conf->files_fd, err);
 }
 
 /* While files can still be opened. */
