@@ -255,7 +255,7 @@ need 'and comes back as a version, of one instant' imported
 if [ "$ENGINE" = mariadb ]; then
         check 'a dump that would read another table: refused' harmless "'('" \
                 '(SELECT 1 FROM mysql.user)'
-        check 'a dump that would write elsewhere: refused' harmless "'DIRECTORY'" \
+        check 'a dump that would write elsewhere: refused' harmless "'DATA'" \
                 "'' DATA DIRECTORY='/tmp'"
         check 'a dump that has another statement: refused' harmless 'semicolon' \
                 "''; DROP TABLE shop.posts; CREATE TABLE x (id INT)"

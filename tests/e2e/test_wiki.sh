@@ -35,11 +35,12 @@ preset_asks_the_database() {
         printf '\n[guard]\npresets = mediawiki\nurl = http://127.0.0.1:%s/\n' "$PORT" \
                 >>"$WORLD/conf/sites.d/wiki.conf"
         ctl site check wiki && exits 0 '' ctl site probe wiki || return 1
-        file=$(readlink -f "$SITES"/wiki/db/snap*/wiki.sqlite)
+        file=$SITES/wiki/db/$(ctl list wiki --format csv --no-headers --columns number,database |
+                sed -n 's/^3,//p')/wiki.sqlite
         for table in page revision slots content text; do
-                sqlite3 "$file" "ALTER TABLE $table RENAME TO ${table}_away"
+                sqlite3 -cmd '.timeout 20000' "$file" "ALTER TABLE $table RENAME TO ${table}_away" || return 1
                 exits 1 '' ctl site probe wiki >"$WORLD/said"
-                sqlite3 "$file" "ALTER TABLE ${table}_away RENAME TO $table"
+                sqlite3 -cmd '.timeout 20000' "$file" "ALTER TABLE ${table}_away RENAME TO $table" || return 1
                 grep -qE '^content +http +required +bad' "$WORLD/said" ||
                         { echo "without $table:"; cat "$WORLD/said"; return 1; }
         done
