@@ -13,6 +13,7 @@ lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib
 . "$lib/web.sh"
 . "$lib/wiki.sh"
 . "$lib/app.sh"
+. "$lib/operations.sh"
 . "$lib/world.sh"
 world_apart "$@"
 

@@ -148,35 +148,22 @@ served_again() {
                 ctl --wait activate app 2 && app_expect "$PORT" two
 }
 
-# No process of an operation runs any more.
-idle() {
-        local i
-
-        for i in $(seq 100); do
-                pgrep -f -- '--operation [0-9]' >/dev/null || return 0
-                sleep 0.1
-        done
-        echo 'an operation does not end'
-        return 1
-}
-
 # Killed where it hurts: after recovery it is absent, or whole.
 killed() {
-        local where fresh before
+        local where op fresh before
 
         # What other operations left for the next start goes now.
         daemon_stop
-        daemon_start && idle && ctl check app || return 1
+        daemon_start && op_idle && ctl check app || return 1
         for where in bundle.unpack:after bundle.tree:after fs.capture:after bundle.load:before \
                 bundle.load:after catalog.commit:before catalog.commit:marked; do
                 daemon_stop
                 SITESNAP_FAULT=kill@$where daemon_start || return 1
                 stock >"$WORLD/stock.before"
                 before=$(versions app | cut -d' ' -f1)
-                ctl --no-wait import app "$FILE" >/dev/null || return 1
-                idle
+                op=$(ctl -p --no-wait import app "$FILE") && op_waited "$op" || return 1
                 daemon_stop
-                daemon_start && idle && ctl check app >/dev/null || return 1
+                daemon_start && op_idle && ctl check app >/dev/null || return 1
                 fresh=$(versions app | cut -d' ' -f1 | grep -vxF "$before")
                 if [ -n "$fresh" ]; then
                         echo "$where: whole, as version $fresh"
@@ -194,7 +181,7 @@ killed() {
 
 # The file has its name and is whole, or is not there; nothing unfinished stays.
 export_killed() {
-        local place number file copies
+        local place number op file copies
 
         copies=$(ls "$SITES/app/db")
         for place in before after; do
@@ -202,10 +189,10 @@ export_killed() {
                         file=$WORLD/$place-$number.tar.zst
                         daemon_stop
                         SITESNAP_FAULT=kill@bundle.write:$place daemon_start || return 1
-                        ctl --no-wait export app $number "$file" >/dev/null || return 1
-                        idle
+                        op=$(ctl -p --no-wait export app $number "$file") && op_waited "$op" ||
+                                return 1
                         daemon_stop
-                        daemon_start && idle && ctl check app >/dev/null &&
+                        daemon_start && op_idle && ctl check app >/dev/null &&
                                 app_expect "$PORT" two || return 1
                         [ ! -e "$file.partial" ] || return 1
                         [ ! -e "$file" ] || zstd -tq "$file" || return 1
@@ -227,7 +214,7 @@ export_stopped() {
                 [ -s "$WORLD/large.tar.zst.partial" ] && break
                 sleep 0.02
         done
-        ctl ops abort "$op" && idle
+        ctl ops abort "$op" && op_idle || return 1
         ctl ops show "$op" | grep -q 'stopped as asked' &&
                 [ ! -e "$WORLD/large.tar.zst" ] && [ ! -e "$WORLD/large.tar.zst.partial" ]
 }

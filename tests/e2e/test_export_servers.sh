@@ -210,19 +210,8 @@ two_at_once() {
 
         before=$(databases | wc -l)
         ctl --no-wait import shop "$FILE" >/dev/null &&
-                refused 'is busy: import' ctl import shop "$FILE" && idle && ctl check shop &&
+                refused 'is busy: import' ctl import shop "$FILE" && op_idle && ctl check shop &&
                 is "$(databases | wc -l)" $((before + 1))
-}
-
-idle() {
-        local i
-
-        for i in $(seq 200); do
-                pgrep -f -- '--operation [0-9]' >/dev/null || return 0
-                sleep 0.1
-        done
-        echo "an operation does not end ($i)"
-        return 1
 }
 
 # Copies on the server are those of versions.
@@ -234,16 +223,15 @@ for v in json.load(sys.stdin)["versions"]:
 
 # From the pivot on it goes forward.
 killed() {
-        local where before
+        local where op before
 
         before=$(databases)
         for where in bundle.load:before bundle.load:after catalog.commit:before; do
                 daemon_stop
                 SITESNAP_FAULT=kill@$where daemon_start || return 1
-                ctl --no-wait import shop "$FILE" >/dev/null || return 1
-                idle
+                op=$(ctl -p --no-wait import shop "$FILE") && op_waited "$op" || return 1
                 daemon_stop
-                daemon_start && idle && nothing_left || return 1
+                daemon_start && op_idle && nothing_left || return 1
                 [ "$where" = catalog.commit:before ] || is "$(databases)" "$before" || return 1
         done
         ctl check shop

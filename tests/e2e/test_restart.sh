@@ -44,17 +44,11 @@ operation_process() {
 
 # ended STATE: The operation ends in this state.
 ended() {
-        local state
-
         for _ in $(seq 300); do
-                state=$(curl -sS --unix-socket "$WORLD/run/snapd.sock" "http://x/v1/operations/$OP" |
-                        python3 -c 'import json, sys; print(json.load(sys.stdin)["state"])')
-                case $state in
-                queued | running | undoing | rescuing) sleep 0.1 ;;
-                *) break ;;
-                esac
+                op_open "$OP" || break
+                sleep 0.1
         done
-        is "$state" "$1"
+        is "$(op_state "$OP")" "$1"
 }
 
 # An operation that has ended still tidies up for a moment.
