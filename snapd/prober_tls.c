@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <openssl/ssl.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,6 @@
 #include "common/clock.h"
 #include "snapd/prober_tls.h"
 
-#define BUCKETS      1024
 #define PEERS_MAX    16384 /* of 200 bytes; they stay */
 #define SESSIONS_MAX 2500  /* of 7 KB, most of it the certificate */
 #define KEPT_USEC    (300 * INT64_C(1000000))
@@ -16,7 +16,6 @@ static int peer_index = -1; /* of a context's */
 
 struct tls_peer {
         struct tls *tls;
-        struct tls_peer *next;            /* in its bucket */
         struct tls_peer *younger, *older; /* of those with a session */
         SSL_SESSION *session;             /* or NULL */
         bool hung;
@@ -27,7 +26,8 @@ struct tls_peer {
 
 struct tls {
         X509_STORE *store;
-        struct tls_peer *buckets[BUCKETS], *youngest, *oldest;
+        void *peers; /* tsearch(3) */
+        struct tls_peer *youngest, *oldest;
         size_t n_peers, n_sessions;
 };
 
@@ -138,27 +138,26 @@ void tls_fill(CURL *easy, struct tls_peer *peer)
         (void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, peer);
 }
 
+static int by_key(const void *a, const void *b)
+{
+        return strcmp(((const struct tls_peer *)a)->key, ((const struct tls_peer *)b)->key);
+}
+
 struct tls_peer *tls_peer(struct tls *tls, const char *key)
 {
-        uint32_t hash = 2166136261u;
-        struct tls_peer **bucket, *peer;
+        CLEANUP(freep) struct tls_peer *peer = calloc(1, sizeof(*peer) + strlen(key) + 1);
+        struct tls_peer *const *found;
 
-        for (const char *at = key; *at != '\0'; at++)
-                hash = (hash ^ (unsigned char)*at) * 16777619u;
-        bucket = &tls->buckets[hash % BUCKETS];
-        for (peer = *bucket; peer != NULL && strcmp(peer->key, key) != 0;)
-                peer = peer->next;
-        if (peer != NULL || tls->n_peers >= PEERS_MAX)
-                return peer;
-        peer = calloc(1, sizeof(*peer) + strlen(key) + 1);
         if (peer == NULL)
                 return NULL;
-        memcpy(peer->key, key, strlen(key) + 1);
         peer->tls = tls;
-        peer->next = *bucket;
-        *bucket = peer;
+        memcpy(peer->key, key, strlen(key) + 1);
+        found = tls->n_peers < PEERS_MAX ? tsearch(peer, &tls->peers, by_key)
+                                         : tfind(peer, &tls->peers, by_key);
+        if (found == NULL || *found != peer)
+                return found == NULL ? NULL : *found;
         tls->n_peers++;
-        return peer;
+        return STEAL(peer);
 }
 
 int tls_open(struct tls **ret_tls, struct err *err)
@@ -188,13 +187,7 @@ void tls_close(struct tls *tls)
                 return;
         while (tls->oldest != NULL)
                 tls_forget(tls->oldest);
-        for (size_t i = 0; i < BUCKETS; i++)
-                while (tls->buckets[i] != NULL) {
-                        struct tls_peer *peer = tls->buckets[i];
-
-                        tls->buckets[i] = peer->next;
-                        free(peer);
-                }
+        tdestroy(tls->peers, free);
         X509_STORE_free(tls->store);
         free(tls);
 }
