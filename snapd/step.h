@@ -41,8 +41,9 @@ struct step_kind {
 
         bool fades; /* its effect is gone after a reboot: recovery runs it again */
 
-        bool records; /* it writes the catalog and nothing else: one commit with the mark that it is
-                       * done; run() joins a transaction (catalog_enter()) */
+        bool records; /* what it writes is the catalog: one commit with the mark that it is done.
+                       * run() joins the transaction (catalog_enter()), so it is short, and what it
+                       * does beside is done again with it when that was not committed */
 
         /* One line for the log and for `snapctl upgrade --dry-run`; goes to buf. */
         void (*describe)(const json_t *args, char *buf, size_t size);
