@@ -230,25 +230,6 @@ policy() {
         sed -i "s/^policy = .*/policy = $1/" "$WORLD/conf/sites.d/app.conf" && ctl site check app
 }
 
-# A person with a mailbox, and a program.
-person_there() {
-        local mail_port hook_port
-
-        mkdir -p "$MAIL" "$HOOK"
-        mail_port=$(port_free)
-        hook_port=$(port_free)
-        while [ "$hook_port" = "$mail_port" ]; do hook_port=$(port_free); done
-        secret mail sesame
-        secret hook hook-secret
-        python3 "$lib/webhook_sink.py" "$hook_port" "$HOOK" hook-secret 2>>"$WORLD/log/hook.log" &
-        certificate && mail_start "$mail_port" "$MAIL" me sesame && listens "$hook_port" || return 1
-        mail_target person "$mail_port" me mail 'phases = rolled-back alert freeze held'
-        target program '[notice]' 'kind = webhook' 'phases = rolled-back alert freeze held' \
-                '[webhook]' "url = http://127.0.0.1:$hook_port/x" \
-                "secret_file = $WORLD/conf/hook.secret"
-        exits 0 'no mistakes' ctl notice check
-}
-
 # hook_of PHASE VERSION: One webhook came for it, with the cause and what to do, and no other.
 hook_of() {
         python3 - "$HOOK" "$@" <<'END'
@@ -345,7 +326,7 @@ measured "by address: $(cat "$WORLD/took")"
 check 'another tenant has a site' flooded
 check 'a good release stays and is marked, whatever others write in their logs' a_good_release_stays
 measured "good: $(cat "$WORLD/took")"
-check 'somebody can be called' person_there
+check 'somebody can be called' person_there "$MAIL" "$HOOK"
 check 'where the policy is freeze, a release that fails stays' kept freeze frozen frozen
 check 'it is said' frozen_is_said
 check 'a person is called' frozen_calls_a_person

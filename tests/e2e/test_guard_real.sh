@@ -121,25 +121,6 @@ conf() {
                 grep -qx "$1 = $2" "$WORLD/conf/sites.d/blog.conf"
 }
 
-# Who is told, by mail and by webhook.
-told() {
-        local mail_port hook_port
-
-        mkdir -p "$MAIL" "$HOOK" "$WORLD/conf/notices.d"
-        mail_port=$(port_free)
-        hook_port=$(port_free)
-        while [ "$hook_port" = "$mail_port" ]; do hook_port=$(port_free); done
-        secret mail sesame
-        secret hook hook-secret
-        python3 "$lib/webhook_sink.py" "$hook_port" "$HOOK" hook-secret 2>>"$WORLD/log/hook.log" &
-        certificate && mail_start "$mail_port" "$MAIL" me sesame && listens "$hook_port" || return 1
-        mail_target person "$mail_port" me mail 'phases = rolled-back alert freeze held'
-        target program '[notice]' 'kind = webhook' 'phases = rolled-back alert freeze held' \
-                '[webhook]' "url = http://127.0.0.1:$hook_port/x" \
-                "secret_file = $WORLD/conf/hook.secret"
-        exits 0 'no mistakes' ctl notice check
-}
-
 # The new release as it is, then what is wrong with it: each by the way in which such things break.
 releases_write() {
         cat >"$WORLD/bin/upgrade-broken" <<'END2'
@@ -184,7 +165,7 @@ END2
 }
 
 prepared() {
-        installed && adopted && told && releases_write
+        installed && adopted && person_there "$MAIL" "$HOOK" && releases_write
 }
 
 # What is allowed depends on how well it is known what was normal: 1100 answers are enough for 1 %.

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Who is told: a mail server over TLS with a login, receivers of signed webhooks, and what they got.
-# Needs world.sh, and $lib.
+# Needs world.sh, web.sh, and $lib.
 #
 #   certificate                  the mail server's, $WORLD/sink.crt and .pem
 #   listens PORT                 somebody does, within 10 s
@@ -10,6 +10,8 @@
 #   target NAME [LINE...]        a file in notices.d
 #   mail_start PORT DIR USER PASSWORD
 #   mail_target NAME PORT USER SECRET [LINE...]   who gets mail from there; lines for [notice]
+#   person_there MAIL HOOK       a person with a mailbox, which is that directory, and a program, told
+#                                when a guard acts
 #   mail_with DIR SUBJECT        the file of the mail with this in its subject, within 10 s
 #   says FILE TEXT...            the mail's text, decoded, has each of these
 
@@ -53,6 +55,24 @@ mail_target() {
         target "$name" '[notice]' 'kind = mail' "$@" '[mail]' "server = smtp://127.0.0.1:$port" \
                 'from = sitesnap@example.org' 'to = a@example.org b@example.org' "user = $user" \
                 "secret_file = $WORLD/conf/$secret.secret" "ca_file = $WORLD/sink.crt"
+}
+
+person_there() {
+        local mail_port hook_port phases='phases = rolled-back alert freeze held'
+
+        mkdir -p "$1" "$2" "$WORLD/conf/notices.d"
+        mail_port=$(port_free)
+        hook_port=$(port_free)
+        while [ "$hook_port" = "$mail_port" ]; do hook_port=$(port_free); done
+        secret mail sesame
+        secret hook hook-secret
+        # shellcheck disable=SC2154
+        python3 "$lib/webhook_sink.py" "$hook_port" "$2" hook-secret 2>>"$WORLD/log/hook.log" &
+        certificate && mail_start "$mail_port" "$1" me sesame && listens "$hook_port" || return 1
+        mail_target person "$mail_port" me mail "$phases"
+        target program '[notice]' 'kind = webhook' "$phases" '[webhook]' \
+                "url = http://127.0.0.1:$hook_port/x" "secret_file = $WORLD/conf/hook.secret"
+        exits 0 'no mistakes' ctl notice check
 }
 
 mail_with() {
