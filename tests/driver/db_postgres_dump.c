@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbdump/dbdriver.h"
+#include "tests/driver/dumped.h"
 #include "tests/lib/pgserver.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
@@ -46,18 +44,6 @@ static struct db *begin(void)
               "generate_series(1, 20000)");
         ASSERT_OK(driver->open(&conf, &db, &err));
         return db;
-}
-
-static ssize_t in(void *bytes, size_t n, void *arg, struct err *source_err)
-{
-        ssize_t r = read(*(int *)arg, bytes, n);
-
-        return r < 0 ? err_fail(source_err, ERR_IO, errno, "the dump") : r;
-}
-
-static int out(const void *bytes, size_t n, void *arg, struct err *sink_err)
-{
-        return file_write_all(*(int *)arg, bytes, n, sink_err);
 }
 
 static void put(int fd, const char *word, const char *one, const char *two, const char *three,
@@ -148,8 +134,7 @@ TEST(a_dump_of_a_stranger_reaches_nothing)
                 put(fd, "table", "", "t", "", 77, 1);
                 put(fd, "rows", "1\n2\n", "", "", 0, 0);
                 put(fd, "end", "", "", "", 1, 2);
-                ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-                if (driver->load(db, COPY, in, &fd, &err) == 0)
+                if (dumped_load(driver, db, COPY, fd, &err) == 0)
                         test_fail(__FILE__, __LINE__, "'%s' was loaded", hostile[i].statement);
                 if (strstr(err.msg, hostile[i].said) == NULL)
                         test_fail(__FILE__, __LINE__, "'%s': %s", hostile[i].statement, err.msg);
@@ -180,8 +165,7 @@ TEST(a_dump_that_is_none_is_said_so)
                 CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
 
                 ASSERT_OK(file_write_all(fd, texts[i], strlen(texts[i]), &err));
-                ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-                ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_CORRUPT, "");
+                ASSERT_ERR(dumped_load(driver, db, COPY, fd, &err), ERR_CORRUPT, "");
                 expect_nothing(db);
         }
         driver->close(db);
@@ -190,21 +174,18 @@ TEST(a_dump_that_is_none_is_said_so)
 TEST(who_has_no_role_for_it_is_told_the_statements)
 {
         struct db *db = begin();
-        CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+        CLEANUP(closep) int fd = dumped_make(driver, db, "shop");
 
-        ASSERT_OK(driver->dump(db, "shop", out, &fd, &err));
         pg_do("postgres", "postgres", "DROP ROLE shop_load");
-        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-        ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_DENIED,
+        ASSERT_ERR(dumped_load(driver, db, COPY, fd, &err), ERR_DENIED,
                    "CREATE ROLE \"shop_load\" NOLOGIN; GRANT \"shop_load\" TO \"sitesnap\"");
         pg_do("postgres", "postgres", "CREATE ROLE shop_load NOLOGIN");
         pg_do("postgres", "postgres", "GRANT shop_load TO sitesnap");
-        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-        ASSERT_OK(driver->load(db, COPY, in, &fd, &err));
+        ASSERT_OK(dumped_load(driver, db, COPY, fd, &err));
         driver->close(db);
         conf.app_user = NULL;
         ASSERT_OK(driver->open(&conf, &db, &err));
-        ASSERT_ERR(driver->load(db, COPY, in, &fd, &err), ERR_DENIED, "app_user");
+        ASSERT_ERR(dumped_load(driver, db, COPY, fd, &err), ERR_DENIED, "app_user");
         driver->close(db);
 }
 
@@ -212,27 +193,12 @@ TEST(who_has_no_role_for_it_is_told_the_statements)
 TEST(a_load_that_is_killed_leaves_nothing_that_counts)
 {
         struct db *db = begin();
-        CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+        CLEANUP(closep) int fd = dumped_make(driver, db, "shop");
         bool there;
 
-        ASSERT_OK(driver->dump(db, "shop", out, &fd, &err));
         driver->close(db);
         for (unsigned msec = 10; msec < 200; msec += 35) {
-                pid_t pid = fork();
-
-                ASSERT(pid >= 0);
-                if (pid == 0) {
-                        struct db *own = NULL;
-
-                        (void)lseek(fd, 0, SEEK_SET);
-                        if (driver->open(&conf, &own, &err) == 0)
-                                (void)!driver->load(own, COPY, in, &fd, &err);
-                        for (;;)
-                                (void)pause();
-                }
-                (void)usleep(msec * 1000);
-                (void)kill(pid, SIGKILL);
-                (void)waitpid(pid, NULL, 0);
+                dumped_load_killed(driver, &conf, COPY, fd, msec);
                 ASSERT_OK(driver->open(&conf, &db, &err));
                 ASSERT_OK(driver->exists(db, COPY, &there, &err));
                 printf("# after %u ms it is %s\n", msec, there ? "whole" : "not there");
@@ -241,7 +207,6 @@ TEST(a_load_that_is_killed_leaves_nothing_that_counts)
                 driver->close(db);
         }
         ASSERT_OK(driver->open(&conf, &db, &err));
-        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-        ASSERT_OK(driver->load(db, COPY, in, &fd, &err));
+        ASSERT_OK(dumped_load(driver, db, COPY, fd, &err));
         driver->close(db);
 }

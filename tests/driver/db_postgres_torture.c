@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "dbdump/dbdriver.h"
+#include "tests/driver/dumped.h"
 #include "tests/lib/pgserver.h"
 #include "tests/lib/root.h"
 #include "tests/lib/test.h"
@@ -248,30 +247,11 @@ static char *without_rights(const char *text)
         return result;
 }
 
-static int out(const void *bytes, size_t n, void *arg, struct err *sink_err)
-{
-        return file_write_all(*(int *)arg, bytes, n, sink_err);
-}
-
-/* Pieces of odd sizes, so that records are cut everywhere. */
-static ssize_t in(void *bytes, size_t n, void *arg, struct err *source_err)
-{
-        static size_t next = 1;
-        ssize_t r;
-
-        next = next * 7 % 65521 + 1;
-        r = read(*(int *)arg, bytes, n < next ? n : next);
-        return r < 0 ? err_fail(source_err, ERR_IO, errno, "the dump") : r;
-}
-
 static void load_from_dump(struct db *db)
 {
-        CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+        CLEANUP(closep) int fd = dumped_make(driver, db, "shop");
 
-        ASSERT(fd >= 0);
-        ASSERT_OK(driver->dump(db, "shop", out, &fd, &err));
-        ASSERT_EQ(lseek(fd, 0, SEEK_SET), 0);
-        ASSERT_OK(driver->load(db, COPY, in, &fd, &err));
+        ASSERT_OK(dumped_load(driver, db, COPY, fd, &err));
 }
 
 static void same_but_rights(const char *before, const char *after)
