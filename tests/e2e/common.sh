@@ -68,6 +68,16 @@ for v in answer["versions"] if isinstance(answer, dict) else answer:
     print(v["number"], ",".join(v["states"]), v["label"] or "-")'
 }
 
+# stays_in PID DIR: The process is there by now.
+stays_in() {
+        for _ in $(seq 100); do
+                [ "$(readlink "/proc/$1/cwd")" != "$(readlink -f "$2")" ] || return 0
+                sleep 0.1
+        done
+        echo "process $1 is in $(readlink "/proc/$1/cwd")"
+        return 1
+}
+
 # has_state SITE NUMBER STATE, lacks_state SITE NUMBER STATE
 has_state() {
         versions "$1" | grep -qE "^$2 ([^ ]*,)?$3(,[^ ]*)? "

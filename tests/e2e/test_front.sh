@@ -340,9 +340,13 @@ asked_while_upgraded() {
                 sleep 0.1
         done
         TAKEN_BACK=$(ctl ops show "$id" --json | sed -n 's/.*"version": *\([0-9]*\).*/\1/p' | head -n 1)
-        sleep 0.5
+        for _ in $(seq 100); do
+                [ ! -d "$SITES/app/versions/$TAKEN_BACK/parts" ] || break
+                sleep 0.1
+        done
         (cd "$SITES/app/versions/$TAKEN_BACK/parts" && exec sleep 600) &
         STAYER=$!
+        stays_in "$STAYER" "$SITES/app/versions/$TAKEN_BACK/parts" || return 1
         exits 3 'is going on' ctl forward app || return 1
         ctl web-config app nginx | grep -q '^root ' && ctl check app && return 1
         ctl status app | grep "^UPGRADE: visitors get version 2 (read-only) until operation $id " &&

@@ -78,7 +78,7 @@ in_use() {
         ctl mount app 1 || return 1
         (cd "$SITES/app/versions/1" && exec sleep 30) &
         pid=$!
-        sleep 0.2
+        stays_in "$pid" "$SITES/app/versions/1" || return 1
         exits 3 "$pid" ctl umount app 1
         status=$?
         kill "$pid"

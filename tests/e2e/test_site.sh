@@ -51,7 +51,7 @@ left_behind() {
 
         (cd "$left" && exec sleep 60) &
         pid=$!
-        ctl activate app 1 && is "$(active app)" 1 && versions app | grep '^2 ' | grep leaving &&
+        stays_in "$pid" "$left" && ctl activate app 1 && is "$(active app)" 1 && versions app | grep '^2 ' | grep leaving &&
                 echo late >"$left/late.txt" && ctl rollback app && is "$(active app)" 2 &&
                 is "$(cat "$SITES/app/current/late.txt")" late && rm "$SITES/app/current/late.txt"
         result=$?
