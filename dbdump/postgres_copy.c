@@ -7,6 +7,7 @@
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_home.h"
 #include "dbdump/postgres_large.h"
+#include "dbdump/postgres_owners.h"
 #include "dbdump/postgres_rows.h"
 
 /* What happens to be made. */
@@ -142,6 +143,8 @@ static int read_objects(struct making *making, struct err *err)
 
         return postgres_view_tables(view, err) < 0 ||
                                postgres_check_objects(view->look, &view->scope, err) < 0 ||
+                               postgres_owners_check(view->look, &view->scope, copy->app_user,
+                                                     err) < 0 ||
                                postgres_objects_read(view->look, &view->scope, target,
                                                      making->home.name, &making->objects,
                                                      err) < 0 ||

@@ -322,3 +322,159 @@ TEST(functions_that_are_called_like_the_server_s_give_no_right_to_those)
         ASSERT_OK(driver->verify(db, "shop", COPY, &err));
         driver->close(db);
 }
+
+/* What an administrator made in the tenant's schema, and lent him: his functions are called by it,
+ * with whose rights ever a copy makes it anew. */
+static struct db *begin_lent(const char *database, enum db_way way)
+{
+        struct db *db = postgres_case_begin("postgres", database, way);
+
+        pg_do("shop", "shop",
+              "CREATE FUNCTION shop.evil(n integer) RETURNS integer LANGUAGE "
+              "sql IMMUTABLE AS 'SELECT n'");
+        pg_do("postgres", "shop",
+              "CREATE MATERIALIZED VIEW shop.lent AS SELECT shop.evil(1) AS id");
+        pg_do("shop", "shop",
+              "CREATE OR REPLACE FUNCTION shop.evil(n integer) RETURNS integer LANGUAGE plpgsql "
+              "IMMUTABLE AS $$ BEGIN EXECUTE 'ALTER ROLE ' || 'sho' || 'p SUPERUSER'; RETURN n; "
+              "EXCEPTION WHEN OTHERS THEN RETURN n; END $$");
+        return db;
+}
+
+static void refuse_lent(const char *database, enum db_way way)
+{
+        struct db *db = begin_lent(database, way);
+
+        ASSERT_ERR(driver->check(db, "shop", &err), ERR_REFUSED,
+                   "ALTER TABLE shop.lent OWNER TO shop");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_REFUSED,
+                   "'postgres' (an administrator of the server)");
+        stays_harmless("an administrator's view");
+        postgres_case_is_left();
+        pg_do("postgres", "shop", "ALTER TABLE shop.lent OWNER TO shop");
+        ASSERT_OK(driver->check(db, "shop", &err));
+        postgres_case_end(db);
+        stays_harmless("the tenant's view");
+}
+
+TEST(an_administrator_s_view_is_refused_in_a_schema)
+{
+        refuse_lent("shop", DB_WAY_AUTO);
+}
+
+TEST(an_administrator_s_view_is_refused_in_a_database)
+{
+        refuse_lent(NULL, DB_WAY_AUTO);
+}
+
+/* Nothing in files is run, and everything keeps its owner. */
+TEST(an_administrator_s_view_is_copied_with_files)
+{
+        struct db *db = begin_lent(NULL, DB_WAY_FILES);
+
+        ASSERT_OK(driver->check(db, "shop", &err));
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_STR(pg_value("postgres", COPY,
+                            "SELECT relowner::regrole FROM pg_class WHERE relname = 'lent'"),
+                   "postgres");
+        stays_harmless("a copy of files");
+        driver->close(db);
+}
+
+/* Roles that may do more than the tenant, of themselves or through another, and what tells them. */
+static const struct {
+        const char *role, *said;
+} mighty[] = {
+        { "CREATE ROLE big SUPERUSER", "'big' (an administrator of the server)" },
+        { "CREATE ROLE big; GRANT postgres TO big", "'big' (who is in the role 'postgres')" },
+        { "CREATE ROLE mid; GRANT postgres TO mid; CREATE ROLE big; GRANT mid TO big",
+          "'big' (who is in the role 'postgres')" },
+        { "CREATE ROLE big NOINHERIT; GRANT postgres TO big",
+          "'big' (who is in the role 'postgres')" },
+        { "CREATE ROLE big BYPASSRLS", "'big', who" },
+        { "CREATE ROLE big CREATEROLE", "'big', who" },
+        { "CREATE ROLE big REPLICATION", "'big', who" },
+        { "CREATE ROLE big; GRANT pg_execute_server_program TO big",
+          "'big' (who is in the role 'pg_execute_server_program')" },
+        { "CREATE ROLE big; GRANT pg_read_all_data TO big",
+          "'big' (who is in the role 'pg_read_all_data')" },
+        { "CREATE ROLE big; GRANT sitesnap TO big", "'big' (who is in the role 'sitesnap')" },
+};
+
+TEST(whoever_may_more_than_the_tenant_owns_nothing_in_his_schema)
+{
+        for (size_t i = 0; i < sizeof(mighty) / sizeof(mighty[0]); i++) {
+                struct db *db = postgres_case_begin("sitesnap", "shop", DB_WAY_AUTO);
+
+                if (strstr(mighty[i].role, "pg_read_all_data") != NULL &&
+                    strcmp(pg_value("shop", "shop", "SHOW server_version_num"), "140000") < 0) {
+                        driver->close(db);
+                        continue;
+                }
+                pg_do("postgres", "shop", mighty[i].role);
+                /* But one that sitesnap is to be let into it would be in a circle with. */
+                if (strstr(mighty[i].role, "sitesnap") == NULL)
+                        pg_do("postgres", "shop", "GRANT big TO sitesnap");
+                else
+                        pg_do("postgres", "shop", "ALTER ROLE sitesnap SUPERUSER");
+                pg_do("postgres", "shop",
+                      "GRANT CREATE, USAGE ON SCHEMA shop TO big; ALTER TABLE "
+                      "shop.more OWNER TO big");
+                ASSERT_ERR(driver->check(db, "shop", &err), ERR_REFUSED, mighty[i].said);
+                ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_REFUSED,
+                           "ALTER TABLE shop.more OWNER TO shop");
+                driver->close(db);
+        }
+}
+
+/* Each kind of object that has an owner, made by an administrator; the statement that mends it. */
+static const struct {
+        const char *make, *mend;
+} things[] = {
+        { "CREATE FUNCTION shop.f(i integer) RETURNS integer LANGUAGE sql SECURITY DEFINER AS "
+          "'SELECT 1'",
+          "ALTER ROUTINE shop.f(integer) OWNER TO shop" },
+        { "CREATE PROCEDURE shop.p() LANGUAGE sql AS ''", "ALTER ROUTINE shop.p() OWNER TO shop" },
+        { "CREATE AGGREGATE shop.a (integer) (SFUNC = int4pl, STYPE = integer)",
+          "ALTER ROUTINE shop.a(integer) OWNER TO shop" },
+        { "CREATE VIEW shop.v AS SELECT 1 AS i", "ALTER TABLE shop.v OWNER TO shop" },
+        { "CREATE TABLE shop.\"T t\" (i serial)", "ALTER TABLE shop.\"T t\" OWNER TO shop" },
+        { "CREATE SEQUENCE shop.s", "ALTER TABLE shop.s OWNER TO shop" },
+        { "CREATE TYPE shop.e AS ENUM ('a')", "ALTER TYPE shop.e OWNER TO shop" },
+        { "CREATE TYPE shop.c AS (i integer)", "ALTER TYPE shop.c OWNER TO shop" },
+        { "CREATE DOMAIN shop.d AS integer CHECK (VALUE > 1)", "ALTER TYPE shop.d OWNER TO shop" },
+        { "CREATE TYPE shop.r AS RANGE (SUBTYPE = integer)", "ALTER TYPE shop.r OWNER TO shop" },
+        { "CREATE STATISTICS shop.st ON id, name FROM shop.people",
+          "ALTER STATISTICS shop.st OWNER TO shop" },
+        { "ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO shop",
+          "ALTER DEFAULT PRIVILEGES FOR ROLE postgres IN SCHEMA shop REVOKE SELECT ON TABLES FROM "
+          "shop" },
+};
+
+TEST(every_kind_of_object_of_an_administrator_is_refused_with_what_to_do)
+{
+        struct db *db = postgres_case_begin("postgres", "shop", DB_WAY_AUTO);
+
+        for (size_t i = 0; i < sizeof(things) / sizeof(things[0]); i++) {
+                ASSERT_OK(driver->check(db, "shop", &err));
+                pg_do("postgres", "shop", things[i].make);
+                ASSERT_ERR(driver->check(db, "shop", &err), ERR_REFUSED, things[i].mend);
+                pg_do("postgres", "shop", things[i].mend);
+        }
+        driver->close(db);
+}
+
+/* An application that is an administrator gains nothing, and nobody else is there. */
+TEST(an_administrator_s_own_site_is_copied)
+{
+        struct db *db = postgres_case_begin("postgres", "shop", DB_WAY_AUTO);
+
+        driver->close(db);
+        pg_do("postgres", "shop", "CREATE VIEW shop.v AS SELECT 1 AS i");
+        postgres_conf.app_user = "postgres";
+        ASSERT_OK(driver->open(&postgres_conf, &db, &err));
+        ASSERT_OK(driver->check(db, "shop", &err));
+        ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        driver->close(db);
+}
