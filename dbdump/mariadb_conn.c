@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "dbdump/mariadb_conn.h"
+#include "dbdump/mariadb_said.h"
 
 #define PASSWORD_MAX 1024
 #define TIMEOUT_MSEC 10000
@@ -127,8 +128,7 @@ static enum err_code meaning_of(unsigned number, const char *text)
 int mariadb_fail(struct mariadb_conn *conn, struct err *err, const char *fmt, ...)
 {
         unsigned number = mysql_errno(conn->mysql);
-        const char *text = mysql_error(conn->mysql), *near;
-        char phrase[256];
+        char phrase[256], said[MARIADB_SAID_MAX];
         va_list ap;
 
         va_start(ap, fmt);
@@ -137,10 +137,8 @@ int mariadb_fail(struct mariadb_conn *conn, struct err *err, const char *fmt, ..
         if (number == CR_SERVER_LOST || number == CR_SERVER_GONE_ERROR || number == 1927 ||
             number == ER_SERVER_SHUTDOWN)
                 conn->broken = true;
-        /* Behind "near" stands what was sent. */
-        near = number == ER_PARSE_ERROR ? strstr(text, " near '") : NULL;
-        return err_fail(err, meaning_of(number, text), 0, "%s: %.*s (%u)", phrase,
-                        near == NULL ? (int)strlen(text) : (int)(near - text), text, number);
+        mariadb_said(number, mysql_sqlstate(conn->mysql), mysql_error(conn->mysql), said);
+        return err_fail(err, meaning_of(number, said), 0, "%s: %s (%u)", phrase, said, number);
 }
 
 /* "10.11.6-MariaDB-..." or "8.0.36"; "5.5.5-" before it is for old replicas. */

@@ -93,8 +93,8 @@ int mariadb_fetched(struct mariadb_conn *conn, struct err *err) MUST_CHECK;
  * is not said, as there is an error on its way already. */
 void mariadb_kill(const struct mariadb_conn *conn, bool query_only);
 
-/* mariadb_fail(conn, err, fmt, ...): Fill err from the connection's error; the phrase comes
- * first. */
+/* mariadb_fail(conn, err, fmt, ...): Fill err from the connection's error, without values of rows
+ * (mariadb_said.h); the phrase comes first. */
 int mariadb_fail(struct mariadb_conn *conn, struct err *err, const char *fmt, ...) PRINTF(3, 4);
 
 #endif

@@ -33,6 +33,7 @@ struct mariadb_load {
         uint64_t said[3]; /* of them at the end */
         struct mariadb_policy_context context;
         bool has_schema, has_context;
+        char table[NAME_MAX_BYTES]; /* the last one, whose rows follow */
         struct mariadb_load_objects views;
 };
 
@@ -69,14 +70,12 @@ static int take_schema(struct mariadb_load *load, struct mariadb_sql *sql, struc
 
 static int take_table(struct mariadb_load *load, struct mariadb_sql *sql, struct err *err)
 {
-        char name[NAME_MAX_BYTES];
-
-        if (mariadb_policy_table(sql->text, sql->n, name, sizeof(name), err) < 0 ||
+        if (mariadb_policy_table(sql->text, sql->n, load->table, sizeof(load->table), err) < 0 ||
             commit(load, err) < 0)
                 return -1;
         load->tables++;
         return mariadb_run_sql(load->control, sql, load->control->limit_msec, err) < 0
-                       ? err_wrap(err, "the table '%s'", name)
+                       ? err_wrap(err, "the table '%s'", load->table)
                        : 0;
 }
 
@@ -118,7 +117,7 @@ static int take_rows(struct mariadb_load *load, struct mariadb_sql *sql, struct 
         load->rows += rows;
         if (write_rows(load, sql, err) < 0 &&
             (mysql_errno(load->writer->mysql) != WARN_TRUNCATED || write_again(load, sql, err) < 0))
-                return -1;
+                return err_wrap(err, "rows of the table '%s'", load->table);
         return ++load->uncommitted < COMMIT_EVERY ? 0 : commit(load, err);
 }
 

@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "dbdump/identifier.h"
 #include "dbdump/postgres_link.h"
+#include "dbdump/postgres_said.h"
 
 #define TIMEOUT_MSEC 30000
 #define GRACE_MSEC   5000 /* the server ends a statement by itself; silence beyond is its death */
@@ -92,19 +93,11 @@ static const struct {
         { "0A000", ERR_UNSUPPORTED },
 };
 
-static void add(char *text, size_t size, const char *more)
-{
-        size_t n = strlen(text);
-
-        if (more != NULL && more[0] != '\0')
-                (void)snprintf(text + n, size - n, n > 0 ? " (%s)" : "%s", more);
-}
-
 int postgres_fail(struct err *err, struct postgres_link *link, const PGresult *result)
 {
         const char *state = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
         enum err_code code = ERR_IO;
-        char text[400] = "";
+        char text[POSTGRES_SAID_MAX] = "";
 
         if (state == NULL) {
                 (void)snprintf(text, sizeof(text), "the connection to the server is lost: %s",
@@ -113,9 +106,7 @@ int postgres_fail(struct err *err, struct postgres_link *link, const PGresult *r
                 for (size_t i = 0; i < sizeof(states) / sizeof(states[0]) && code == ERR_IO; i++)
                         if (strncmp(state, states[i].state, strlen(states[i].state)) == 0)
                                 code = states[i].code;
-                add(text, sizeof(text), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-                add(text, sizeof(text), PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL));
-                add(text, sizeof(text), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
+                postgres_said(result, text);
         }
         for (char *c = text; *c != '\0'; c++)
                 if (*c == '\n' || *c == '\t')

@@ -80,8 +80,8 @@ int postgres_patience(struct postgres_link *link, unsigned msec, struct err *err
  * failure, or the last answer with rows; ${ret_result} may be NULL. */
 int postgres_answer(struct postgres_link *link, PGresult **ret_result, struct err *err) MUST_CHECK;
 
-/* postgres_fail(err, conn, result): What the server or the connection complains about; ${result}
- * may be NULL.  The failure path. */
+/* postgres_fail(err, conn, result): What the server or the connection complains about, without
+ * values of rows (postgres_said.h); ${result} may be NULL.  The failure path. */
 int postgres_fail(struct err *err, struct postgres_link *link, const PGresult *result);
 
 /* postgres_quote(name, out, err): An identifier. */

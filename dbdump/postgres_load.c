@@ -8,6 +8,7 @@
 #include "dbdump/postgres_load.h"
 #include "dbdump/postgres_load_home.h"
 #include "dbdump/postgres_load_rows.h"
+#include "dbdump/postgres_repoint.h"
 
 #define LINE_MAX_BYTES 160
 #define RECORD_MAX     (64 << 20)
@@ -18,7 +19,8 @@ struct postgres_load {
         struct postgres_load_home home;
         struct postgres_load_rows rows;
         struct postgres_objects objects; /* all come before the first table */
-        size_t objects_bytes, objects_room;
+        struct postgres_objects named;   /* those that say the schema's name, with its last one */
+        size_t objects_bytes;
         bool built, ended, whole;
         uint64_t tables, all_rows;
         uint64_t said[2];
@@ -47,16 +49,10 @@ static int take_home(struct postgres_load *load, const struct record *record, st
                                        (const char *const *)record->texts, err);
 }
 
-/* Two names stand for those that nobody knew when it was dumped. */
-static char *resolved(const struct postgres_load *load, const char *text)
+/* A statement of the dump where it is run: one name stands for the schema's while it is made. */
+static char *placed(const struct postgres_load *load, const char *text)
 {
-        const struct {
-                const char *from;
-                const char *to;
-        } names[] = {
-                { "\"" POSTGRES_DUMP_HERE "\"", load->home.place.work },
-                { POSTGRES_DUMP_THERE, load->home.to },
-        };
+        static const char here[] = "\"" POSTGRES_DUMP_HERE "\"";
         char *out = NULL;
         size_t bytes = 0;
         FILE *file = open_memstream(&out, &bytes);
@@ -64,17 +60,12 @@ static char *resolved(const struct postgres_load *load, const char *text)
         if (file == NULL)
                 return NULL;
         while (*text != '\0') {
-                size_t i = 0;
-
-                while (i < 2 && (load->home.database == NULL ||
-                                 strncmp(text, names[i].from, strlen(names[i].from)) != 0))
-                        i++;
-                if (i == 2) {
+                if (load->home.database == NULL || strncmp(text, here, strlen(here)) != 0) {
                         (void)fputc(*text++, file);
                         continue;
                 }
-                (void)fputs(names[i].to, file);
-                text += strlen(names[i].from);
+                (void)fputs(load->home.place.work, file);
+                text += strlen(here);
         }
         if (fclose(file) == 0)
                 return out;
@@ -82,9 +73,48 @@ static char *resolved(const struct postgres_load *load, const char *text)
         return NULL;
 }
 
+/* One more in the list, which has room for a power of two. */
+static int append(struct postgres_load *load, struct postgres_objects *objects,
+                  const struct record *record, struct postgres_object **ret_object, struct err *err)
+{
+        if ((objects->n & (objects->n - 1)) == 0) {
+                struct postgres_object *list = reallocarray(
+                        objects->list, objects->n == 0 ? 1 : objects->n * 2, sizeof(*list));
+
+                if (list == NULL)
+                        return err_oom(err);
+                objects->list = list;
+        }
+        *ret_object = &objects->list[objects->n++];
+        **ret_object = (struct postgres_object){
+                .kind = "object",
+                .phase = (enum postgres_phase)record->numbers[0],
+                .table = (uint32_t)record->numbers[1],
+                .owner = strdup(load->home.role),
+        };
+        if (asprintf(&(*ret_object)->name, "%.40s %.200s", record->texts[0], record->texts[1]) < 0)
+                (*ret_object)->name = NULL;
+        return (*ret_object)->name == NULL || (*ret_object)->owner == NULL ? err_oom(err) : 0;
+}
+
+/* What a function's body calls the schema: as it is called now, since an index or a materialized
+ * view may call it before all is there, and at last as the copy is. */
+static int take_named(struct postgres_load *load, const struct record *record, const char *text,
+                      char **ret_statement, struct err *err)
+{
+        struct postgres_object *last;
+
+        if (append(load, &load->named, record, &last, err) < 0 ||
+            postgres_repoint(text, POSTGRES_DUMP_THERE, load->home.to, record->texts[1],
+                             &last->statement, err) < 0)
+                return -1;
+        return postgres_repoint(text, POSTGRES_DUMP_THERE, load->home.name, record->texts[1],
+                                ret_statement, err);
+}
+
 static int take_object(struct postgres_load *load, const struct record *record, struct err *err)
 {
-        struct postgres_objects *objects = &load->objects;
+        CLEANUP(freep) char *text = NULL;
         struct postgres_object *object;
 
         if (load->built)
@@ -94,29 +124,16 @@ static int take_object(struct postgres_load *load, const struct record *record, 
         if ((load->objects_bytes += record->n[2]) > OBJECTS_MAX)
                 return err_fail(err, ERR_REFUSED, 0, "the dump has more than %d MiB of definitions",
                                 OBJECTS_MAX >> 20);
-        if (objects->n == load->objects_room) {
-                size_t room = load->objects_room * 2 + 64;
-                struct postgres_object *list =
-                        reallocarray(objects->list, room, sizeof(*objects->list));
-
-                if (list == NULL)
-                        return err_oom(err);
-                objects->list = list;
-                load->objects_room = room;
-        }
-        object = &objects->list[objects->n++];
-        *object = (struct postgres_object){
-                .kind = "object",
-                .phase = (enum postgres_phase)record->numbers[0],
-                .table = (uint32_t)record->numbers[1],
-                .owner = strdup(load->home.role),
-                .statement = resolved(load, record->texts[2]),
-        };
-        if (asprintf(&object->name, "%.40s %.200s", record->texts[0], record->texts[1]) < 0)
-                object->name = NULL;
-        return object->name == NULL || object->owner == NULL || object->statement == NULL
-                       ? err_oom(err)
-                       : 0;
+        text = placed(load, record->texts[2]);
+        if (text == NULL)
+                return err_oom(err);
+        if (append(load, &load->objects, record, &object, err) < 0)
+                return -1;
+        if (load->home.database != NULL && record->numbers[0] == POSTGRES_BEFORE &&
+            strstr(text, POSTGRES_DUMP_THERE) != NULL)
+                return take_named(load, record, text, &object->statement, err);
+        object->statement = STEAL(text);
+        return 0;
 }
 
 static int build(struct postgres_load *load, struct err *err)
@@ -134,13 +151,11 @@ static int build(struct postgres_load *load, struct err *err)
 }
 
 /* What the table before still needs: its last rows, and its keys. */
-static int end_table(struct postgres_load *load, struct err *err)
+static int finish_table(struct postgres_load *load, struct err *err)
 {
         CLEANUP(freep) char *sql = NULL;
         uint32_t table = load->rows.table;
 
-        if (!load->rows.open)
-                return 0;
         if (postgres_load_rows_end(&load->rows, err) < 0)
                 return -1;
         load->all_rows += load->rows.rows;
@@ -148,6 +163,13 @@ static int end_table(struct postgres_load *load, struct err *err)
                                      table, 1, &sql, err) < 0)
                 return -1;
         return sql == NULL ? 0 : postgres_load_run(load->home.place.link, sql, err);
+}
+
+static int end_table(struct postgres_load *load, struct err *err)
+{
+        return !load->rows.open || finish_table(load, err) == 0
+                       ? 0
+                       : err_wrap(err, "the table '%s'", load->rows.name);
 }
 
 static int take_table(struct postgres_load *load, const struct record *record, struct err *err)
@@ -314,6 +336,7 @@ int postgres_load_end(struct postgres_load *load, struct err *err)
         if (load->said[0] != load->tables || load->said[1] != load->all_rows)
                 return corrupt("it has not as much in it as it says", err);
         if (postgres_build_phase(place, &load->objects, POSTGRES_AFTER, true, err) < 0 ||
+            postgres_build_phase(place, &load->named, POSTGRES_BEFORE, true, err) < 0 ||
             postgres_load_home_finish(&load->home, err) < 0)
                 return -1;
         load->whole = true;
@@ -348,6 +371,7 @@ void postgres_load_done(struct postgres_load *load)
                                           &ignored);
         postgres_load_rows_done(&load->rows);
         postgres_objects_done(&load->objects);
+        postgres_objects_done(&load->named);
         free(load->held);
         free(load);
 }

@@ -23,11 +23,14 @@ static const char plan_sql[] =
         "c.relname = $2 AND c.relkind = 'r' GROUP BY n.nspname, c.relname";
 /* clang-format on */
 
+/* The connection's own encoding is none, and COPY would take bytes that are no text at all. */
 static int begin_copy(struct postgres_load_rows *rows, struct err *err)
 {
+        const char *encoding = PQparameterStatus(rows->place->link->conn, "server_encoding");
         CLEANUP(freep) char *sql = NULL;
 
-        if (asprintf(&sql, "COPY %s." SIDE " FROM STDIN", rows->place->work) < 0) {
+        if (asprintf(&sql, "COPY %s." SIDE " FROM STDIN (ENCODING '%s')", rows->place->work,
+                     encoding == NULL ? "SQL_ASCII" : encoding) < 0) {
                 sql = NULL;
                 return err_oom(err);
         }
@@ -50,6 +53,7 @@ int postgres_load_rows_begin(struct postgres_load_rows *rows, uint32_t table, co
                                 " columns",
                                 name, columns);
         rows->table = table;
+        (void)snprintf(rows->name, sizeof(rows->name), "%s", name);
         free(STEAL(rows->insert));
         if (asprintf(&rows->insert, "%s%s." SIDE, PQgetvalue(result, 0, 2), rows->place->work) <
             0) {
@@ -121,11 +125,12 @@ int postgres_load_rows_end(struct postgres_load_rows *rows, struct err *err)
         rows->open = false;
         if (PQputCopyEnd(link->conn, NULL) != 1)
                 return postgres_fail(err, link, NULL);
-        if (postgres_answer(link, NULL, err) < 0)
-                return err->code == ERR_IO || err->code == ERR_INVALID
-                               ? err_fail(err, ERR_CORRUPT, 0, "rows of the dump are damaged: %s",
-                                          err->msg)
-                               : -1;
+        if (postgres_answer(link, NULL, err) < 0) {
+                if (err->code != ERR_IO && err->code != ERR_INVALID)
+                        return -1;
+                err->code = ERR_CORRUPT;
+                return err_wrap(err, "rows of the dump are damaged");
+        }
         return move(rows, err) < 0
                        ? -1
                        : postgres_runf(link, err, "DROP TABLE %s." SIDE, rows->place->work);

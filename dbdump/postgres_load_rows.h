@@ -16,6 +16,7 @@ struct postgres_load_rows {
         const char *role;
         bool open;
         uint32_t table; /* its number in the dump */
+        char name[DB_NAME_MAX];
         uint64_t rows;  /* that were written, after the end */
         char *insert;
 };

@@ -8,7 +8,8 @@
  * view that has no rows yet. */
 static const char body_head[] =
         "DECLARE done boolean[]; progress boolean; failed text[]; total bigint := 0; "
-        "written bigint; i int; why text; statements text[] := ARRAY[";
+        "written bigint; i int; why text; its_column text; its_rule text; its_type "
+        "text; statements text[] := ARRAY[";
 static const char body_names[] = "]::text[]; names text[] := ARRAY[";
 static const char body_tail[] =
         "]::text[]; BEGIN done := array_fill(false, ARRAY[cardinality(statements)]); LOOP "
@@ -19,9 +20,11 @@ static const char body_tail[] =
         "WHEN undefined_table OR undefined_function OR undefined_object OR undefined_column OR "
         "grouping_error OR object_not_in_prerequisite_state OR invalid_schema_name OR "
         "invalid_foreign_key THEN failed := failed || i::text || (names[i] || ': ' || SQLERRM); "
-        "WHEN OTHERS THEN GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL; "
+        "WHEN OTHERS THEN GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL, its_column = "
+        "COLUMN_NAME, its_rule = CONSTRAINT_NAME, its_type = PG_DATATYPE_NAME; "
         "RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = names[i] || ': ' || SQLERRM, "
-        "DETAIL = why; END; END LOOP; "
+        "DETAIL = why, TABLE = names[i], COLUMN = its_column, CONSTRAINT = its_rule, DATATYPE = "
+        "its_type; END; END LOOP; "
         "EXIT WHEN NOT progress OR cardinality(failed) = 0; END LOOP; "
         "INSERT INTO ";
 static const char body_end[] = " SELECT u.number, u.said FROM unnest(total::text || failed) WITH "

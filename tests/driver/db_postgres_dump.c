@@ -210,3 +210,114 @@ TEST(a_load_that_is_killed_leaves_nothing_that_counts)
         ASSERT_OK(dumped_load(driver, db, COPY, fd, &err));
         driver->close(db);
 }
+
+/* A view with rows and an index call functions that say the schema's name: while it is made it has
+ * another one, and a copy that is to be replaced still has its own. */
+TEST(functions_that_are_called_while_a_dump_is_loaded_mean_what_is_loaded)
+{
+        struct db *db = begin();
+        CLEANUP(closep) int fd = -1;
+
+        pg_do("shop", "site",
+              "CREATE FUNCTION shop.total() RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN "
+              "RETURN (SELECT count(*) FROM shop.posts); END $$;"
+              "CREATE FUNCTION shop.least() RETURNS bigint LANGUAGE plpgsql STABLE SET search_path "
+              "= shop AS $$ BEGIN RETURN (SELECT min(id) FROM posts); END $$;"
+              "CREATE FUNCTION shop.rank(n integer) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS "
+              "$$ BEGIN RETURN shop.total() + n; END $$;"
+              "CREATE TABLE shop.few (id integer); INSERT INTO shop.few VALUES (1);"
+              "CREATE INDEX ranks ON shop.few (shop.rank(id));"
+              "CREATE MATERIALIZED VIEW shop.seen AS SELECT shop.total() AS n, shop.least() AS m");
+        fd = dumped_make(driver, db, "shop");
+        for (int again = 0; again < 2; again++) {
+                ASSERT_OK(dumped_load(driver, db, COPY, fd, &err));
+                ASSERT_STR(pg_value("shop", "site", "SELECT n || ' ' || m FROM " COPY ".seen"),
+                           "20000 1");
+                ASSERT_STR(pg_value("shop", "site",
+                                    "SELECT count(*) FROM pg_proc WHERE pronamespace = '" COPY
+                                    "'::regnamespace AND pg_get_functiondef(oid) ~ '" COPY
+                                    "' AND pg_get_functiondef(oid) !~ 'partial'"),
+                           "3");
+                /* What is replaced now has other rows. */
+                pg_do("shop", "site", "DELETE FROM " COPY ".posts WHERE id < 100");
+        }
+        driver->close(db);
+}
+
+/* What a visitor wrote, in rows that the table does not take. */
+static const struct {
+        const char *table, *key, *rows, *cause;
+} untold[] = {
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text", "UNIQUE (mail)",
+          "1\tvisitor@example.org\n2\tvisitor@example.org\n",
+          "two rows have the same key (constraint 't_mail_key')" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text UNIQUE", "PRIMARY KEY (id)",
+          "1\tvisitor@example.org\n2\tvisitor@example.org\n",
+          "two rows have the same key (constraint 't_mail_key')" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail int", "PRIMARY KEY (id)",
+          "1\tvisitor@example.org\n", "a value is none of its type (22P02" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail date", "PRIMARY KEY (id)",
+          "1\tvisitor@example.org\n", "a value is no date or time (22007" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail numeric(3)", "PRIMARY KEY (id)",
+          "1\t10000\n", "a number is out of range (22003" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text, ALTER id SET NOT NULL",
+          "PRIMARY KEY (id)", "\\N\tvisitor@example.org\n", "a value is missing (column 'id')" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text CONSTRAINT short CHECK (mail < "
+                "'a')",
+          "PRIMARY KEY (id)", "1\tvisitor@example.org\n",
+          "a row does not meet a check (constraint 'short')" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text; CREATE FUNCTION "
+                "\"sitesnap.here\".no(text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RAISE "
+                "'not %', $1 USING DETAIL = $1, HINT = $1; END$$; ALTER TABLE \"sitesnap.here\".t "
+                "ADD CHECK (\"sitesnap.here\".no(mail))",
+          "PRIMARY KEY (id)", "1\tvisitor@example.org\n",
+          "a function raised an error of its own (P0001" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text", "PRIMARY KEY (id)",
+          "1\tvisitor@example.org\tvisitor\n", "rows are not as COPY has them (22P04" },
+        { TABLE "; ALTER TABLE \"sitesnap.here\".t ADD mail text", "PRIMARY KEY (id)",
+          "1\tvisitor\xff\xfe@example.org\n", "bytes are no text of the database's encoding" },
+};
+
+TEST(rows_that_are_refused_are_told_without_what_stands_in_them)
+{
+        struct db *db = begin();
+        char key[200];
+
+        for (size_t i = 0; i < sizeof(untold) / sizeof(untold[0]); i++) {
+                CLEANUP(closep) int fd = memfd_create("dump", MFD_CLOEXEC);
+
+                dprintf(fd, "A database of PostgreSQL, dumped by sitesnap, form 1.\n");
+                put(fd, "object", "table", "t", untold[i].table, 0, 0);
+                (void)snprintf(key, sizeof(key), "ALTER TABLE \"sitesnap.here\".t ADD %s",
+                               untold[i].key);
+                put(fd, "object", "key", "k of t", key, 1, 77);
+                put(fd, "table", "", "t", "", 77, 2);
+                put(fd, "rows", untold[i].rows, "", "", 0, 0);
+                put(fd, "end", "", "", "", 1, 2);
+                ASSERT(dumped_load(driver, db, COPY, fd, &err) < 0);
+                printf("# %s\n", err.msg);
+                ASSERT(strstr(err.msg, "visitor") == NULL);
+                ASSERT(strstr(err.msg, "the table 't'") != NULL);
+                ASSERT(strstr(err.msg, untold[i].cause) != NULL);
+                expect_nothing(db);
+        }
+        driver->close(db);
+}
+
+/* The same of a copy: a function that an index calls says the value that it is called for. */
+TEST(a_function_that_fails_is_told_without_what_it_says)
+{
+        struct db *db = begin();
+
+        pg_do("shop", "site",
+              "ALTER TABLE shop.posts ADD mail text DEFAULT 'visitor@example.org'; CREATE FUNCTION "
+              "shop.f(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN $1; END$$; "
+              "CREATE INDEX mails ON shop.posts (shop.f(mail)); CREATE OR REPLACE FUNCTION "
+              "shop.f(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RAISE 'not %', $1 "
+              "USING ERRCODE = 'S1T3S', DETAIL = $1; END$$");
+        ASSERT(driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0);
+        printf("# %s\n", err.msg);
+        ASSERT(strstr(err.msg, "visitor") == NULL);
+        ASSERT(strstr(err.msg, "mails: a function raised an error of its own (S1T3S") != NULL);
+        driver->close(db);
+}

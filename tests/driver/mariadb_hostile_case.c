@@ -353,3 +353,44 @@ TEST(what_stands_in_the_wrong_place_is_refused)
         torture_no_copy(driver, db);
         driver->close(db);
 }
+
+/* What a visitor wrote, in rows that the table does not take. */
+static const struct {
+        const char *table, *rows, *cause;
+} untold[] = {
+        { "CREATE TABLE `people` (`id` int, `mail` varchar(90), UNIQUE KEY `mails` (`mail`)) "
+          "ENGINE=InnoDB",
+          "(1,'visitor@example.org'),(2,'visitor@example.org')", "for key 'mails'" },
+        { "CREATE TABLE `people` (`id` int, `mail` int) ENGINE=InnoDB", "(1,'visitor@example.org')",
+          "`people`.`mail` at row 1" },
+        { "CREATE TABLE `people` (`id` int, `mail` datetime) ENGINE=InnoDB",
+          "(1,'visitor@example.org')", "`people`.`mail` at row 1" },
+        { "CREATE TABLE `people` (`id` int, `mail` varchar(3)) ENGINE=InnoDB",
+          "(1,'visitor@example.org')", "Data too long for column 'mail' at row 1" },
+        { "CREATE TABLE `people` (`id` int, `mail` varchar(90) NOT NULL) ENGINE=InnoDB "
+          "PARTITION BY LIST  COLUMNS(`mail`) (PARTITION `p` VALUES IN ('a') ENGINE = InnoDB)",
+          "(1,'visitor@example.org')", "no partition" },
+};
+
+TEST(rows_that_are_refused_are_told_without_what_stands_in_them)
+{
+        struct db *db = torture_begin_open(&conf);
+        char rows[300];
+
+        for (size_t i = 0; i < sizeof(untold) / sizeof(untold[0]); i++) {
+                CLEANUP(closep) int fd = begin_dump(db);
+
+                put(fd, "table", untold[i].table);
+                (void)snprintf(rows, sizeof(rows), "INSERT INTO `people` (`id`,`mail`) VALUES %s",
+                               untold[i].rows);
+                put(fd, "rows", rows);
+                dprintf(fd, "-- sitesnap:end 2 4 0\n");
+                ASSERT(dumped_load(driver, db, TORTURE_COPY, fd, &err) < 0);
+                printf("# %s\n", err.msg);
+                ASSERT(strstr(err.msg, "visitor") == NULL);
+                ASSERT(strstr(err.msg, "'people'") != NULL);
+                ASSERT(strstr(err.msg, untold[i].cause) != NULL);
+                torture_no_copy(driver, db);
+        }
+        driver->close(db);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dbdump/mariadb_fingerprint.h"
 #include "dbdump/mariadb_names.h"
+#include "dbdump/mariadb_said.h"
 #include "dbdump/mariadb_sql.h"
 #include "tests/lib/test.h"
 
@@ -132,4 +133,66 @@ TEST(the_line_that_only_one_fingerprint_has_is_told)
         ASSERT_STR(line, "c d");
         ASSERT(mariadb_fingerprint_differs("a x\n", "a y\n", line, sizeof(line)));
         ASSERT_STR(line, "a x");
+}
+
+/* As the servers write them, with a visitor's value in each that has one. */
+static const struct {
+        unsigned number;
+        const char *state, *text, *said;
+} messages[] = {
+        { 1062, "23000", "Duplicate entry 'visitor' for key 'email'",
+          "Duplicate entry (its value is not told) for key 'email'" },
+        { 1062, "23000", "Duplicate entry 'x' for key 'visitor' for key 'email'",
+          "Duplicate entry (its value is not told) for key 'email'" },
+        { 1586, "23000", "Duplicate entry 'visitor' for key 'PRIMARY'",
+          "Duplicate entry (its value is not told) for key 'PRIMARY'" },
+        { 1366, "22007", "Incorrect integer value: 'visitor' for column `shop`.`t`.`n` at row 3",
+          "Incorrect integer value: (its value is not told) for column `shop`.`t`.`n` at row 3" },
+        { 1366, "HY000", "Incorrect string value: '\\xF0visitor' for column 'n' at row 1",
+          "Incorrect string value: (its value is not told) for column 'n' at row 1" },
+        { 1292, "22007", "Truncated incorrect DOUBLE value: 'visitor for column x'",
+          "Truncated incorrect DOUBLE value: (its value is not told)" },
+        { 1292, "22007", "Incorrect datetime value: 'visitor' for column `shop`.`t`.`d` at row 1",
+          "Incorrect datetime value: (its value is not told) for column `shop`.`t`.`d` at row 1" },
+        { 1525, "HY000", "Incorrect DATE value: 'visitor'",
+          "Incorrect DATE value: (its value is not told)" },
+        { 1411, "HY000", "Incorrect datetime value: 'visitor' for function str_to_date",
+          "Incorrect datetime value: (its value is not told)" },
+        { 1526, "HY000", "Table has no partition for value visitor",
+          "Table has no partition for (its value is not told)" },
+        { 1690, "22003", "BIGINT value is out of range in '(`shop`.`t`.`visitor` * 2)'",
+          "BIGINT value is out of range in (its value is not told)" },
+        { 1300, "HY000", "Invalid utf8mb4 character string: 'visitor'",
+          "Invalid utf8mb4 character string: (its value is not told)" },
+        { 1761, "23000",
+          "Foreign key constraint for table 'c', record 'visitor' would lead to a duplicate entry "
+          "in table 'p', key 'k'",
+          "Foreign key constraint for table 'c', (its value is not told)" },
+        { 1064, "42000", "You have an error in your SQL syntax; near ''visitor'' at line 1",
+          "You have an error in your SQL syntax;" },
+        { 1644, "45000", "visitor may not", "a row, or a routine of the database, is refused" },
+        { 1644, "HY000", "visitor may not", "a row, or a routine of the database, is refused" },
+        { 9999, "22018", "what a later server says of visitor",
+          "a row, or a routine of the database, is refused" },
+        { 1406, "22001", "Data too long for column 'name' at row 1",
+          "Data too long for column 'name' at row 1" },
+        { 1048, "23000", "Column 'name' cannot be null", "Column 'name' cannot be null" },
+        { 4025, "23000", "CONSTRAINT `c` failed for `shop`.`t`",
+          "CONSTRAINT `c` failed for `shop`.`t`" },
+        { 1452, "23000", "Cannot add or update a child row: a foreign key constraint fails (`a`)",
+          "Cannot add or update a child row: a foreign key constraint fails (`a`)" },
+        { 1146, "42S02", "Table 'shop.t' doesn't exist", "Table 'shop.t' doesn't exist" },
+        { 1045, "28000", "Access denied for user 'app'@'localhost'",
+          "Access denied for user 'app'@'localhost'" },
+};
+
+TEST(a_servers_message_is_told_without_a_rows_values)
+{
+        char said[MARIADB_SAID_MAX];
+
+        for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+                mariadb_said(messages[i].number, messages[i].state, messages[i].text, said);
+                ASSERT(strstr(said, "visitor") == NULL);
+                ASSERT_STR(said, messages[i].said);
+        }
 }
