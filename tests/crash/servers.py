@@ -263,7 +263,16 @@ class Postgres(Server):
         # Processes are killed here, not disks cut off: what was written is there.
         return self.as_owner(self.program('postgres'), '-D', self.directory + '/data', '-c',
                              'listen_addresses=', '-c', 'unix_socket_directories=' + self.directory,
-                             '-c', 'fsync=off', '-c', 'max_connections=40')
+                             '-c', 'fsync=off', '-c', 'max_connections=40',
+                             '-c', 'dynamic_shared_memory_type=mmap')
+
+    def end(self):
+        super().end()
+        # Killed, it leaves a segment of shared memory, which its file names.
+        path = os.path.join(self.directory, 'data', 'postmaster.pid')
+        lines = text(path).splitlines() if os.path.exists(path) else []
+        if len(lines) > 6:
+            subprocess.run(['ipcrm', '-m', lines[6].split()[1]], stderr=subprocess.DEVNULL, check=False)
 
     def app(self, database='shop'):
         return dict(super().app(database), within=self.WITHIN)

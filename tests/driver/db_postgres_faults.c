@@ -57,6 +57,25 @@ TEST(what_cannot_be_copied_is_named_before_anything_is_made)
         postgres_case_end(db);
 }
 
+/* A server that a test kills takes nothing back from the machine. */
+TEST(the_server_of_the_tests_shares_no_memory_outside_of_its_directory)
+{
+        char path[64], line[512];
+        unsigned inside = 0;
+        FILE *maps;
+
+        pg_begin();
+        (void)snprintf(path, sizeof(path), "/proc/%d/maps", pg_pid());
+        maps = fopen(path, "re");
+        ASSERT(maps != NULL);
+        while (fgets(line, sizeof(line), maps) != NULL) {
+                ASSERT(strstr(line, "/dev/shm/") == NULL);
+                inside += strstr(line, "/pg_dynshmem/") != NULL;
+        }
+        (void)fclose(maps);
+        ASSERT(inside > 0);
+}
+
 static int kill_sessions(const struct db_progress *progress, void *arg, struct err *report_err)
 {
         (void)report_err;

@@ -38,7 +38,8 @@ postgres_server() {
                 as_postgres "$PG/initdb" -D "$WORLD/server/data" -A trust -E UTF8 \
                         --locale=C.UTF-8 >/dev/null &&
                 as_postgres "$PG/pg_ctl" -D "$WORLD/server/data" -w -l "$WORLD/server/log" \
-                        -o "-c listen_addresses='' -c unix_socket_directories='$WORLD/server'" \
+                        -o "-c listen_addresses='' -c unix_socket_directories='$WORLD/server' \
+                                -c dynamic_shared_memory_type=mmap" \
                         start >/dev/null </dev/null &&
                 postgres_query postgres 'CREATE ROLE app LOGIN' &&
                 postgres_query postgres 'CREATE DATABASE shop OWNER app'

@@ -98,7 +98,8 @@ postgres_begin() {
                 as_postgres "$POSTGRES_BIN/initdb" -D "$1/data" -A "${2:-trust}" --pwfile="$1/admin" \
                         -E UTF8 --locale=C.UTF-8 >/dev/null &&
                 as_postgres "$POSTGRES_BIN/pg_ctl" -D "$1/data" -w -l "$1/log" \
-                        -o "-c listen_addresses='' -c unix_socket_directories='$1'" start \
+                        -o "-c listen_addresses='' -c unix_socket_directories='$1' \
+                                -c dynamic_shared_memory_type=mmap" start \
                         >/dev/null </dev/null
 }
 

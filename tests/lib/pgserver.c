@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/lib/pgserver.h"
 #include "tests/lib/test.h"
+
+#define SHMEM_LINE 7 /* of postmaster.pid: the segment's key and number */
 
 /* Shared with the children that run the tests: one of them may restart the server. */
 static struct state {
@@ -62,6 +65,25 @@ static int remove_entry(const char *path, const struct stat *st, int flag, struc
         return remove(path);
 }
 
+/* One that is killed leaves its segment, and a file of it says which; what else it shares lies in
+ * its directory. */
+static void forget_memory(void)
+{
+        char path[160], line[128] = "";
+        int id = -1;
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "%s/data/postmaster.pid", state->dir);
+        file = fopen(path, "re");
+        if (file == NULL)
+                return;
+        for (int i = 0; i < SHMEM_LINE && fgets(line, sizeof(line), file) != NULL; i++)
+                continue;
+        if (sscanf(line, "%*u %d", &id) == 1)
+                (void)shmctl(id, IPC_RMID, NULL);
+        (void)fclose(file);
+}
+
 static void launch(void)
 {
         const char *at = getenv("TEST_PG_LISTEN");
@@ -83,6 +105,8 @@ static void launch(void)
                                      "autovacuum=off",
                                      "-c",
                                      "shared_buffers=64MB",
+                                     "-c",
+                                     "dynamic_shared_memory_type=mmap",
                                      NULL };
 
         (void)snprintf(bin, sizeof(bin), "%s/postgres", state->bin);
@@ -160,6 +184,7 @@ __attribute__((destructor)) static void end_program(void)
                         (void)usleep(10000);
                 }
         }
+        forget_memory();
         (void)chdir("/");
         (void)nftw(state->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -192,6 +217,7 @@ void pg_start_again(void)
         char path[160], lock[160];
 
         /* What a killed server leaves behind; its children end by themselves. */
+        forget_memory();
         (void)snprintf(path, sizeof(path), "%s/data/postmaster.pid", state->dir);
         (void)snprintf(lock, sizeof(lock), "%s/.s.PGSQL.5432.lock", state->dir);
         for (int tries = 0; tries < 50; tries++) {
