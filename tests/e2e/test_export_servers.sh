@@ -28,6 +28,10 @@ mariadb_query() {
 mariadb_databases() {
         mariadb_sql 'SHOW DATABASES LIKE "snap%"' | grep -vx snap0_sitesnap
 }
+# As the site's user.
+mariadb_as_app() {
+        MYSQL_PWD=$MARIADB_PASSWORD mariadb --no-defaults -S "$MARIADB_SOCKET" -u app -N -B -e "$2" "$1"
+}
 mariadb_options() {
         printf '%s\n' "socket=$MARIADB_SOCKET" user=sitesnap run_as=daemon \
                 "secret_file=$MARIADB_SECRET" app_user=app@localhost
@@ -53,6 +57,9 @@ postgres_query() {
 }
 postgres_databases() {
         postgres_query postgres "SELECT datname FROM pg_database WHERE datname ~ '^snap' ORDER BY 1"
+}
+postgres_as_app() {
+        PGUSER=app postgres_query "$@"
 }
 postgres_options() {
         printf '%s\n' "socket=$WORLD/server" user=postgres run_as=postgres app_user=app
@@ -88,7 +95,10 @@ prepared() {
         sql shop "$definer CREATE TABLE posts (id int PRIMARY KEY, text varchar(200)) $comment;
                 CREATE TABLE twins (id int PRIMARY KEY, text varchar(200));
                 INSERT INTO posts VALUES (1, '$MARK'), (2, 'it''s; -- \"all\" \\\\ of it');" || return 1
-        [ "$ENGINE" = mariadb ] || sql shop "COMMENT ON TABLE posts IS '$MARK'" || return 1
+        [ "$ENGINE" = mariadb ] || sql shop "COMMENT ON TABLE posts IS '$MARK'; CREATE ROLE reader LOGIN;
+                SET ROLE app; CREATE TABLE counted (id serial PRIMARY KEY, text varchar(200));
+                CREATE VIEW seen AS SELECT count(*) AS n FROM counted; GRANT SELECT ON counted TO reader;
+                INSERT INTO counted (text) VALUES ('one')" || return 1
         while read -r option; do
                 options+=(--database-option "$option")
         done < <("${ENGINE}_options")
@@ -118,6 +128,23 @@ exported() {
         touch "$WORLD/stop" && wait $! && is "$(databases)" "$before" && ctl check shop
 }
 
+# What an application does, and its migrator.
+used() {
+        "${ENGINE}_as_app" "$1" "INSERT INTO twins VALUES (7, 'again'); UPDATE posts SET text = 'mine' WHERE id = 2;
+                DELETE FROM posts WHERE id = 2; ALTER TABLE twins ADD more int;
+                CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1); DROP TABLE posts"
+}
+
+# Owners and grants are not in a dump: all is the site's user's, and his to give.
+given_anew() {
+        [ "$ENGINE" = postgres ] || return 0
+        is "$(PGUSER=reader postgres_query shop 'SELECT text FROM counted')" one &&
+                refused 'permission denied' env PGUSER=reader psql -h "$WORLD/server" -d "$1" -c 'TABLE counted' &&
+                is "$(postgres_as_app "$1" "INSERT INTO counted (text) VALUES ('two') RETURNING id")" 2 &&
+                is "$(postgres_as_app "$1" 'GRANT SELECT ON counted TO reader; SELECT n FROM seen')" 2 &&
+                is "$(PGUSER=reader postgres_query "$1" 'SELECT text FROM counted WHERE id = 2')" two
+}
+
 imported() {
         local database rows
 
@@ -130,10 +157,12 @@ imported() {
                 is "$(sql "$database" 'SELECT text FROM posts WHERE id = 1')" "$MARK" &&
                 is "$(sql "$database" 'SELECT text FROM posts WHERE id = 2')" \
                         "$(sql shop 'SELECT text FROM posts WHERE id = 2')" &&
-                ctl activate shop "$NUMBER" &&
+                refused denied used "$database" && ctl activate shop "$NUMBER" &&
                 is "$(sed -n 's/^database = //p' "$SITES/shop/current/config.ini")" "$database" &&
-                sql "$database" "INSERT INTO twins VALUES (7, 'again')" &&
-                ctl --wait activate shop 1
+                used "$database" && given_anew "$database" &&
+                is "$(sql shop 'SELECT count(*) FROM posts')" "$(sql shop 'SELECT count(*) + 2 FROM twins')" &&
+                ctl --wait activate shop 1 &&
+                refused denied "${ENGINE}_as_app" "$database" 'INSERT INTO later VALUES (2)'
 }
 
 # forged DUMP-PIECE-SED: The dump says something else in the place of the mark, of the same length, and
