@@ -15,6 +15,12 @@
 #define START_USEC     USEC_PER_SEC
 #define START_MAX_USEC (30 * USEC_PER_SEC)
 
+/* For so long a line without a duration may be of a request that began before the version was
+ * served: servers give up on an application after 60 s, and a version that was left by going back
+ * is one that may hang. */
+#define SETTLE_USEC      (2 * USEC_PER_SEC)
+#define SETTLE_BACK_USEC (60 * USEC_PER_SEC)
+
 struct prober {
         sd_event *event;
         const struct dirs *dirs;
@@ -53,7 +59,10 @@ void unit_tell(struct unit *unit, struct sample *sample)
                 sample->to_usec = now;
         if (sample->from_usec > sample->to_usec)
                 sample->from_usec = sample->to_usec;
-        sample->version = place->since_usec <= sample->from_usec ? place->version : 0;
+        if (!unit_is_remote(unit) || sample->version == place->version)
+                sample->version = place->since_usec <= sample->from_usec ? place->version : 0;
+        else
+                sample->version = 0;
         unit->from_usec = sample->to_usec;
         place->prober->news(place->name, &unit->probe, sample, place->prober->arg);
 }
@@ -65,6 +74,7 @@ void unit_unknown(struct unit *unit, const char *what)
 
         tally_begin(&sample);
         sample.from_usec = unit->from_usec;
+        sample.version = unit->place->version;
         (void)snprintf(answer.what, sizeof(answer.what), "%s", what);
         tally_add(&sample, &answer);
         tally_end(&sample);
@@ -138,12 +148,19 @@ static void on_message(const json_t *message, int fd, void *arg)
         tally_done(&sample);
 }
 
+static json_t *place_served(const struct place *place)
+{
+        return json_pack("{s:I, s:I, s:I}", "version", (json_int_t)place->version, "since",
+                         (json_int_t)place->since_usec, "settle", (json_int_t)place->settle_usec);
+}
+
 static int unit_send(struct unit *unit, struct err *err)
 {
         const struct place *place = unit->place;
         json_t *members =
                 json_pack("{s:b, s:I}", "held", place->held, "pace", (json_int_t)place->pace_msec);
 
+        (void)json_object_update_new(members, place_served(place));
         if (child_set(&place->prober->child, unit->id, place->name, place->agent, &unit->probe,
                       members, err) < 0)
                 return -1;
@@ -407,11 +424,22 @@ int prober_set(struct prober *prober, const struct site *site, const struct prob
 void prober_served(struct prober *prober, const char *site, uint64_t version)
 {
         struct place *place = place_find(prober, site);
+        json_t *message;
+        struct err ignored; /* a process that takes no message is started again */
 
         if (place == NULL || place->version == version)
                 return;
         place->version = version;
         place->since_usec = clock_boot_usec();
+        if (version != 0) {
+                place->settle_usec = version < place->latest ? SETTLE_BACK_USEC : SETTLE_USEC;
+                place->latest = version;
+        }
+        if (prober->child.wire == NULL)
+                return;
+        message = json_pack("{s:s}", "served", site);
+        (void)json_object_update_new(message, place_served(place));
+        (void)!prober_wire_send(prober->child.wire, message, -1, &ignored);
 }
 
 void prober_hold(struct prober *prober, const char *site, bool on)

@@ -41,7 +41,8 @@ int prober_set(struct prober *prober, const struct site *site, const struct prob
 void prober_drop(struct prober *prober, const char *site);
 
 /* prober_served(prober, site, version): From now on this version is served, 0 for none or one that
- * changes.  A sample whose interval began before has version 0. */
+ * changes.  A sample whose interval began before has version 0, and what a log says of a request
+ * that began before is unknown. */
 void prober_served(struct prober *prober, const char *site, uint64_t version);
 
 /* prober_hold(prober, site, on): While it is on, a maintenance of ours is: an answer 503 with

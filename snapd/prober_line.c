@@ -7,12 +7,13 @@
 
 #include "common/json.h"
 #include "snapd/prober_line.h"
+#include "snapd/prober_stamp.h"
 
 /* A quoted field: a backslash takes the next character along.  Nothing here goes back: possessive
  * all through, so that a line takes time by its length whatever is in it. */
 #define QUOTED "\"((?:[^\"\\\\]++|\\\\.)*+)\""
 
-static const char combined[] = "^([^ \"]*+)[^\"]*+" QUOTED
+static const char combined[] = "^([^ \"]*+)(?:[^\"\\\\]++|\\\\.)*+" QUOTED
                                " ([1-5][0-9][0-9]) (?:[0-9]++|-)(?: " QUOTED " " QUOTED ")?+(.*+)$";
 enum { GROUP_HOST = 1, GROUP_REQUEST, GROUP_STATUS, GROUP_REFERER, GROUP_AGENT, GROUP_REST };
 
@@ -76,6 +77,24 @@ static int64_t time_read(const struct site_probe *probe, const char *rest)
         return probe->time == PROBE_TIME_SECONDS || usec < 0 ? usec : usec / 1000000;
 }
 
+/* "... [20/Nov/2026:13:00:00 +0000] " up to ${n}: the last brackets, for the name before them is a
+ * visitor's.  Apache writes when it was asked, nginx when it had answered. */
+static void stamp_take(const struct site_probe *probe, const char *text, size_t n,
+                       struct line *line)
+{
+        const char *open;
+        char stamp[STAMP_MAX];
+
+        if (n < 2 || text[n - 1] != ' ' || text[n - 2] != ']')
+                return;
+        open = memrchr(text, '[', n);
+        if (open == NULL || (size_t)(text + n - 2 - open) > sizeof(stamp))
+                return;
+        (void)snprintf(stamp, sizeof(stamp), "%.*s", (int)(text + n - 2 - (open + 1)), open + 1);
+        line->wall_usec = stamp_read(stamp);
+        line->asked = probe->time == PROBE_TIME_MICROSECONDS;
+}
+
 static bool combined_read(const struct site_probe *probe, const char *text, size_t n,
                           struct line *ret_line)
 {
@@ -106,6 +125,7 @@ static bool combined_read(const struct site_probe *probe, const char *text, size
                 rest[n - from] = '\0';
         }
         ret_line->usec = time_read(probe, rest);
+        stamp_take(probe, text, places[2 * GROUP_REQUEST] - 1, ret_line);
         return true;
 }
 
@@ -124,6 +144,20 @@ static void member_copy(const json_t *object, const char *const *names, char *bu
         const char *text = json_string_value(member_of(object, names));
 
         (void)snprintf(buf, size, "%s", text == NULL ? "" : text);
+}
+
+/* $msec is a number of seconds; the others are texts. */
+static int64_t json_stamp(const json_t *object)
+{
+        static const char *const texts[] = { "time_iso8601", "time_local", "time", NULL };
+        const json_t *msec = json_object_get(object, "msec");
+        double seconds = json_is_string(msec) ? strtod(json_string_value(msec), NULL)
+                                              : json_number_value(msec);
+        const char *text = json_string_value(member_of(object, texts));
+
+        if (seconds > 0 && seconds < STAMP_SECONDS_MAX)
+                return (int64_t)(seconds * 1e6);
+        return text == NULL ? 0 : stamp_read(text);
 }
 
 static bool json_read(const char *text, size_t n, struct line *ret_line)
@@ -151,6 +185,7 @@ static bool json_read(const char *text, size_t n, struct line *ret_line)
                                                    : -1;
         if (ret_line->usec > INT64_C(86400000000))
                 ret_line->usec = -1;
+        ret_line->wall_usec = json_stamp(object);
         member_copy(object, hosts, ret_line->host, sizeof(ret_line->host));
         member_copy(object, agents, ret_line->agent, sizeof(ret_line->agent));
         member_copy(object, paths, ret_line->path, sizeof(ret_line->path));

@@ -18,7 +18,9 @@
 
 struct line {
         unsigned status;
-        int64_t usec;                          /* -1: the line does not say */
+        int64_t usec;      /* how long it took; -1: the line does not say */
+        int64_t wall_usec; /* its time, whole seconds rounded down; 0: the same */
+        bool asked;        /* that is when it was asked for; else when it was answered */
         char host[256], path[300], agent[256]; /* cut; "" when the line does not say */
 };
 

@@ -8,16 +8,25 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "snapd/prober_line.h"
 #include "snapd/prober_task.h"
 
 #define BLOCK_BYTES 65536 /* read in one turn of the loop, so that others get theirs */
 #define FILES       2     /* the log, and before it the one that was rotated and may still grow */
 
+/* A line that is so much older than the look before is one that its server kept for a while; its
+ * time is rounded down by up to a second. */
+#define LATE_USEC (3 * USEC_PER_SEC / 2)
+
+/* No request takes longer than that, and the lines of a clock that is behind count again. */
+#define TAKES_MAX_USEC (3600 * (int64_t)USEC_PER_SEC)
+
 struct logfile {
         int fd; /* -1: none */
         off_t at;
-        bool inside; /* of a line whose beginning was passed over */
+        bool inside;       /* of a line whose beginning was passed over */
+        int64_t seen_usec; /* all that was written before then was read; 0: not known */
 };
 
 struct reader {
@@ -27,7 +36,10 @@ struct reader {
         size_t file;      /* the one that is read now */
         uint64_t left;    /* of max_bytes in this interval */
         uint64_t skipped; /* bytes passed over in this interval */
-        unsigned unreadable;
+        unsigned unreadable, older;
+        int64_t now_usec, before_usec; /* when this interval's reading began, and the one before */
+        int64_t wall_usec;             /* what the wall clock is ahead of the boot clock */
+        bool late;                     /* lines come later than they are written */
         bool grown[FILES];
 };
 
@@ -65,6 +77,8 @@ static void log_take(struct task *task, int fd)
                 file.at = st.st_size - 1; /* a line may be half there */
                 file.inside = true;
         }
+        /* A new one was begun after the look before the newest, or that one had found it. */
+        file.seen_usec = reader->begun ? reader->before_usec : clock_boot_usec();
         reader->begun = true;
         logfile_close(&reader->files[0]);
         reader->files[0] = reader->files[1];
@@ -78,7 +92,36 @@ static bool host_is(const char *has, const char *wanted)
         return strncasecmp(has, wanted, n) == 0 && (has[n] == '\0' || has[n] == ':');
 }
 
-static void line_count(struct task *task, const char *text, size_t n)
+/* When the request began, at the earliest.  Without a time in the line it ended after the last look
+ * at the log, and so it did with one, unless the server keeps lines for a while: with
+ * `access_log ... buffer=`, or with a clock that is behind ours.  One that is ahead says nothing.
+ */
+static int64_t line_began(struct reader *reader, const struct logfile *file,
+                          const struct line *line, int64_t settle_usec)
+{
+        int64_t stamp = line->wall_usec - reader->wall_usec, ended, began;
+        bool stamped = line->wall_usec != 0 && stamp <= reader->now_usec;
+
+        if (stamped && stamp + (line->usec > 0 ? line->usec : 0) + LATE_USEC < file->seen_usec)
+                reader->late = true;
+        ended = reader->late ? 0 : file->seen_usec;
+        if (stamped && stamp > ended)
+                ended = stamp;
+        began = ended - (line->usec >= 0 ? line->usec : settle_usec);
+        return stamped && line->asked && stamp > began ? stamp : began;
+}
+
+/* Was it asked before what is served was?  What answered then may have been another version. */
+static bool line_is_older(struct task *task, const struct logfile *file, const struct line *line)
+{
+        struct reader *reader = task->state;
+        const struct task_served *served = &task->served;
+        int64_t began = line_began(reader, file, line, served->settle_usec);
+
+        return reader->now_usec - served->since_usec < TAKES_MAX_USEC && began < served->since_usec;
+}
+
+static void line_count(struct task *task, const struct logfile *file, const char *text, size_t n)
 {
         struct reader *reader = task->state;
         struct tally_answer answer = { .excerpt = text, .n_excerpt = n };
@@ -94,7 +137,10 @@ static void line_count(struct task *task, const char *text, size_t n)
         answer.usec = line.usec;
         answer.url = line.path;
         answer.status = line.status;
-        if (line.status < 400) {
+        if (line_is_older(task, file, &line)) {
+                reader->older++;
+                answer.verdict = PROBE_UNKNOWN;
+        } else if (line.status < 400) {
                 answer.verdict = PROBE_GOOD;
         } else if (line.status < 500 || (task->held && line.status == 503)) {
                 answer.verdict = PROBE_UNKNOWN;
@@ -116,7 +162,7 @@ static size_t lines_count(struct task *task, struct logfile *file, const char *d
                 size_t length = (size_t)(end - data) - at;
 
                 if (!file->inside)
-                        line_count(task, data + at,
+                        line_count(task, file, data + at,
                                    length > 0 && end[-1] == '\r' ? length - 1 : length);
                 file->inside = false;
                 at += length + 1;
@@ -154,10 +200,18 @@ static void reading_end(struct task *task)
                                reader->skipped);
                 answer_unknown(task, text);
         }
+        if (reader->older > 0) {
+                (void)snprintf(text, sizeof(text),
+                               "%u requests may have begun before this version was served",
+                               reader->older);
+                answer_unknown(task, text);
+        }
         if (reader->files[1].fd < 0)
                 answer_unknown(task, "the log cannot be read");
         else if (task->sample.good == 0 && task->sample.bad == 0 && task->sample.unknown == 0)
                 answer_unknown(task, "no visitors");
+        for (size_t i = 0; i < FILES; i++)
+                reader->files[i].seen_usec = reader->now_usec;
         /* A log that was rotated and that nobody writes to any more. */
         if (reader->files[0].fd >= 0 && !reader->grown[0])
                 logfile_close(&reader->files[0]);
@@ -218,6 +272,10 @@ static void log_measure(struct task *task)
         reader->left = task->probe.max_bytes < BLOCK_BYTES ? BLOCK_BYTES : task->probe.max_bytes;
         reader->skipped = 0;
         reader->unreadable = 0;
+        reader->older = 0;
+        reader->before_usec = reader->now_usec;
+        reader->now_usec = clock_boot_usec();
+        reader->wall_usec = clock_wall_usec() - reader->now_usec;
         memset(reader->grown, 0, sizeof(reader->grown));
         if (sd_event_add_defer(tasks_event(task->tasks), &reader->turn, on_turn, task) < 0)
                 reading_end(task);

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -115,6 +116,7 @@ static void task_start(struct task *task)
 {
         task->running = true;
         tally_begin(&task->sample);
+        task->sample.version = task->served.version;
         task->kind->measure(task);
 }
 
@@ -164,6 +166,15 @@ static int text_take(const json_t *message, const char *member, bool needed, cha
         return *ret_text == NULL ? err_oom(err) : 0;
 }
 
+static struct task_served served_read(const json_t *message)
+{
+        return (struct task_served){
+                .version = json_get_u64(message, "version"),
+                .since_usec = (int64_t)json_get_u64(message, "since"),
+                .settle_usec = (int64_t)json_get_u64(message, "settle"),
+        };
+}
+
 static int task_fill(struct task *task, const json_t *message, struct err *err)
 {
         if (text_take(message, "site", true, &task->site, err) < 0 ||
@@ -176,6 +187,7 @@ static int task_fill(struct task *task, const json_t *message, struct err *err)
         task->once = json_get_bool(message, "once");
         task->held = json_get_bool(message, "held");
         task->pace_msec = (unsigned)json_get_u64(message, "pace");
+        task->served = served_read(message);
         if (kinds[task->probe.kind]->open(task, err) < 0)
                 return -1;
         task->kind = kinds[task->probe.kind];
@@ -234,6 +246,21 @@ static void on_hold(struct tasks *tasks, const char *site, bool on)
                         tasks->items[i]->held = on;
 }
 
+/* What is in a log by now is told as what it is of, so that the next interval is all of this one.
+ */
+static void on_served(struct tasks *tasks, const char *site, const json_t *message)
+{
+        for (size_t i = 0; i < tasks->n; i++) {
+                struct task *task = tasks->items[i];
+
+                if (task == NULL || strcmp(task->site, site) != 0)
+                        continue;
+                task->served = served_read(message);
+                if (task->kind->log != NULL && !task->once)
+                        timer_set(task, 0);
+        }
+}
+
 static void on_pace(struct task *task, unsigned msec)
 {
         uint64_t before = interval_usec(task);
@@ -268,6 +295,8 @@ static void on_message(const json_t *message, int fd, void *arg)
                         task->kind->log(task, steal_fd(&passed_fd));
         } else if (json_get_string(message, "hold") != NULL) {
                 on_hold(tasks, json_get_string(message, "hold"), json_get_bool(message, "on"));
+        } else if (json_get_string(message, "served") != NULL) {
+                on_served(tasks, json_get_string(message, "served"), message);
         } else if ((id = json_object_get(message, "ping")) != NULL) {
                 if (prober_wire_send(tasks->wire,
                                      json_pack("{s:I}", "pong", json_integer_value(id)), -1,
@@ -353,6 +382,7 @@ static int tasks_open(struct tasks *tasks, struct err *err)
                 (void)close(fd);
                 return -1;
         }
+        tzset(); /* reads a file */
         return rights_give_up(err);
 }
 

@@ -28,6 +28,12 @@ struct task_kind {
 
 extern const struct task_kind task_kind_http, task_kind_phpfpm, task_kind_accesslog;
 
+/* What is served, and since when.  How long a request may have taken that does not say so. */
+struct task_served {
+        uint64_t version; /* 0: none, or one that changes */
+        int64_t since_usec, settle_usec;
+};
+
 struct task {
         struct tasks *tasks;
         const struct task_kind *kind;
@@ -38,6 +44,7 @@ struct task {
         bool held;          /* a maintenance of ours is on */
         bool running;       /* between measure() and task_end() */
         unsigned pace_msec; /* 0: the probe's own */
+        struct task_served served;
         sd_event_source *timer;
         struct sample sample;
         char address[64]; /* where it was last connected to, "" when it was not */

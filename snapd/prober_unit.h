@@ -21,7 +21,9 @@ struct place { /* a site */
         char name[SITE_NAME_MAX];
         char agent[PROBER_AGENT_MAX];
         uint64_t version;
-        int64_t since_usec; /* it is served */
+        int64_t since_usec;  /* it is served */
+        int64_t settle_usec; /* as of struct task_served */
+        uint64_t latest;     /* that was served: ${version} unless that is 0 */
         bool held;
         unsigned pace_msec;
         struct unit *units[PROBES_MAX];
@@ -39,7 +41,8 @@ struct unit {
 };
 
 /* unit_tell(unit, sample): Hand a sample on, with the version that was served; what is impossible
- * in its times is put right.  unit_unknown(unit, what): One that says nothing. */
+ * in its times is put right.  One by the process has to have known that version: what is in a log
+ * is taken apart there.  unit_unknown(unit, what): One that says nothing. */
 void unit_tell(struct unit *unit, struct sample *sample);
 void unit_unknown(struct unit *unit, const char *what);
 

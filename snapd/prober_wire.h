@@ -6,8 +6,10 @@
  * Messages between whoever wants to know and the process that measures: a JSON object each, of at
  * most 64 KiB, over a SOCK_SEQPACKET socket pair, some with a descriptor.
  *
- *   to it     {"set": ID, "site", "agent", "secret", "once", "probe": {...}}   replaces ID
+ *   to it     {"set": ID, "site", "agent", "secret", "once", "probe": {...}}   replaces ID; with
+ *                                       the members of hold, pace and served as far as they hold
  *             {"drop": ID}   {"hold": SITE, "on": BOOL}   {"pace": ID, "msec": N}
+ *             {"served": SITE, "version", "since", "settle"}
  *             {"log": ID} and the descriptor of a log     {"ping": N}
  *   from it   {"sample": ID, ...}   {"pong": N}   {"ready": true}
  *

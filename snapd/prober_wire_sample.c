@@ -12,11 +12,12 @@ json_t *prober_wire_sample(unsigned id, const struct sample *sample)
                         (void)json_array_append_new(
                                 latency,
                                 json_pack("[I, I]", (json_int_t)i, (json_int_t)sample->latency[i]));
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O?}", "sample", (json_int_t)id,
-                         "from", (json_int_t)sample->from_usec, "to", (json_int_t)sample->to_usec,
-                         "wall", (json_int_t)sample->wall_usec, "good", (json_int_t)sample->good,
-                         "bad", (json_int_t)sample->bad, "unknown", (json_int_t)sample->unknown,
-                         "latency", latency, "examples", sample->examples);
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O?}", "sample",
+                         (json_int_t)id, "version", (json_int_t)sample->version, "from",
+                         (json_int_t)sample->from_usec, "to", (json_int_t)sample->to_usec, "wall",
+                         (json_int_t)sample->wall_usec, "good", (json_int_t)sample->good, "bad",
+                         (json_int_t)sample->bad, "unknown", (json_int_t)sample->unknown, "latency",
+                         latency, "examples", sample->examples);
 }
 
 static bool count_read(const json_t *json, uint32_t *ret_count)
@@ -57,6 +58,7 @@ int prober_wire_sample_read(const json_t *message, struct sample *ret_sample, st
                 .from_usec = json_integer_value(json_object_get(message, "from")),
                 .to_usec = json_integer_value(json_object_get(message, "to")),
                 .wall_usec = json_integer_value(json_object_get(message, "wall")),
+                .version = json_get_u64(message, "version"),
         };
         json_t *examples = json_object_get(message, "examples"), *pair;
         uint32_t bucket;

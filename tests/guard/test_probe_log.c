@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -79,6 +80,63 @@ TEST(a_visitor_cannot_write_a_line)
         ASSERT(!reads("[200]"));
 }
 
+TEST(a_line_says_when_it_was)
+{
+        const struct site_probe apache = { .time = PROBE_TIME_MICROSECONDS };
+        const char *text = "h 1.2.3.4 - me [20/Nov/2026:13:00:00 +0100] \"GET / HTTP/1.1\" 200 1 "
+                           "\"-\" \"b\" 1500";
+        const int64_t noon = INT64_C(1795176000) * USEC_PER_SEC;
+
+        ASSERT(reads(text));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT(!line.asked);
+        ASSERT(line_read(&apache, text, strlen(text), &line));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT_EQ(line.usec, 1500);
+        ASSERT(line.asked);
+
+        /* The name that a visitor gives himself is no time. */
+        ASSERT(reads(
+                "1.2.3.4 - [20/Nov/2020:12:00:00 +0000] [20/Nov/2026:12:00:00 +0000] \"GET /\" "
+                "200 1"));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT(reads("1.2.3.4 - a\\\"[20/Nov/2020:12:00:00 +0000] \\\" 500 1 "
+                     "[20/Nov/2026:12:00:00 +0000] \"GET /\" 200 1"));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT_EQ(line.status, 200);
+        ASSERT(reads("1.2.3.4 - - [t] \"GET / [20/Nov/2026:12:00:00 +0000] HTTP/1.1\" 200 1"));
+        ASSERT_EQ(line.wall_usec, 0);
+        ASSERT(reads("1.2.3.4 - - [20/Nov/2026:12:00:00] \"GET / HTTP/1.1\" 200 1"));
+        ASSERT_EQ(line.wall_usec, 0);
+        ASSERT(reads("1.2.3.4 - - [20/Nov/2026:12:00:00 +0000 and more of what is not ours] "
+                     "\"GET / HTTP/1.1\" 200 1"));
+        ASSERT_EQ(line.wall_usec, 0);
+
+        ASSERT(reads("{\"status\": 200, \"msec\": \"1795176000.250\", \"time\": \"x\"}"));
+        ASSERT_EQ(line.wall_usec, noon + 250000);
+        ASSERT(reads("{\"status\": 200, \"msec\": 1795176000.250}"));
+        ASSERT_EQ(line.wall_usec, noon + 250000);
+        ASSERT(reads("{\"status\": 200, \"time_iso8601\": \"2026-11-20T14:00:00+02:00\"}"));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT(reads("{\"status\": 200, \"time_iso8601\": \"2026-11-20T12:00:00.999Z\"}"));
+        ASSERT_EQ(line.wall_usec, noon);
+        ASSERT(reads("{\"status\": 200, \"time_local\": \"20/Nov/2026:12:00:00 +0000\"}"));
+        ASSERT_EQ(line.wall_usec, noon);
+        for (size_t i = 0; i < 8; i++) {
+                static const char *const wrong[] = {
+                        "\"time\": \"\"",  "\"time\": \"2026-11-20T12:00:00\"",
+                        "\"time\": \"/\"", "\"time\": \"99/Nov/2026:12:00:00 +0000\"",
+                        "\"msec\": -1",    "\"msec\": \"nan\"",
+                        "\"msec\": 1e300", "\"time\": \"20/Nov/0001:12:00:00 +0000\"",
+                };
+                char json[200];
+
+                (void)snprintf(json, sizeof(json), "{\"status\": 200, %s}", wrong[i]);
+                ASSERT(reads(json));
+                ASSERT_EQ(line.wall_usec, 0);
+        }
+}
+
 TEST(a_line_takes_time_by_its_length)
 {
         static char text[LINE_MAX_BYTES + 1];
@@ -103,6 +161,7 @@ static struct prober *prober;
 static char log_path[200];
 static struct {
         unsigned n, good, bad, unknown, timed;
+        uint64_t version;
         char what[200], url[200], excerpt[400];
 } seen[2];
 
@@ -121,6 +180,7 @@ static void news(const char *site, const struct site_probe *probe, const struct 
         seen[at].good += sample->good;
         seen[at].bad += sample->bad;
         seen[at].unknown += sample->unknown;
+        seen[at].version = sample->version;
         for (size_t i = 0; i < SAMPLE_BUCKETS; i++)
                 seen[at].timed += sample->latency[i];
         (void)snprintf(seen[at].what, sizeof(seen[at].what), "%s", what == NULL ? "" : what);
@@ -236,6 +296,151 @@ TEST(a_log_that_is_rotated_is_followed)
         turn(500);
         append(log_path, WRONG, 1);
         turn_until(0, 1);
+        prober_close(prober);
+}
+
+/* One line of a request that was answered ${ago} ms ago. */
+static void request(unsigned status, int ago, const char *took)
+{
+        time_t at = (time_t)((clock_wall_usec() - (int64_t)ago * 1000) / USEC_PER_SEC);
+        char text[200], stamp[40];
+        struct tm tm;
+
+        ASSERT(strftime(stamp, sizeof(stamp), "%d/%b/%Y:%H:%M:%S +0000", gmtime_r(&at, &tm)) > 0);
+        (void)snprintf(text, sizeof(text),
+                       "1.2.3.4 - - [%s] \"GET /x HTTP/1.1\" %u 1 \"-\" \"b\" %s\n", stamp, status,
+                       took);
+        append(log_path, text, 1);
+}
+
+/* Version 2 was served, and 1 is again, since a moment. */
+static void gone_back(const char *more)
+{
+        world(more);
+        prober_served(prober, "s0", 2);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].version == 2);
+        prober_served(prober, "s0", 1);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].version == 1 && seen[0].n >= 3);
+}
+
+/* What was counted of version 1 until so many lines had been looked at. */
+static void counted(unsigned good, unsigned bad, unsigned unknown)
+{
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].good + seen[0].bad >= good + bad &&
+                                        (unknown == 0 || strstr(seen[0].what, "before") != NULL));
+        ASSERT_EQ(seen[0].good, good);
+        ASSERT_EQ(seen[0].bad, bad);
+        ASSERT_EQ(seen[0].version, 1);
+        if (unknown != 0) {
+                char text[100];
+
+                (void)snprintf(text, sizeof(text),
+                               "%u requests may have begun before this version was served",
+                               unknown);
+                ASSERT_STR(seen[0].what, text);
+        }
+}
+
+/* A version that hangs is asked, taken back, and its answers are logged afterwards. */
+TEST(a_request_that_began_with_the_version_before_is_not_counted)
+{
+        gone_back("time = seconds");
+        for (int i = 0; i < 5; i++)
+                request(500, 0, "20.000");
+        request(200, 0, "20.000");
+        counted(0, 0, 6);
+        request(500, 0, "0.001");
+        request(200, 0, "0.001");
+        counted(1, 1, 0);
+        prober_close(prober);
+}
+
+TEST(apache_writes_when_it_was_asked)
+{
+        gone_back("time = microseconds");
+        turn(2100);
+        request(500, 0, "1");
+        request(200, 1000, "1100000");
+        counted(1, 1, 0);
+        request(500, 20000, "20000000");
+        counted(0, 0, 1);
+        prober_close(prober);
+}
+
+/* nginx with `buffer=`: lines that were written to the log before come after. */
+TEST(lines_that_come_late_are_of_the_time_they_say)
+{
+        gone_back("time = seconds");
+        turn(2100);
+        request(500, 10000, "0.001");
+        request(500, 9000, "0.001");
+        request(200, 0, "0.001");
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].good >= 1);
+        ASSERT_EQ(seen[0].good, 1);
+        ASSERT_EQ(seen[0].bad, 0);
+        ASSERT(seen[0].unknown >= 2);
+        prober_close(prober);
+}
+
+TEST(a_clock_that_is_ahead_says_nothing_and_one_that_is_behind_no_more_than_unknown)
+{
+        gone_back("time = seconds");
+        request(500, -3600000, "0.001");
+        request(500, -3600000, "20.000");
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].bad >= 1);
+        ASSERT_EQ(seen[0].bad, 1);
+        ASSERT(seen[0].unknown >= 1);
+        request(500, 1800000, "0.001");
+        request(200, 1800000, "0.001");
+        counted(0, 0, 2);
+        prober_close(prober);
+}
+
+TEST(without_a_duration_a_log_says_nothing_for_a_while)
+{
+        gone_back("");
+        turn(2500);
+        append(log_path, WRONG, 3);
+        counted(0, 0, 3);
+        prober_served(prober, "s0", 3);
+        append(log_path, WRONG, 3);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].unknown >= 3);
+        ASSERT_EQ(seen[0].bad, 0);
+        turn(2500);
+        append(log_path, WRONG, 3);
+        turn_until(0, 3);
+        ASSERT_EQ(seen[0].version, 3);
+        prober_close(prober);
+}
+
+/* The log is rotated just when the version is another. */
+TEST(a_log_that_is_rotated_meanwhile_is_taken_apart_too)
+{
+        char old[220];
+
+        gone_back("time = seconds");
+        turn(1100);
+        prober_served(prober, "s0", 2);
+        (void)snprintf(old, sizeof(old), "%s.1", log_path);
+        request(500, 0, "20.000");
+        ASSERT(rename(log_path, old) == 0);
+        request(500, 0, "20.000");
+        request(500, 2500, "0.001");
+        request(500, 0, "3.000");
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[0].unknown >= 4);
+        ASSERT_EQ(seen[0].bad, 0);
+        turn(1100); /* a line that is late makes all of them be of the second they say */
+        request(500, 0, "0.001");
+        request(200, 0, "0.001");
+        turn_until(1, 1);
+        ASSERT_EQ(seen[0].version, 2);
         prober_close(prober);
 }
 
