@@ -24,12 +24,14 @@
 #define BUFFER_BYTES    4096
 #define COOKIES_MAX     50
 #define COOKIE_MAX      4096
+#define HANDSHAKES_MAX  128 /* at a time */
+#define BY_TLS_MAX      512 /* requests at a time: 18 MB of the 64 there are */
 
 struct fetcher {
         sd_event *event;
         struct multi *multi;
         struct tls *tls;
-        struct gate *gate;
+        struct gate *by_tls, *handshakes;
         struct names *names;
         CURL *spare[SPARE_MAX];
         size_t n_spare;
@@ -46,7 +48,8 @@ struct fetch {
         struct names_ask *ask;
         CURL *easy;
         struct tls_peer *peer; /* by https */
-        struct gate_slot slot;
+        struct gate_slot whole,
+                handshake; /* from its beginning to its end; to that of the latter */
         char *addresses;
         struct curl_slist *headers, *resolve, *connect_to;
         char *body;
@@ -61,7 +64,8 @@ static void fetch_free(struct fetch *fetch)
 
         (void)sd_event_source_disable_unref(fetch->late);
         names_forget(fetch->ask);
-        gate_leave(fetcher->gate, &fetch->slot);
+        gate_leave(fetcher->handshakes, &fetch->handshake);
+        gate_leave(fetcher->by_tls, &fetch->whole);
         if (fetch->easy != NULL) {
                 (void)curl_multi_remove_handle(multi_curl(fetcher->multi), fetch->easy);
                 /* A handle that is reset still has its cookies, which are one site's. */
@@ -242,13 +246,16 @@ static void fetch_ended(struct fetch *fetch, CURLcode code)
         answer_address(fetch->easy, answer.address);
         if (answer.failure != FETCH_ANSWERED) {
                 if (fetch->peer != NULL) {
-                        *tls_hung(fetch->peer) = fetch->slot.state == GATE_INSIDE;
+                        *tls_hung(fetch->peer) = fetch->handshake.state == GATE_INSIDE;
+                        *tls_slow(fetch->peer) = answer.failure == FETCH_TIMEOUT;
                         tls_forget(fetch->peer);
                 }
                 answer.error = fetch->n_headers > HEADERS_MAX ? "more headers than a page has"
                                : fetch->error[0] != '\0'      ? fetch->error
                                                               : curl_easy_strerror(code);
         } else {
+                if (fetch->peer != NULL)
+                        *tls_slow(fetch->peer) = false;
                 answer.location = location;
                 answer.cached = cached_by(fetch->easy);
                 answer.retry_after = header_of(fetch->easy, "Retry-After") != NULL;
@@ -378,7 +385,7 @@ static int on_established(void *arg, char *to, char *from, int to_port, int from
         (void)to_port;
         (void)from_port;
         *tls_hung(fetch->peer) = false;
-        gate_leave(fetch->fetcher->gate, &fetch->slot);
+        gate_leave(fetch->fetcher->handshakes, &fetch->handshake);
         return CURL_PREREQFUNC_OK;
 }
 
@@ -416,6 +423,28 @@ static void on_turned_out(struct gate_slot *slot)
         fetch_fail(fetch, FETCH_OURS, "too many servers hang while a connection is made");
 }
 
+static void gate_pass(struct gate *gate, struct gate_slot *slot, struct fetch *fetch, bool suspect)
+{
+        slot->owner = fetch;
+        slot->suspect = suspect;
+        gate_enter(gate, slot);
+}
+
+static void on_whole_turn(struct gate_slot *slot)
+{
+        struct fetch *fetch = slot->owner;
+
+        gate_pass(fetch->fetcher->handshakes, &fetch->handshake, fetch, *tls_hung(fetch->peer));
+}
+
+static void on_whole_turned_out(struct gate_slot *slot)
+{
+        struct fetch *fetch = slot->owner;
+
+        *tls_slow(fetch->peer) = true;
+        fetch_fail(fetch, FETCH_OURS, "too many servers are slow to answer");
+}
+
 /* The name is known. */
 static void fetch_go(struct fetch *fetch, const char *addresses)
 {
@@ -426,9 +455,8 @@ static void fetch_go(struct fetch *fetch, const char *addresses)
         } else if (fetch->peer == NULL) {
                 fetch_add(fetch);
         } else {
-                fetch->slot.owner = fetch;
-                fetch->slot.suspect = *tls_hung(fetch->peer);
-                gate_enter(fetch->fetcher->gate, &fetch->slot);
+                gate_pass(fetch->fetcher->by_tls, &fetch->whole, fetch,
+                          *tls_hung(fetch->peer) || *tls_slow(fetch->peer));
         }
 }
 
@@ -443,7 +471,10 @@ int fetcher_open(sd_event *event, struct fetcher **ret_fetcher, struct err *err)
         (void)curl_global_init(CURL_GLOBAL_ALL);
         if (multi_open(event, on_end, fetcher, &fetcher->multi, err) < 0 ||
             tls_open(&fetcher->tls, err) < 0 || names_open(event, &fetcher->names, err) < 0 ||
-            gate_open(event, on_turn, on_turned_out, &fetcher->gate, err) < 0) {
+            gate_open(event, HANDSHAKES_MAX, on_turn, on_turned_out, &fetcher->handshakes, err) <
+                    0 ||
+            gate_open(event, BY_TLS_MAX, on_whole_turn, on_whole_turned_out, &fetcher->by_tls,
+                      err) < 0) {
                 fetcher_close(fetcher);
                 return -1;
         }
@@ -460,7 +491,8 @@ void fetcher_close(struct fetcher *fetcher)
         while (fetcher->n_spare > 0)
                 curl_easy_cleanup(fetcher->spare[--fetcher->n_spare]);
         multi_close(fetcher->multi);
-        gate_close(fetcher->gate);
+        gate_close(fetcher->handshakes);
+        gate_close(fetcher->by_tls);
         names_close(fetcher->names);
         tls_close(fetcher->tls);
         free(fetcher);

@@ -4,7 +4,6 @@
 #include "common/clock.h"
 #include "snapd/prober_gate.h"
 
-#define INSIDE_MAX   128
 #define PATIENT_USEC INT64_C(2000000)
 #define LOOK_USEC    UINT64_C(50000) /* while it is full of others that are young */
 
@@ -16,7 +15,7 @@ struct gate {
         gate_call go, turn_out;
         sd_event_source *timer;
         struct queue inside, waiting, suspects; /* each by age */
-        size_t n_inside;
+        size_t n_inside, most;
 };
 
 static void queue_add(struct queue *queue, struct gate_slot *slot)
@@ -57,7 +56,7 @@ static void admit(struct gate *gate, struct gate_slot *slot)
 
 void gate_enter(struct gate *gate, struct gate_slot *slot)
 {
-        if (gate->n_inside < INSIDE_MAX && gate->waiting.first == NULL &&
+        if (gate->n_inside < gate->most && gate->waiting.first == NULL &&
             gate->suspects.first == NULL) {
                 admit(gate, slot);
                 return;
@@ -100,7 +99,7 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *arg)
         (void)source;
         (void)usec;
         while ((next = gate->waiting.first) != NULL || (next = gate->suspects.first) != NULL) {
-                if (gate->n_inside >= INSIDE_MAX) {
+                if (gate->n_inside >= gate->most) {
                         struct gate_slot *victim = victim_of(gate, next);
 
                         if (victim == NULL) {
@@ -117,14 +116,14 @@ static int on_turn(sd_event_source *source, uint64_t usec, void *arg)
         return 0;
 }
 
-int gate_open(sd_event *event, gate_call go, gate_call turn_out, struct gate **ret_gate,
-              struct err *err)
+int gate_open(sd_event *event, size_t most, gate_call go, gate_call turn_out,
+              struct gate **ret_gate, struct err *err)
 {
         struct gate *gate = calloc(1, sizeof(*gate));
 
         if (gate == NULL)
                 return err_oom(err);
-        *gate = (struct gate){ .go = go, .turn_out = turn_out };
+        *gate = (struct gate){ .go = go, .turn_out = turn_out, .most = most };
         if (sd_event_add_time_relative(event, &gate->timer, CLOCK_BOOTTIME, 0, 1000, on_turn,
                                        gate) < 0 ||
             sd_event_source_set_enabled(gate->timer, SD_EVENT_OFF) < 0) {

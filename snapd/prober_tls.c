@@ -18,7 +18,7 @@ struct tls_peer {
         struct tls *tls;
         struct tls_peer *younger, *older; /* of those with a session */
         SSL_SESSION *session;             /* or NULL */
-        bool hung;
+        bool hung, slow;
         bool fresh; /* it is of the last handshake that was begun */
         int64_t until_usec;
         char key[];
@@ -127,6 +127,11 @@ static CURLcode on_context(CURL *easy, void *context, void *arg)
 bool *tls_hung(struct tls_peer *peer)
 {
         return &peer->hung;
+}
+
+bool *tls_slow(struct tls_peer *peer)
+{
+        return &peer->slow;
 }
 
 void tls_fill(CURL *easy, struct tls_peer *peer)

@@ -30,8 +30,10 @@ struct tls_peer *tls_peer(struct tls *tls, const char *key);
 /* tls_fill(easy, peer): Let the handle use all that. */
 void tls_fill(CURL *easy, struct tls_peer *peer);
 
-/* tls_hung(peer): Did its last handshake not end?  To be kept by whoever asks. */
+/* tls_hung(peer), tls_slow(peer): Did its last handshake not end, or its last answer after one?  To
+ * be kept by whoever asks. */
 bool *tls_hung(struct tls_peer *peer);
+bool *tls_slow(struct tls_peer *peer);
 
 /* tls_forget(peer): The next handshake is a whole one. */
 void tls_forget(struct tls_peer *peer);

@@ -11,7 +11,7 @@ DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX='' MUTE=''
 chmod 755 "$DIR"
 trap '[ -z "$NGINX" ] || kill "$NGINX"; [ -z "$MUTE" ] || kill "$MUTE"; wait; rm -rf "$DIR"' EXIT
 . "$(dirname "$0")/../lib/web.sh"
-PORT=$(port_free) TLS_PORT=$((PORT + 1)) MUTE_PORT=$((PORT + 2))
+PORT=$(port_free) TLS_PORT=$((PORT + 1)) MUTE_PORT=$((PORT + 2)) SLOW_PORT=$((PORT + 3))
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=bench \
         -days 2 2>/dev/null
 ulimit -n 16384
@@ -34,6 +34,7 @@ http {
         ssl_certificate $DIR/cert;
         ssl_certificate_key $DIR/key;
         server { listen $PORT backlog=4096; listen $TLS_PORT ssl backlog=4096; location / { return 200 "a page of nginx, of $(printf '%0500d' 0) bytes\n"; } }
+        server { listen $SLOW_PORT ssl backlog=4096; location / { proxy_pass http://127.0.0.1:$MUTE_PORT; } }
 }
 END
 nginx -e "$DIR/nginx.log" -p "$DIR" -c "$DIR/nginx.conf" >"$DIR/said" 2>&1 </dev/null &
@@ -74,6 +75,8 @@ probes "$PORT" "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
 probes "$TLS_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
 echo 'where nobody answers:'
 probes "$MUTE_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
+echo 'where nobody answers after the handshake:'
+probes "$SLOW_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
 probes "$PORT" 200 10 200
 
 seq 20000 | sed "s,.*,url = \"http://127.0.0.1:$PORT/?sitesnap=&\"\noutput = /dev/null," >"$DIR/urls"
