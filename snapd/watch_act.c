@@ -21,6 +21,10 @@
             */
 #define OWNERS_MAX 64
 
+/* An old version fails that does so for that long: what the broken one leaves behind, requests that
+ * are queued and caches that are empty, is gone by then.  It is served in any case. */
+#define RECOVERED_USEC (30 * (int64_t)USEC_PER_SEC)
+
 static void tell(const struct ward *ward, enum notice_phase phase, const char *what,
                  const char *why)
 {
@@ -337,6 +341,12 @@ static void judge_verification(struct ward *ward, const struct guard_decision *d
         ward_policy(ward, &policy);
         if (decision->verdict == GUARD_BREACH ||
             (decision->verdict == GUARD_UNKNOWN && decision->why == GUARD_WHY_SICK)) {
+                if (ward->fails_usec == 0)
+                        ward->fails_usec = decision->from_usec;
+                if (decision->to_usec - ward->fails_usec < RECOVERED_USEC) {
+                        ward_verify_anew(ward);
+                        return;
+                }
                 guard_explain(ward->guard, decision, why);
                 hold(ward, "The old version fails too: nothing more is done by itself.", why);
                 ward_normal(ward);

@@ -148,7 +148,7 @@ void ward_forget(struct ward *ward)
         ward_normal(ward);
 }
 
-void ward_verify(struct ward *ward)
+void ward_verify_anew(struct ward *ward)
 {
         struct guard_baseline baselines[GUARD_PROBES_MAX];
         struct guard_policy policy;
@@ -157,8 +157,17 @@ void ward_verify(struct ward *ward)
         policy.probation_usec = VERIFY_INTERVALS * policy.interval_usec;
         ward_baselines(ward, ward->trial.baseline, baselines);
         ward_guard(ward, &policy, baselines, 0);
+}
+
+void ward_verify(struct ward *ward)
+{
+        struct guard_policy policy;
+
+        ward_policy(ward, &policy);
+        ward_verify_anew(ward);
         ward->trial.state = PROBATION_VERIFYING;
         ward->verify_usec = clock_boot_usec();
+        ward->fails_usec = 0;
         ward_save(ward);
         tell_pace(ward, (unsigned)(policy.interval_usec / 1000));
 }

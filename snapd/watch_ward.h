@@ -46,6 +46,7 @@ struct ward {
         struct guard *guard;   /* of a trial, or of what is normal */
         int64_t saved_usec;    /* when the trial was written last */
         int64_t verify_usec;   /* when the verification began */
+        int64_t fails_usec;    /* since when the rules are broken in it; 0: never yet */
         int64_t unknown_usec;  /* since when it cannot be judged; 0: it can */
         int64_t again_usec;    /* no rollback is filed before */
         int64_t alerted_usec;  /* when a person was told of a failure after probation */
@@ -87,6 +88,9 @@ void ward_save(struct ward *ward);
 
 /* ward_verify(ward): The rollback has been made: look whether it helped. */
 void ward_verify(struct ward *ward);
+
+/* ward_verify_anew(ward): What was seen since then says nothing. */
+void ward_verify_anew(struct ward *ward);
 
 /* ward_forget(ward): Something else happened to the site: no trial goes on. */
 void ward_forget(struct ward *ward);

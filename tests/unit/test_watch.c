@@ -113,6 +113,22 @@ TEST(an_old_version_that_fails_too_is_said_and_nothing_more_is_done)
         ASSERT_EQ(newest_op().id, first);
 }
 
+/* Requests queue behind those of the broken version, and nothing is in any cache. */
+TEST(an_old_version_that_recovers_is_not_held)
+{
+        begin("");
+        breaks();
+        now_active(2, 1);
+        op_is(newest_op().id, "done");
+        watch_look(watch);
+        plays(25, 1, false);
+        ASSERT_STR(state_now(), "verifying");
+        plays(60, 1, true);
+        ASSERT_STR(state_now(), "verifying");
+        ASSERT_EQ(notices("held"), 0);
+        daemon_end();
+}
+
 TEST(a_rollback_that_cannot_be_made_is_held_after_three_tries)
 {
         begin("");
