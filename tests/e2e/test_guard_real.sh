@@ -90,7 +90,7 @@ adopted() {
                 --set 'wp-config.php php-define DB_NAME {database}' || return 1
         cp -r "$lib/../../data/probes.d" "$WORLD/conf/" || return 1
         sed -i -e 's/^latency_floor = .*/latency_floor = 100ms/' \
-                -e 's/^min_samples = .*/min_samples = 50/' \
+                -e 's/^min_samples = .*/min_samples = 50/' -e 's/^hold = .*/hold = 20s/' \
                 -e "s|^policy = .*|&\npresets = wordpress\nurl = http://127.0.0.1:$PORT/|" \
                 "$WORLD/conf/sites.d/blog.conf" &&
                 cat >>"$WORLD/conf/sites.d/blog.conf" <<END2
@@ -271,27 +271,37 @@ one_version() {
                 web_expect "$PORT" "/wp-json/wp/v2/posts?slug=$2" 200 '[]'
 }
 
-# times SINCE BAD: What visitors saw since then; BAD is what awk calls a bad answer.
+# times SINCE BAD: What visitors saw since then; BAD is what awk calls a bad answer.  The rollback is
+# asked for in the turn of the loop in which the sample comes that breaks the rule.  Answers are
+# written down when they end, in no order of their beginnings; a visitor may have had none yet.
 times() {
-        local decided served
+        local decided=0 served=0
 
-        # shellcheck disable=SC2046
-        set -- "$1" "$2" $(sqlite3 -separator ' ' "file:$WORLD/state/state.db?mode=ro" \
-                "SELECT created / 1e6, served / 1e6 FROM ops WHERE verb = 'rollback' AND created / 1e6 > $1;")
-        decided=${3:-0} served=${4:-0}
+        for _ in $(seq 100); do
+                # shellcheck disable=SC2046
+                set -- "$1" "$2" $(sqlite3 -separator ' ' "file:$WORLD/state/state.db?mode=ro" \
+                        "SELECT created / 1e6, ifnull(served, 0) / 1e6 FROM ops WHERE verb = 'rollback'
+                        AND created / 1e6 > $1 ORDER BY id LIMIT 1;")
+                [ $# -eq 4 ] || break
+                decided=$3 served=$4
+                awk -v decided="$decided" -v old="$OLD" '
+                        $1 >= decided && $4 == "ok" && index($5, old) == 1 { found = 1; exit }
+                        END { exit !found }' "$ANSWERS" && [ "$served" != 0.0 ] && break
+                sleep 0.1
+        done
         awk -v since="$1" -v decided="$decided" -v served="$served" -v old="$OLD" '
                 $1 < since { next }
-                { n++; end = $1 }
-                '"$2"' { if (!bad++) first = $1; last = $1 }
-                $1 >= decided && $4 == "ok" && index($5, old) == 1 && !back { back = $1 }
+                { n++; if ($1 > end) end = $1 }
+                '"$2"' { if (!bad++ || $1 < first) first = $1; if ($1 > last) last = $1 }
+                $1 >= decided && $4 == "ok" && index($5, old) == 1 && (!back || $1 < back) { back = $1 }
                 END {
-                        rate = n / (end - since)
+                        rate = end > since ? n / (end - since) : 0
                         if (!bad) { printf "no bad answer of %d, %.0f/s\n", n, rate; exit }
                         printf "%.1f s from the first bad answer to the last (%d of %d, %.0f/s)",
                                 last - first, bad, n, rate
                         if (!decided) { print ", by the upgrade itself"; exit }
-                        printf "; from the decision %.2f s until the old version was served and "\
-                                "%.2f s until a visitor had its first good answer\n",
+                        printf "; from the sample that broke the rule %.2f s until the old version was "\
+                                "served and %.2f s until a visitor had its first good answer\n",
                                 served - decided, back - decided
                 }' "$ANSWERS"
 }
