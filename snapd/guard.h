@@ -18,7 +18,8 @@
  *
  * How soon that is depends on how many answers there are: after about 16 / KL(share || allowed) of
  * them, 390 at 5 % against 1 %, which are 10 s of 40 answers a second and 4 s of 100.  No test that
- * is wrong as seldom needs fewer on average (Wald).
+ * is wrong as seldom needs fewer on average (Wald): a CUSUM that is told what share is to be found
+ * takes as many.
  *
  * What is allowed is the largest of error_rate, error_factor times the share before the upgrade,
  * and the upper end of that share's Wilson interval: what was measured on few answers only is

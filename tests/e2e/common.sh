@@ -87,6 +87,15 @@ lacks_state() {
         versions "$1" >"$WORLD/versions" && ! grep -qE "^$2 ([^ ]*,)?$3(,[^ ]*)? " "$WORLD/versions"
 }
 
+# rollback_times SINCE: When the first rollback after that was asked for, and when the old version was
+# served, 0.0 when it is not yet; nothing when there is none.  It is asked for in the turn of the
+# loop in which the sample comes that breaks the rule.
+rollback_times() {
+        sqlite3 -separator ' ' "file:$WORLD/state/state.db?mode=ro" \
+                "SELECT created / 1e6, served / 1e6 FROM ops
+                 WHERE verb = 'rollback' AND created / 1e6 > $1 ORDER BY id LIMIT 1"
+}
+
 # active SITE: The number of the active version.
 active() {
         versions "$1" | awk '$2 ~ /(^|,)active(,|$)/ {print $1}'

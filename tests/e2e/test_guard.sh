@@ -147,10 +147,14 @@ taken_back() {
         [ "$status" -eq 0 ] || return 1
         [ -z "${KILL:-}" ] || { daemon_kill && daemon_start || return 1; }
         state_becomes 'verifying rolled-back' "$seconds" && is "$(active app)" "$before" || return 1
-        case $how in
-        slow) slow_time "$since" ;;
-        *) bad_time "$since" ;;
-        esac >"$WORLD/took"
+        {
+                case $how in
+                slow) slow_time "$since" ;;
+                *) bad_time "$since" ;;
+                esac
+                rollback_times "$since" | awk '{ printf "%.2f s from the sample that broke the rule until "\
+                        "the old version was served\n", $2 - $1 }'
+        } | paste -sd ';' | sed 's/;/; /' >"$WORLD/took"
         state_becomes rolled-back 40 && web_get "$PORT" / && grep -q 'notes=[0-9]* end' "$WEB_DIR/body" &&
                 app_expect "$PORT" one
 }

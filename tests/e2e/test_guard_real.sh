@@ -271,17 +271,14 @@ one_version() {
                 web_expect "$PORT" "/wp-json/wp/v2/posts?slug=$2" 200 '[]'
 }
 
-# times SINCE BAD: What visitors saw since then; BAD is what awk calls a bad answer.  The rollback is
-# asked for in the turn of the loop in which the sample comes that breaks the rule.  Answers are
+# times SINCE BAD: What visitors saw since then; BAD is what awk calls a bad answer.  Answers are
 # written down when they end, in no order of their beginnings; a visitor may have had none yet.
 times() {
         local decided=0 served=0
 
         for _ in $(seq 100); do
                 # shellcheck disable=SC2046
-                set -- "$1" "$2" $(sqlite3 -separator ' ' "file:$WORLD/state/state.db?mode=ro" \
-                        "SELECT created / 1e6, ifnull(served, 0) / 1e6 FROM ops WHERE verb = 'rollback'
-                        AND created / 1e6 > $1 ORDER BY id LIMIT 1;")
+                set -- "$1" "$2" $(rollback_times "$1")
                 [ $# -eq 4 ] || break
                 decided=$3 served=$4
                 awk -v decided="$decided" -v old="$OLD" '
