@@ -10,7 +10,6 @@
 #include "dbdump/postgres_large.h"
 #include "dbdump/postgres_load.h"
 #include "dbdump/postgres_mode.h"
-#include "dbdump/postgres_owners.h"
 
 /*
  * The PostgreSQL driver.
@@ -344,9 +343,7 @@ static int postgres_check(struct db *db, const char *schema, struct err *err)
         /* Files hold everything, whatever it is. */
         if (r == 0)
                 r = db->way == DB_WAY_FILES ? postgres_files_check(link, schema, err)
-                                            : postgres_check_objects(link, &scope, err);
-        if (r == 0 && db->way != DB_WAY_FILES)
-                r = postgres_owners_check(link, &scope, db->app_user, err);
+                                            : postgres_check_copy(link, &scope, db->app_user, err);
         postgres_scope_done(&scope);
         return r < 0 ? err_wrap(err, "'%s'", schema) : 0;
 }

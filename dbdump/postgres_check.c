@@ -2,6 +2,7 @@
 #include "dbdump/postgres_check.h"
 #include "dbdump/postgres_kinds.h"
 #include "dbdump/postgres_mode.h"
+#include "dbdump/postgres_owners.h"
 
 #define OLDEST 130000
 
@@ -132,6 +133,14 @@ int postgres_check_objects(struct postgres_link *link, const struct postgres_sco
                 return -1;
         return scope->schema == NULL ? refuse_first(link, loose_sql, scope, 0, err)
                                      : refuse_first(link, shared_sql, scope, 1, err);
+}
+
+int postgres_check_copy(struct postgres_link *link, const struct postgres_scope *scope,
+                        const char *app_user, struct err *err)
+{
+        return postgres_check_objects(link, scope, err) < 0
+                       ? -1
+                       : postgres_owners_check(link, scope, app_user, err);
 }
 
 int postgres_check_dump(struct postgres_link *link, const struct postgres_scope *scope,

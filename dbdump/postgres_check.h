@@ -22,7 +22,12 @@ int postgres_check_grants(struct postgres_link *link, const struct postgres_scop
 int postgres_check_objects(struct postgres_link *link, const struct postgres_scope *scope,
                            struct err *err) MUST_CHECK;
 
-/* postgres_check_dump(link, scope, err): The same of a dump, which is without some more. */
+/* postgres_check_copy(link, scope, app_user, err): The same, and may its owners' statements be run
+ * (postgres_owners.h)? */
+int postgres_check_copy(struct postgres_link *link, const struct postgres_scope *scope,
+                        const char *app_user, struct err *err) MUST_CHECK;
+
+/* postgres_check_dump(link, scope, err): The objects of a dump, which is without some more. */
 int postgres_check_dump(struct postgres_link *link, const struct postgres_scope *scope,
                         struct err *err) MUST_CHECK;
 

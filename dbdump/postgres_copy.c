@@ -7,7 +7,6 @@
 #include "dbdump/postgres_copy.h"
 #include "dbdump/postgres_home.h"
 #include "dbdump/postgres_large.h"
-#include "dbdump/postgres_owners.h"
 #include "dbdump/postgres_rows.h"
 
 /* What happens to be made. */
@@ -142,9 +141,8 @@ static int read_objects(struct making *making, struct err *err)
         const char *target = copy->database == NULL ? NULL : making->home.name;
 
         return postgres_view_tables(view, err) < 0 ||
-                               postgres_check_objects(view->look, &view->scope, err) < 0 ||
-                               postgres_owners_check(view->look, &view->scope, copy->app_user,
-                                                     err) < 0 ||
+                               postgres_check_copy(view->look, &view->scope, copy->app_user,
+                                                   err) < 0 ||
                                postgres_objects_read(view->look, &view->scope, target,
                                                      making->home.name, &making->objects,
                                                      err) < 0 ||

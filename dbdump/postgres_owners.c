@@ -19,7 +19,8 @@
         OURS("pg_class", "c.oid", ", 'i'") "UNION ALL SELECT " \
         "pg_describe_object('pg_proc'::regclass, f.oid, 0), f.proowner, 'ALTER ROUTINE ' || " \
         "f.oid::regprocedure || " GIVEN " FROM pg_proc f WHERE " \
-        WANTED("f.pronamespace", "f.proname") OURS("pg_proc", "f.oid", ", 'i'") "UNION ALL SELECT " \
+        WANTED("f.pronamespace", "f.proname") OURS("pg_proc", "f.oid", ", 'i'") "UNION ALL " \
+        "SELECT " \
         "pg_describe_object('pg_type'::regclass, t.oid, 0), t.typowner, 'ALTER TYPE ' || " \
         "t.oid::regtype || " GIVEN " FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid " \
         "WHERE " WANTED("t.typnamespace", "t.typname") " (t.typtype IN ('e', 'd', 'r', 'b') AND " \
@@ -29,18 +30,20 @@
         "pg_namespace n ON n.oid = x.stxnamespace WHERE " \
         WANTED("x.stxnamespace", "x.stxname") OURS("pg_statistic_ext", "x.oid", "") "UNION ALL " \
         "SELECT pg_describe_object('pg_default_acl'::regclass, da.oid, 0), da.defaclrole, " \
-        "(SELECT string_agg(format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE %s ON " \
-        "%s FROM %s', pg_get_userbyid(da.defaclrole), n.nspname, x.privilege_type, CASE " \
+        "(SELECT string_agg(format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE %s " \
+        "ON %s FROM %s', pg_get_userbyid(da.defaclrole), n.nspname, x.privilege_type, CASE " \
         "da.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN " \
         "'FUNCTIONS' ELSE 'TYPES' END, CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE " \
-        "quote_ident(pg_get_userbyid(x.grantee)) END), '; ') FROM aclexplode(da.defaclacl) x) FROM pg_default_acl da JOIN pg_namespace n ON " \
-        "n.oid = da.defaclnamespace WHERE n.oid = ANY ($1::oid[]) AND $2::text IS NULL"
+        "quote_ident(pg_get_userbyid(x.grantee)) END), '; ') FROM aclexplode(da.defaclacl) " \
+        "x) FROM pg_default_acl da JOIN pg_namespace n ON n.oid = da.defaclnamespace "
+        "WHERE n.oid = ANY ($1::oid[]) AND $2::text IS NULL"
 
 /* Whoever is in one of these can become it. */
 #define MIGHTY \
         "SELECT r.oid, r.rolname FROM pg_roles r WHERE (r.rolsuper OR r.rolcreaterole OR " \
-        "r.rolbypassrls OR r.rolreplication OR r.oid < 16384 AND r.rolname ~ '^pg_' AND r.rolname " \
-        "<> 'pg_database_owner' OR r.rolname = session_user AND $3::text IS NOT NULL) AND NOT " \
+        "r.rolbypassrls OR r.rolreplication OR r.oid < 16384 AND r.rolname ~ '^pg_' AND " \
+        "r.rolname <> 'pg_database_owner' OR r.rolname = session_user AND $3::text IS NOT " \
+        "NULL) AND NOT " \
         "EXISTS (SELECT FROM pg_roles u WHERE u.rolname = $3 AND pg_has_role(u.oid, r.oid, " \
         "'MEMBER'))"
 
