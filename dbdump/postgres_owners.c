@@ -35,7 +35,7 @@
         "da.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN " \
         "'FUNCTIONS' ELSE 'TYPES' END, CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE " \
         "quote_ident(pg_get_userbyid(x.grantee)) END), '; ') FROM aclexplode(da.defaclacl) " \
-        "x) FROM pg_default_acl da JOIN pg_namespace n ON n.oid = da.defaclnamespace "
+        "x) FROM pg_default_acl da JOIN pg_namespace n ON n.oid = da.defaclnamespace " \
         "WHERE n.oid = ANY ($1::oid[]) AND $2::text IS NULL"
 
 /* Whoever is in one of these can become it. */
