@@ -2,18 +2,19 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <search.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "snapd/prober_names.h"
 
-#define BUCKETS       1024
 #define KEPT_USEC     (60 * INT64_C(1000000)) /* an answer's own time, but not longer */
 #define KEPT_MIN_USEC (5 * INT64_C(1000000))  /* nor shorter, as is a failure */
 #define TIMEOUT_MSEC  2000
@@ -21,20 +22,20 @@
 #define HOSTS_MAX     20000
 
 struct names_ask {
-        struct entry *entry;
+        struct known *entry;
         struct names_ask *next;
         names_end end; /* NULL: forgotten */
         void *arg;
 };
 
-struct entry {
+struct known {
         struct names *names;
-        struct entry *next;
-        int64_t until_usec; /* INT64_MAX: out of /etc/hosts */
+        TAILQ_ENTRY(known) link; /* of those that get old */
+        int64_t until_usec;      /* INT64_MAX: out of /etc/hosts */
         bool asking;
         char addresses[NAMES_ADDRESSES_MAX]; /* "" when it failed */
         struct names_ask *asks;
-        char name[];
+        const char *name;
 };
 
 struct watch {
@@ -50,48 +51,72 @@ struct names {
         ares_channel channel;
         bool closing;
         struct watch *watches;
-        struct entry *buckets[BUCKETS];
+        void *entries; /* tsearch(3) */
+        TAILQ_HEAD(ages, known) aging;
 };
 
-static struct entry **bucket_of(struct names *names, const char *name)
+static int by_name(const void *a, const void *b)
 {
-        uint32_t hash = 2166136261u;
-
-        for (; *name != '\0'; name++)
-                hash = (hash ^ (unsigned char)(*name | 0x20)) * 16777619u;
-        return &names->buckets[hash % BUCKETS];
+        return strcasecmp(((const struct known *)a)->name, ((const struct known *)b)->name);
 }
 
-static struct entry *entry_find(struct names *names, const char *name)
+static struct known *entry_find(struct names *names, const char *name)
 {
-        struct entry *entry = *bucket_of(names, name);
+        const struct known wanted = { .name = name };
+        struct known *const *found = tfind(&wanted, &names->entries, by_name);
 
-        while (entry != NULL && strcasecmp(entry->name, name) != 0)
-                entry = entry->next;
-        return entry;
+        return found == NULL ? NULL : *found;
 }
 
-/* What is old goes when its bucket is touched. */
-static struct entry *entry_add(struct names *names, const char *name)
+static void entry_free(void *arg)
 {
-        struct entry **at = bucket_of(names, name), *entry;
+        struct known *entry = arg;
+
+        while (entry->asks != NULL) {
+                struct names_ask *ask = entry->asks;
+
+                entry->asks = ask->next;
+                free(ask);
+        }
+        free(entry);
+}
+
+/* With each name that comes two are looked at, so that what is old goes faster than it comes. */
+static void names_age(struct names *names)
+{
         int64_t now = clock_boot_usec();
+        struct known *entry;
 
-        while (*at != NULL) {
-                entry = *at;
+        for (int i = 0; i < 2 && (entry = TAILQ_FIRST(&names->aging)) != NULL; i++) {
+                TAILQ_REMOVE(&names->aging, entry, link);
                 if (entry->until_usec >= now || entry->asking) {
-                        at = &entry->next;
+                        TAILQ_INSERT_TAIL(&names->aging, entry, link);
                         continue;
                 }
-                *at = entry->next;
-                free(entry);
+                (void)tdelete(entry, &names->entries, by_name);
+                entry_free(entry);
         }
-        entry = calloc(1, sizeof(*entry) + strlen(name) + 1);
+}
+
+/* ${until_usec} INT64_MAX: it never gets old. */
+static struct known *entry_add(struct names *names, const char *name, int64_t until_usec)
+{
+        size_t n = strlen(name) + 1;
+        struct known *entry;
+
+        names_age(names);
+        entry = calloc(1, sizeof(*entry) + n);
         if (entry == NULL)
                 return NULL;
-        entry->names = names;
-        memcpy(entry->name, name, strlen(name));
-        *at = entry;
+        *entry = (struct known){ .names = names,
+                                 .until_usec = until_usec,
+                                 .name = memcpy(entry + 1, name, n) };
+        if (tsearch(entry, &names->entries, by_name) == NULL) {
+                free(entry);
+                return NULL;
+        }
+        if (until_usec != INT64_MAX)
+                TAILQ_INSERT_TAIL(&names->aging, entry, link);
         return entry;
 }
 
@@ -126,11 +151,10 @@ static void hosts_read(struct names *names)
                 for (char **alias = NULL; alias == NULL || *alias != NULL;
                      alias = alias == NULL ? host->h_aliases : alias + 1) {
                         const char *name = alias == NULL ? host->h_name : *alias;
-                        struct entry *entry = entry_find(names, name);
+                        struct known *entry = entry_find(names, name);
 
-                        if (entry == NULL && (entry = entry_add(names, name)) == NULL)
+                        if (entry == NULL && (entry = entry_add(names, name, INT64_MAX)) == NULL)
                                 break;
-                        entry->until_usec = INT64_MAX;
                         for (char **a = host->h_addr_list; *a != NULL; a++)
                                 address_add(entry->addresses, host->h_addrtype, *a);
                         if (host->h_aliases[0] == NULL)
@@ -212,11 +236,13 @@ int names_open(sd_event *event, struct names **ret_names, struct err *err)
         if (names == NULL)
                 return err_oom(err);
         names->event = event;
+        TAILQ_INIT(&names->aging);
         hosts_read(names);
         r = ares_init_options(&names->channel, &options,
                               ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
                                       ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB);
         if (r != ARES_SUCCESS) {
+                tdestroy(names->entries, entry_free);
                 free(names);
                 return err_fail(err, ERR_IO, 0, "cannot set up the resolver: %s", ares_strerror(r));
         }
@@ -237,20 +263,14 @@ void names_close(struct names *names)
         names->closing = true;
         ares_destroy(names->channel);
         (void)sd_event_source_disable_unref(names->timer);
-        for (size_t i = 0; i < BUCKETS; i++)
-                while (names->buckets[i] != NULL) {
-                        struct entry *entry = names->buckets[i];
-
-                        names->buckets[i] = entry->next;
-                        free(entry);
-                }
+        tdestroy(names->entries, entry_free);
         free(names);
 }
 
 int names_look(struct names *names, const char *name, char buf[static NAMES_ADDRESSES_MAX])
 {
         unsigned char address[sizeof(struct in6_addr)];
-        const struct entry *entry;
+        const struct known *entry;
 
         if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1) {
                 (void)snprintf(buf, NAMES_ADDRESSES_MAX, "%s", name);
@@ -267,7 +287,7 @@ int names_look(struct names *names, const char *name, char buf[static NAMES_ADDR
         return entry->addresses[0] == '\0' ? -1 : 1;
 }
 
-static void entry_answer(struct entry *entry, const char *error)
+static void entry_answer(struct known *entry, const char *error)
 {
         struct names_ask *ask = entry->asks;
 
@@ -284,7 +304,7 @@ static void entry_answer(struct entry *entry, const char *error)
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-        struct entry *entry = arg;
+        struct known *entry = arg;
         int64_t kept = KEPT_USEC;
 
         (void)timeouts;
@@ -322,7 +342,7 @@ static int on_start(sd_event_source *source, void *arg)
         static const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC,
                                                           .ai_flags = ARES_AI_NOSORT,
                                                           .ai_socktype = SOCK_STREAM };
-        struct entry *entry = arg;
+        struct known *entry = arg;
         struct names *names = entry->names;
 
         (void)sd_event_source_disable_unref(source);
@@ -334,11 +354,11 @@ static int on_start(sd_event_source *source, void *arg)
 int names_ask(struct names *names, const char *name, names_end end, void *arg,
               struct names_ask **ret_ask, struct err *err)
 {
-        struct entry *entry = entry_find(names, name);
+        struct known *entry = entry_find(names, name);
         struct names_ask *ask = calloc(1, sizeof(*ask));
         sd_event_source *start = NULL;
 
-        if (ask == NULL || (entry == NULL && (entry = entry_add(names, name)) == NULL)) {
+        if (ask == NULL || (entry == NULL && (entry = entry_add(names, name, 0)) == NULL)) {
                 free(ask);
                 return err_oom(err);
         }
