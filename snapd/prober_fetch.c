@@ -76,6 +76,7 @@ static void fetch_free(struct fetch *fetch)
                         curl_easy_cleanup(fetch->easy);
                 }
         }
+        tls_release(fetch->peer);
         curl_slist_free_all(fetch->headers);
         curl_slist_free_all(fetch->resolve);
         curl_slist_free_all(fetch->connect_to);

@@ -3,12 +3,13 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "snapd/prober_tls.h"
 
-#define PEERS_MAX    16384 /* of 200 bytes; they stay */
+#define PEERS_MAX    16384 /* of 200 bytes; with more, those go that were not asked for longest */
 #define SESSIONS_MAX 2500  /* of 7 KB, most of it the certificate */
 #define KEPT_USEC    (300 * INT64_C(1000000))
 
@@ -16,20 +17,28 @@ static int peer_index = -1; /* of a context's */
 
 struct tls_peer {
         struct tls *tls;
-        struct tls_peer *younger, *older; /* of those with a session */
-        SSL_SESSION *session;             /* or NULL */
+        TAILQ_ENTRY(tls_peer) link; /* of those with a session, or of the idle ones */
+        SSL_SESSION *session;       /* or NULL */
+        unsigned held;              /* by requests and by contexts of open connections */
         bool hung, slow;
         bool fresh; /* it is of the last handshake that was begun */
         int64_t until_usec;
         char key[];
 };
 
+TAILQ_HEAD(peers, tls_peer);
+
 struct tls {
         X509_STORE *store;
-        void *peers; /* tsearch(3) */
-        struct tls_peer *youngest, *oldest;
+        void *peers;                 /* tsearch(3) */
+        struct peers sessions, idle; /* oldest first; idle: not held and without a session */
         size_t n_peers, n_sessions;
 };
+
+static bool is_idle(const struct tls_peer *peer)
+{
+        return peer->held == 0 && peer->session == NULL;
+}
 
 void tls_forget(struct tls_peer *peer)
 {
@@ -38,11 +47,39 @@ void tls_forget(struct tls_peer *peer)
         if (peer->session == NULL)
                 return;
 
-        *(peer->younger == NULL ? &tls->youngest : &peer->younger->older) = peer->older;
-        *(peer->older == NULL ? &tls->oldest : &peer->older->younger) = peer->younger;
-        peer->younger = peer->older = NULL;
+        TAILQ_REMOVE(&tls->sessions, peer, link);
         SSL_SESSION_free(STEAL(peer->session));
         tls->n_sessions--;
+        if (is_idle(peer))
+                TAILQ_INSERT_TAIL(&tls->idle, peer, link);
+}
+
+static void peer_hold(struct tls_peer *peer)
+{
+        if (is_idle(peer))
+                TAILQ_REMOVE(&peer->tls->idle, peer, link);
+        peer->held++;
+}
+
+void tls_release(struct tls_peer *peer)
+{
+        if (peer == NULL)
+                return;
+        peer->held--;
+        if (is_idle(peer))
+                TAILQ_INSERT_TAIL(&peer->tls->idle, peer, link);
+}
+
+/* A context ends with its connection. */
+static void on_context_end(void *parent, void *peer, CRYPTO_EX_DATA *data, int index, long n,
+                           void *arg)
+{
+        (void)parent;
+        (void)data;
+        (void)index;
+        (void)n;
+        (void)arg;
+        tls_release(peer);
 }
 
 /* A copy without the chain of certificates, which nobody looks at again, and which is not marked
@@ -75,13 +112,11 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
         if (!SSL_SESSION_is_resumable(session) || (copy = session_copy(session)) == NULL)
                 return 0;
         if (tls->n_sessions >= SESSIONS_MAX)
-                tls_forget(tls->oldest);
+                tls_forget(TAILQ_FIRST(&tls->sessions));
         peer->session = copy;
         peer->fresh = true;
         peer->until_usec = clock_boot_usec() + KEPT_USEC + random() % (2 * KEPT_USEC);
-        peer->older = tls->youngest;
-        *(tls->youngest == NULL ? &tls->oldest : &tls->youngest->younger) = peer;
-        tls->youngest = peer;
+        TAILQ_INSERT_TAIL(&tls->sessions, peer, link);
         tls->n_sessions++;
         return 0;
 }
@@ -115,6 +150,7 @@ static CURLcode on_context(CURL *easy, void *context, void *arg)
         SSL_CTX_set1_cert_store(context, peer->tls->store);
         if (SSL_CTX_set_ex_data(context, peer_index, peer) != 1)
                 return CURLE_OUT_OF_MEMORY;
+        peer_hold(peer);
         (void)SSL_CTX_set_session_cache_mode(context,
                                              SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         /* libcurl sets it for servers of 2008; by TLS 1.2 few keep sessions without. */
@@ -151,17 +187,26 @@ static int by_key(const void *a, const void *b)
 struct tls_peer *tls_peer(struct tls *tls, const char *key)
 {
         CLEANUP(freep) struct tls_peer *peer = calloc(1, sizeof(*peer) + strlen(key) + 1);
-        struct tls_peer *const *found;
+        struct tls_peer *const *found, *old;
 
         if (peer == NULL)
                 return NULL;
         peer->tls = tls;
+        peer->held = 1;
         memcpy(peer->key, key, strlen(key) + 1);
-        found = tls->n_peers < PEERS_MAX ? tsearch(peer, &tls->peers, by_key)
-                                         : tfind(peer, &tls->peers, by_key);
-        if (found == NULL || *found != peer)
-                return found == NULL ? NULL : *found;
-        tls->n_peers++;
+        found = tsearch(peer, &tls->peers, by_key);
+        if (found == NULL)
+                return NULL;
+        if (*found != peer) {
+                peer_hold(*found);
+                return *found;
+        }
+        if (++tls->n_peers > PEERS_MAX && (old = TAILQ_FIRST(&tls->idle)) != NULL) {
+                TAILQ_REMOVE(&tls->idle, old, link);
+                (void)tdelete(old, &tls->peers, by_key);
+                free(old);
+                tls->n_peers--;
+        }
         return STEAL(peer);
 }
 
@@ -172,8 +217,10 @@ int tls_open(struct tls **ret_tls, struct err *err)
 
         if (tls == NULL)
                 return err_oom(err);
+        TAILQ_INIT(&tls->sessions);
+        TAILQ_INIT(&tls->idle);
         if (peer_index < 0)
-                peer_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+                peer_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_end);
         tls->store = X509_STORE_new();
         if (tls->store == NULL || peer_index < 0) {
                 tls_close(tls);
@@ -190,8 +237,8 @@ void tls_close(struct tls *tls)
 {
         if (tls == NULL)
                 return;
-        while (tls->oldest != NULL)
-                tls_forget(tls->oldest);
+        while (!TAILQ_EMPTY(&tls->sessions))
+                tls_forget(TAILQ_FIRST(&tls->sessions));
         tdestroy(tls->peers, free);
         X509_STORE_free(tls->store);
         free(tls);

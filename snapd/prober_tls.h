@@ -23,9 +23,11 @@ struct tls_peer;
 int tls_open(struct tls **ret_tls, struct err *err) MUST_CHECK;
 void tls_close(struct tls *tls);
 
-/* tls_peer(tls, key): Whom sessions are with; ${key} names everything they depend on.  It lives as
- * long as ${tls}.  NULL when memory is short or there are too many. */
+/* tls_peer(tls, key): Whom sessions are with; ${key} names everything they depend on.  It stays
+ * until tls_release(), and what is known of it as long as there are not very many others.  NULL
+ * when memory is short. */
 struct tls_peer *tls_peer(struct tls *tls, const char *key);
+void tls_release(struct tls_peer *peer); /* NULL is fine */
 
 /* tls_fill(easy, peer): Let the handle use all that. */
 void tls_fill(CURL *easy, struct tls_peer *peer);
