@@ -11,10 +11,11 @@ import sys
 import arrows
 import code
 import keys
+import numbers_said
 import text
 from tree import read_tree
 
-MODULES = [arrows, code, keys, text]
+MODULES = [arrows, code, keys, numbers_said, text]
 
 
 def checks_of(module):
