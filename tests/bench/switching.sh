@@ -9,7 +9,7 @@
 set -u
 BUILD=$(readlink -f "${1:-build}") DRIVER=${2:-overlayfs} RUNS=${3:-40} MB=${4:-1000}
 lib=$(dirname "$(readlink -f "$0")")/../lib
-for part in world web app; do
+for part in world web app operations; do
         # shellcheck disable=SC1090
         . "$lib/$part.sh"
 done
@@ -32,10 +32,10 @@ timed() {
         "$@" >/dev/null 2>"$WORLD/said" || { cat "$WORLD/said"; exit 1; }
         echo $((${EPOCHREALTIME/./} - begun)) >>"$file"
 }
-# Nothing is under way any more: an operation that has ended still tidies up for a moment, and the
-# next one of its site waits for that.
+# An operation that has ended still tidies up for a moment, and the next one of its site waits for
+# that.
 settled() {
-        while pgrep -f -- '--operation [0-9]' >/dev/null; do sleep 0.02; done
+        op_idle || exit 1
 }
 report() {
         sort -n "$2" | awk -v what="$1" '{ a[NR] = $1 }
