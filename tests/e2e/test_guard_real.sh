@@ -13,14 +13,7 @@
 
 [ "$DRIVER" = overlayfs ] || [ -n "${SITESNAP_TEST_ALL:-}" ] ||
         tap_skip 'with SITESNAP_TEST_ALL=1 only'
-for program in mariadbd mariadb mariadb-install-db; do
-        command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] ||
-                tap_skip "no $program on this machine"
-done
-php -m | grep -qx mysqli || tap_skip 'PHP has no mysqli'
-for version in 6.2 6.5; do
-        wordpress_fetch $version >/dev/null || tap_skip "WordPress $version cannot be fetched"
-done
+wordpress_mariadb_needed
 
 RATE=${SITESNAP_TEST_RATE:-60} VISITORS=''
 BAD="\$4 == \"bad\"" # to awk, of a line of visitors.py
@@ -32,12 +25,7 @@ ANSWERS=$WORLD/answers ACCESS=$WORLD/web/log/blog.access PAGES=$WORLD/pages
 MAIL=$WORLD/mail HOOK=$WORLD/hook
 mariadb_begin "$WORLD/mariadb" || { echo 'Bail out! no MariaDB'; exit 1; }
 mariadb_site blog blog
-for version in $OLD $NEW; do
-        cp -a --no-preserve=ownership "$CACHE/wordpress-$version" "$WORLD/wordpress-$version"
-        rm -rf "$WORLD/wordpress-$version/wp-content/db.php" \
-                "$WORLD/wordpress-$version"/wp-content/mu-plugins
-done
-chmod -R go+rX "$WORLD"/wordpress-*
+wordpress_releases $OLD $NEW
 
 # One page in twenty is the album.
 pages_write() {
@@ -81,13 +69,7 @@ installed() {
 }
 
 adopted() {
-        ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
-                --pool "$SITES/pool" --adopt "$SITES/www/blog" --shared wp-content/uploads \
-                --database mariadb:blog --database-option "socket=$MARIADB_SOCKET" \
-                --database-option user=sitesnap --database-option run_as=daemon \
-                --database-option "secret_file=$MARIADB_SECRET" \
-                --database-option app_user=blog@localhost \
-                --set 'wp-config.php php-define DB_NAME {database}' || return 1
+        wordpress_site_add || return 1
         cp -r "$lib/../../data/probes.d" "$WORLD/conf/" || return 1
         sed -i -e 's/^latency_floor = .*/latency_floor = 100ms/' \
                 -e 's/^min_samples = .*/min_samples = 50/' -e 's/^hold = .*/hold = 20s/' \

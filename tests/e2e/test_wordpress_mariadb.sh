@@ -8,26 +8,12 @@
 . "$(dirname "$0")/../lib/wordpress.sh"
 . "$(dirname "$0")/../lib/database.sh"
 
-for program in mariadbd mariadb mariadb-install-db; do
-        command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] ||
-                tap_skip "no $program on this machine"
-done
-php -m | grep -qx mysqli || tap_skip 'PHP has no mysqli'
-for version in 6.2 6.5; do
-        wordpress_fetch $version >/dev/null || tap_skip "WordPress $version cannot be fetched"
-done
+wordpress_mariadb_needed
 e2e_begin
 trap 'mariadb_end; leave' EXIT
 mariadb_begin "$WORLD/mariadb" || { echo 'Bail out! no MariaDB'; exit 1; }
 mariadb_site blog blog
-
-# The releases without their drop-in for SQLite.
-for version in 6.2 6.5; do
-        cp -a --no-preserve=ownership "$CACHE/wordpress-$version" "$WORLD/wordpress-$version"
-        rm -rf "$WORLD/wordpress-$version/wp-content/db.php" \
-                "$WORLD/wordpress-$version"/wp-content/mu-plugins
-done
-chmod -R go+rX "$WORLD"/wordpress-*
+wordpress_releases 6.2 6.5
 
 # What only a process of ours may know stands nowhere that others see.
 secrets_hidden() {

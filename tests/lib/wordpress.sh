@@ -9,8 +9,13 @@
 #   wordpress_install VERSION DOCROOT PORT USER [DATABASE]   on SQLite, or on our MariaDB (database.sh)
 #   wordpress_verify PORT VERSION              its pages, its content, its upload
 #   wordpress_login PORT
-#   wordpress_adopt_mariadb                    in a world with a daemon: 6.2, with its database 'blog'
-#                                              on our MariaDB, is installed and adopted as site 'blog'
+# On our MariaDB (database.sh):
+#   wordpress_mariadb_needed                   skip the script when something for it is missing
+#   wordpress_releases VERSION...              $WORLD/wordpress-VERSION for upgrade-wordpress: without
+#                                              the drop-in for SQLite
+#   wordpress_site_add                         in a world with a daemon: adopt site 'blog', with its
+#                                              database 'blog'
+#   wordpress_adopt_mariadb                    install 6.2 and adopt it so
 
 WORDPRESS_BUILDS=@wp-playground/wordpress-builds@0.9.19
 WORDPRESS_PASSWORD=Long-enough-for-a-blog-1
@@ -125,16 +130,45 @@ wordpress_login() {
                 curl -s -m 60 -b "$jar" "http://127.0.0.1:$1/wp-admin/" | grep -q wp-admin-bar
 }
 
+wordpress_mariadb_needed() {
+        local program version
+
+        for program in mariadbd mariadb mariadb-install-db; do
+                command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] ||
+                        tap_skip "no $program on this machine"
+        done
+        php -m | grep -qx mysqli || tap_skip 'PHP has no mysqli'
+        for version in 6.2 6.5; do
+                wordpress_fetch $version >/dev/null ||
+                        tap_skip "WordPress $version cannot be fetched"
+        done
+}
+
+wordpress_releases() {
+        local version
+
+        for version; do
+                cp -a --no-preserve=ownership "$CACHE/wordpress-$version" \
+                        "$WORLD/wordpress-$version"
+                rm -rf "$WORLD/wordpress-$version/wp-content/db.php" \
+                        "$WORLD/wordpress-$version"/wp-content/mu-plugins
+        done
+        chmod -R go+rX "$WORLD"/wordpress-*
+}
+
+wordpress_site_add() {
+        ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
+                --pool "$SITES/pool" --adopt "$SITES/www/blog" \
+                --shared wp-content/uploads --database mariadb:blog \
+                --database-option "socket=$MARIADB_SOCKET" \
+                --database-option user=sitesnap --database-option run_as=daemon \
+                --database-option "secret_file=$MARIADB_SECRET" \
+                --database-option app_user=blog@localhost \
+                --set 'wp-config.php php-define DB_NAME {database}'
+}
+
 wordpress_adopt_mariadb() {
         wordpress_install 6.2 "$SITES/www/blog" "$PORT" "$OWNER" blog &&
                 web_site blog "$PORT" "$SITES/www/blog" && web_start &&
-                ctl site add blog --home "$SITES/blog" --owner "$OWNER" --driver "$DRIVER" \
-                        --pool "$SITES/pool" --adopt "$SITES/www/blog" \
-                        --shared wp-content/uploads --database mariadb:blog \
-                        --database-option "socket=$MARIADB_SOCKET" \
-                        --database-option user=sitesnap --database-option run_as=daemon \
-                        --database-option "secret_file=$MARIADB_SECRET" \
-                        --database-option app_user=blog@localhost \
-                        --set 'wp-config.php php-define DB_NAME {database}' &&
-                wordpress_verify "$PORT" 6.2
+                wordpress_site_add && wordpress_verify "$PORT" 6.2
 }
