@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -66,21 +68,23 @@ static int split(const char *path, char dir[static PATH_MAX], const char **ret_n
 {
         const char *slash = strrchr(path, '/');
 
-        if (slash == NULL || path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX - 16 ||
-            strlen(slash + 1) > NAME_MAX - 8 || strcmp(slash + 1, "..") == 0 ||
-            strcmp(slash + 1, ".") == 0)
+        if (slash == NULL || path[0] != '/' || slash[1] == '\0' || strlen(path) >= PATH_MAX ||
+            strcmp(slash + 1, "..") == 0 || strcmp(slash + 1, ".") == 0)
                 return err_fail(err, ERR_INVALID, 0, "'%.200s' is not the absolute path of a file",
                                 path);
+        if (strlen(slash + 1) > BUNDLE_NAME_MAX)
+                return err_fail(err, ERR_INVALID, 0,
+                                "the name '%.300s' is too long: it may have at most %d bytes",
+                                slash + 1, BUNDLE_NAME_MAX);
         (void)snprintf(dir, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
         *ret_name = slash + 1;
         return 0;
 }
 
-/* The directory that it lies in, and its names. */
+/* The directory that it lies in, and its name. */
 struct place {
         int dir_fd;
         const char *name;
-        char partial[NAME_MAX + 16];
 };
 
 /* As whoever asked; the caller does its work and is root again by become_root(). */
@@ -90,7 +94,6 @@ static int enter(const char *path, uid_t by, struct place *place, struct err *er
 
         if (split(path, dir, &place->name, err) < 0)
                 return -1;
-        (void)snprintf(place->partial, sizeof(place->partial), "%s.partial", place->name);
         if (become(by, err) < 0) {
                 become_root();
                 return -1;
@@ -156,7 +159,22 @@ int bundle_file_check(const char *path, uid_t by, struct err *err)
         return r;
 }
 
-int bundle_file_create(const char *path, uid_t by, int *ret_fd, struct err *err)
+int bundle_file_partial(const char *path, char partial[static BUNDLE_PARTIAL_MAX], struct err *err)
+{
+        char dir[PATH_MAX];
+        const char *name;
+        uint64_t number;
+
+        if (split(path, dir, &name, err) < 0)
+                return -1;
+        if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+                return err_fail(err, ERR_IO, errno, "the kernel gives no random numbers");
+        (void)snprintf(partial, BUNDLE_PARTIAL_MAX, "%s.%016" PRIx64 ".partial", name, number);
+        return 0;
+}
+
+int bundle_file_create(const char *path, const char *partial, uid_t by, int *ret_fd,
+                       struct err *err)
 {
         struct place place;
         struct stat st;
@@ -166,10 +184,10 @@ int bundle_file_create(const char *path, uid_t by, int *ret_fd, struct err *err)
                 return -1;
         r = is_there(&place, path, err);
         if (r == 0) {
-                if (fstatat(place.dir_fd, place.partial, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                if (fstatat(place.dir_fd, partial, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
                     S_ISREG(st.st_mode) && st.st_uid == by)
-                        (void)unlinkat(place.dir_fd, place.partial, 0);
-                fd = openat(place.dir_fd, place.partial,
+                        (void)unlinkat(place.dir_fd, partial, 0);
+                fd = openat(place.dir_fd, partial,
                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
                 os = errno;
                 if (fd < 0)
@@ -178,7 +196,7 @@ int bundle_file_create(const char *path, uid_t by, int *ret_fd, struct err *err)
                                      : os == EEXIST ? ERR_EXISTS
                                      : os == ENOSPC ? ERR_NO_SPACE
                                                     : ERR_IO,
-                                     os, "cannot make '%s.partial'", path);
+                                     os, "cannot make '%s' beside '%s'", partial, path);
         }
         (void)close(place.dir_fd);
         become_root();
@@ -187,17 +205,17 @@ int bundle_file_create(const char *path, uid_t by, int *ret_fd, struct err *err)
         return r;
 }
 
-int bundle_file_publish(const char *path, uid_t by, int fd, struct err *err)
+int bundle_file_publish(const char *path, const char *partial, uid_t by, int fd, struct err *err)
 {
         struct place place;
         int r = 0;
 
         if (fsync(fd) < 0)
                 return err_fail(err, errno == ENOSPC ? ERR_NO_SPACE : ERR_IO, errno,
-                                "cannot sync '%s.partial'", path);
+                                "cannot sync what is to become '%s'", path);
         if (enter(path, by, &place, err) < 0)
                 return -1;
-        if (renameat2(place.dir_fd, place.partial, place.dir_fd, place.name, RENAME_NOREPLACE) < 0)
+        if (renameat2(place.dir_fd, partial, place.dir_fd, place.name, RENAME_NOREPLACE) < 0)
                 r = err_fail(err, errno == EEXIST ? ERR_EXISTS : ERR_IO, errno, "cannot name '%s'",
                              path);
         else
@@ -207,7 +225,7 @@ int bundle_file_publish(const char *path, uid_t by, int fd, struct err *err)
         return r;
 }
 
-int bundle_file_discard(const char *path, uid_t by, struct err *err)
+int bundle_file_discard(const char *path, const char *partial, uid_t by, struct err *err)
 {
         struct place place;
         int r = 0;
@@ -215,8 +233,8 @@ int bundle_file_discard(const char *path, uid_t by, struct err *err)
         /* A directory that is gone took it along. */
         if (enter(path, by, &place, err) < 0)
                 return err->code == ERR_NOT_FOUND ? 0 : -1;
-        if (unlinkat(place.dir_fd, place.partial, 0) < 0 && errno != ENOENT)
-                r = err_fail(err, ERR_IO, errno, "cannot remove '%s.partial'", path);
+        if (unlinkat(place.dir_fd, partial, 0) < 0 && errno != ENOENT)
+                r = err_fail(err, ERR_IO, errno, "cannot remove '%s' beside '%s'", partial, path);
         (void)close(place.dir_fd);
         become_root();
         return r;

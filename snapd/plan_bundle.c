@@ -44,10 +44,14 @@ static int add_write(const struct plan_facts *facts, struct plan *plan,
                      struct err *err)
 {
         const enum plan_part part = PLAN_MAIN;
+        const char *file = arg_text(facts->request, "file");
+        char partial[BUNDLE_PARTIAL_MAX];
 
-        ADD(step_bundle_write, "{s:I, s:I, s:s, s:s, s:I, s:b}", "version",
+        if (bundle_file_partial(file, partial, err) < 0)
+                return -1;
+        ADD(step_bundle_write, "{s:I, s:I, s:s, s:s, s:s, s:I, s:b}", "version",
             (json_int_t)version->number, "tree", (json_int_t)tree, "database", database, "file",
-            arg_text(facts->request, "file"), "by", (json_int_t)facts->by, "shared",
+            file, "partial", partial, "by", (json_int_t)facts->by, "shared",
             json_get_bool(facts->request, "shared"));
         return 0;
 }

@@ -263,10 +263,10 @@ static int write_to(struct writing *w, int out_fd, const char *record,
         return function(&pack, err);
 }
 
-/* bundle.write {version, tree, database, file, by, shared} */
+/* bundle.write {version, tree, database, file, partial, by, shared} */
 static int write_run(struct step_env *env, const json_t *args, struct err *err)
 {
-        const char *file = arg_text(args, "file");
+        const char *file = arg_text(args, "file"), *partial = arg_text(args, "partial");
         uid_t by = (uid_t)json_get_u64(args, "by");
         struct writing w = { .env = env, .database = arg_text(args, "database") };
         struct bundle_tree *trees = calloc(env->site->n_shared + 1, sizeof(*trees));
@@ -289,7 +289,7 @@ static int write_run(struct step_env *env, const json_t *args, struct err *err)
                 r = open_trees(env, json_get_u64(args, "tree"), json_get_bool(args, "shared"),
                                trees, &n, err);
         if (r == 0)
-                r = bundle_file_create(file, by, &fd, err);
+                r = bundle_file_create(file, partial, by, &fd, err);
         if (r == 0)
                 r = write_to(&w, fd, record, trees, n, err);
         close_trees(trees, n);
@@ -297,14 +297,15 @@ static int write_run(struct step_env *env, const json_t *args, struct err *err)
                 return -1;
         if (w.left_out > LEFT_OUT_TOLD)
                 env_note(env, "and %u more were left out", w.left_out - LEFT_OUT_TOLD);
-        return bundle_file_publish(file, by, fd, err);
+        return bundle_file_publish(file, partial, by, fd, err);
 }
 
 /* A file that has its name is whole, and stays. */
 static int write_undo(struct step_env *env, const json_t *args, struct err *err)
 {
         (void)env;
-        return bundle_file_discard(arg_text(args, "file"), (uid_t)json_get_u64(args, "by"), err);
+        return bundle_file_discard(arg_text(args, "file"), arg_text(args, "partial"),
+                                   (uid_t)json_get_u64(args, "by"), err);
 }
 
 static void write_describe(const json_t *args, char *buf, size_t size)
