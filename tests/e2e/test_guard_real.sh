@@ -441,6 +441,7 @@ broken_later() {
 
 measure() {
         measured "$1, $DRIVER: $(cat "$WORLD/took" 2>/dev/null)"
+        rm -f "$WORLD/took"
 }
 
 need 'WordPress on MariaDB, with the probes that its preset has' prepared

@@ -163,7 +163,7 @@ TEST(nor_do_they_at_other_shares_or_when_these_swing)
 
         for (size_t k = 0; k < sizeof(shares) / sizeof(shares[0]); k++)
                 for (size_t i = 0; i < WORLDS; i++) {
-                        unsigned seeds = more                  ? 50
+                        unsigned seeds = more ? 10
                                          : worlds[i].rate < 5  ? 0
                                          : worlds[i].rate < 20 ? 1
                                                                : 3;
