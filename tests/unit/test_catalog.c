@@ -346,24 +346,30 @@ TEST(last_good_was_active_last_and_is_not_bad)
 
 TEST(a_writer_waits_for_the_other_and_sees_what_it_did)
 {
-        int fd = state_dir(), status;
+        int fd = state_dir(), status, ends[2];
         uint64_t before, n;
         int64_t began;
+        char c;
 
         site_make();
         before = catalog_change(catalog);
         ASSERT_EQ(catalog_change(catalog), before);
+        ASSERT_EQ(pipe(ends), 0);
         if (fork() == 0) {
                 struct catalog *other;
 
                 ASSERT_OK(catalog_open(fd, &other, &err));
                 ASSERT_OK(catalog_begin(other, &err));
                 ASSERT_OK(catalog_take(other, "tree", 1, &n, &err));
+                close(ends[1]);
+                close(ends[0]);
                 usleep(200000);
                 ASSERT_OK(catalog_commit(other, &err));
                 _exit(0); /* catalog is the parent's: not ours to close */
         }
-        usleep(100000);
+        close(ends[1]);
+        ASSERT_EQ(read(ends[0], &c, 1), 0); /* the other has begun */
+        close(ends[0]);
         began = clock_boot_usec();
         ASSERT_OK(catalog_begin(catalog, &err));
         ASSERT(clock_boot_usec() - began > 20000);
