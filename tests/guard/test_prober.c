@@ -341,6 +341,7 @@ TEST(a_session_is_taken_up_again_with_more_sites_than_libcurl_has_room_for)
                 turn_until(0, 3);
                 ASSERT_EQ(seen[0].good, seen[0].n);
                 prober_close(prober);
+                event = sd_event_unref(event);
         }
 }
 
