@@ -9,6 +9,7 @@
 #include "dbdump/mariadb_keys.h"
 #include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_objects.h"
+#include "dbdump/mariadb_policy.h"
 #include "dbdump/mariadb_table.h"
 
 #define BATCH_BYTES (1 << 20)
@@ -363,6 +364,11 @@ static int put_object(const struct mariadb_object *object, void *arg, struct err
         CLEANUP(mariadb_sql_done) struct mariadb_sql context = { 0 };
         struct dumping *dumping = arg;
 
+        if (!mariadb_policy_charset(object->charset))
+                return err_fail(err, ERR_UNSUPPORTED, 0,
+                                "the %s '%s' was written in the character set '%s', which is not "
+                                "read from a dump: make it anew in a session with utf8mb4",
+                                object->kind, object->name, object->charset);
         mariadb_sql_add(&context, "SET ");
         add_setting(&context, "sql_mode", object->sql_mode);
         add_setting(&context, ", character_set_client", object->charset);

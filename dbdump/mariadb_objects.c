@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbdump/mariadb_body.h"
 #include "dbdump/mariadb_charset.h"
 #include "dbdump/mariadb_names.h"
 #include "dbdump/mariadb_objects.h"
@@ -219,12 +220,15 @@ static int copy_view(struct making *making, char **row, struct err *err)
 static int copy_trigger(struct making *making, char **row, struct err *err)
 {
         CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
+        CLEANUP(freep) char *body = NULL;
 
-        if (refuse_reach(making, "trigger", row[0], row[4], err) < 0)
+        if (mariadb_body_read(making->conn, "trigger", making->from, row[0], row[6], row[4], &body,
+                              err) < 0 ||
+            refuse_reach(making, "trigger", row[0], body, err) < 0)
                 return -1;
         add_definer(&sql, row[5]);
         mariadb_sql_add(&sql, " TRIGGER %I %s %s ON %I FOR EACH ROW %s", row[0], row[1], row[2],
-                        row[3], row[4]);
+                        row[3], body);
         return settle(making,
                       &(struct mariadb_object){ "trigger", row[0], row[5], row[6], row[7], row[8],
                                                 NULL, &sql },
@@ -247,6 +251,7 @@ static void add_text(struct mariadb_sql *sql, const char *text, const char *sql_
 static int copy_event(struct making *making, char **row, struct err *err)
 {
         CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
+        CLEANUP(freep) char *body = NULL;
         enum {
                 NAME,
                 DEFINER,
@@ -266,7 +271,9 @@ static int copy_event(struct making *making, char **row, struct err *err)
                 COLLATION
         };
 
-        if (refuse_reach(making, "event", row[NAME], row[BODY], err) < 0)
+        if (mariadb_body_read(making->conn, "event", making->from, row[NAME], row[MODE], row[BODY],
+                              &body, err) < 0 ||
+            refuse_reach(making, "event", row[NAME], body, err) < 0)
                 return -1;
         add_definer(&sql, row[DEFINER]);
         mariadb_sql_add(&sql, " EVENT %I ON SCHEDULE ", row[NAME]);
@@ -281,7 +288,7 @@ static int copy_event(struct making *making, char **row, struct err *err)
         mariadb_sql_add(&sql, " ON COMPLETION %s %s COMMENT ", row[KEEP],
                         strcmp(row[STATUS], "DISABLED") == 0 ? "DISABLE" : "DISABLE ON SLAVE");
         add_text(&sql, row[COMMENT], row[MODE]);
-        mariadb_sql_add(&sql, " DO %s", row[BODY]);
+        mariadb_sql_add(&sql, " DO %s", body);
         return settle(making,
                       &(struct mariadb_object){ "event", row[NAME], row[DEFINER], row[MODE],
                                                 row[CHARSET], row[COLLATION], row[ZONE], &sql },

@@ -255,6 +255,14 @@ static const char *const charsets[] = {
         "geostd8", "macce",   "macroman", "keybcs2", "dec8",   "hp8",
 };
 
+bool mariadb_policy_charset(const char *charset)
+{
+        for (size_t i = 0; i < sizeof(charsets) / sizeof(charsets[0]); i++)
+                if (strcmp(charsets[i], charset) == 0)
+                        return true;
+        return false;
+}
+
 int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_context *ret_context,
                            struct err *err)
 {
@@ -270,7 +278,6 @@ int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_con
                 { "time_zone", context.zone, sizeof(context.zone) },
         };
         struct mariadb_lex lex;
-        bool known = false;
 
         mariadb_lex_begin(&lex, text, n);
         if (!mariadb_lex_take(&lex, "SET"))
@@ -283,9 +290,7 @@ int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_con
                      !mariadb_lex_string(&lex, fields[i].value, fields[i].size)))
                         return refuse(&lex, "a setting", err);
         }
-        for (size_t i = 0; i < sizeof(charsets) / sizeof(charsets[0]); i++)
-                known |= strcmp(charsets[i], context.charset) == 0;
-        if (!known)
+        if (!mariadb_policy_charset(context.charset))
                 return err_fail(
                         err, ERR_UNSUPPORTED, 0,
                         "an object in the dump was written in the character set '%s', which "

@@ -38,6 +38,10 @@ int mariadb_policy_schema(const char *text, size_t n, char *charset, char *colla
 struct mariadb_policy_context {
         char sql_mode[512], charset[64], collation[64], zone[64]; /* "": as every session */
 };
+
+/* mariadb_policy_charset(charset): May an object of a dump be written in it?
+ * mariadb_policy_context(text, n, ret_context, err): SET of those; ERR_UNSUPPORTED: it may not. */
+bool mariadb_policy_charset(const char *charset);
 int mariadb_policy_context(const char *text, size_t n, struct mariadb_policy_context *ret_context,
                            struct err *err) MUST_CHECK;
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbdump/mariadb_lex.h"
 #include "dbdump/mariadb_table.h"
 
 /* Types that are not a string of bytes. */
@@ -222,6 +223,36 @@ static int take_definition(void *arg, char **values, const unsigned long *sizes,
         return *text == NULL ? err_oom(err) : 0;
 }
 
+static bool is_high(const char *at, size_t n)
+{
+        return n >= 3 && at[0] == 'x' && strchr("89ABCDEF", at[1]) != NULL &&
+               strchr("0123456789ABCDEF", at[2]) != NULL;
+}
+
+/* _latin1'xE4' in an expression: the server keeps a byte there and shows four letters. */
+static int refuse_lost_bytes(const char *text, const char *table, struct err *err)
+{
+        struct mariadb_lex lex;
+
+        mariadb_lex_begin(&lex, text, strlen(text));
+        while (lex.kind != MARIADB_LEX_END && lex.kind != MARIADB_LEX_BAD) {
+                bool introducer = lex.kind == MARIADB_LEX_WORD && lex.text[0] == '_';
+
+                mariadb_lex_next(&lex);
+                if (!introducer || lex.kind != MARIADB_LEX_STRING)
+                        continue;
+                for (size_t i = 1; i < lex.n; i++)
+                        if (is_high(lex.text + i, lex.n - i))
+                                return err_fail(err, ERR_UNSUPPORTED, 0,
+                                                "the definition of the table '%s' has a text in "
+                                                "another character set, which the server does not "
+                                                "show as it is: write its bytes as "
+                                                "CONVERT(x'...' USING ...)",
+                                                table);
+        }
+        return 0;
+}
+
 int mariadb_definition(struct mariadb_conn *conn, const char *schema, const char *table,
                        char **ret_text, struct err *err)
 {
@@ -232,6 +263,8 @@ int mariadb_definition(struct mariadb_conn *conn, const char *schema, const char
                 return -1;
         if (text == NULL)
                 return err_fail(err, ERR_NOT_FOUND, 0, "there is no table '%s'", table);
+        if (refuse_lost_bytes(text, table, err) < 0)
+                return -1;
         *ret_text = STEAL(text);
         return 0;
 }

@@ -48,7 +48,7 @@ int mariadb_layout_read(struct mariadb_conn *conn, const char *schema,
 void mariadb_layout_done(struct mariadb_layout *layout);
 
 /* mariadb_definition(conn, schema, table, ret_text, err): What SHOW CREATE TABLE says, which waits
- * for nobody.  The caller frees. */
+ * for nobody.  The caller frees.  ERR_UNSUPPORTED: it does not say what the table is. */
 int mariadb_definition(struct mariadb_conn *conn, const char *schema, const char *table,
                        char **ret_text, struct err *err) MUST_CHECK;
 

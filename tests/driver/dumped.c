@@ -25,13 +25,23 @@ static ssize_t in(void *bytes, size_t n, void *arg, struct err *err)
         return r < 0 ? err_fail(err, ERR_IO, errno, "the dump") : r;
 }
 
-int dumped_make(const struct db_driver *driver, struct db *db, const char *schema)
+int dumped_try(const struct db_driver *driver, struct db *db, const char *schema, struct err *err)
 {
         int fd = memfd_create("dump", MFD_CLOEXEC);
-        struct err err;
 
         ASSERT(fd >= 0);
-        ASSERT_OK(driver->dump(db, schema, out, &fd, &err));
+        if (driver->dump(db, schema, out, &fd, err) == 0)
+                return fd;
+        (void)close(fd);
+        return -1;
+}
+
+int dumped_make(const struct db_driver *driver, struct db *db, const char *schema)
+{
+        struct err err;
+        int fd;
+
+        ASSERT_OK(fd = dumped_try(driver, db, schema, &err));
         return fd;
 }
 

@@ -6,9 +6,12 @@
 
 #include "dbdump/dbdriver.h"
 
-/* dumped_make(driver, db, schema): Its descriptor.  dumped_load(driver, db, copy, fd, err): From
+/* dumped_make(driver, db, schema): Its descriptor; dumped_try(): the same, -1 where the driver
+ * refuses.  dumped_load(driver, db, copy, fd, err): From
  * the beginning on, in pieces of odd sizes, so that lines and statements are cut everywhere. */
 int dumped_make(const struct db_driver *driver, struct db *db, const char *schema);
+int dumped_try(const struct db_driver *driver, struct db *db, const char *schema,
+               struct err *err) MUST_CHECK;
 int dumped_load(const struct db_driver *driver, struct db *db, const char *copy, int fd,
                 struct err *err) MUST_CHECK;
 
