@@ -28,13 +28,18 @@ TEST(missing_rights_are_said_as_the_statements_that_give_them)
 
         ASSERT_OK(driver->check(db, "shop", &err));
         pg_do("postgres", "shop", "REVOKE shop FROM sitesnap; REVOKE shop_kept FROM sitesnap");
-        pg_do("postgres", "shop", "REVOKE CREATE ON DATABASE shop FROM sitesnap");
+        pg_do("postgres", "shop",
+              "REVOKE CREATE ON DATABASE shop FROM sitesnap; REVOKE TEMPORARY ON DATABASE shop "
+              "FROM "
+              "PUBLIC, shop");
         ASSERT_ERR(driver->check(db, "shop", &err), ERR_DENIED, "GRANT shop TO sitesnap");
         ASSERT(strstr(err.msg, "GRANT CREATE ON DATABASE shop TO sitesnap") != NULL);
+        ASSERT(strstr(err.msg, "GRANT TEMPORARY ON DATABASE shop TO sitesnap") != NULL);
         ASSERT(strstr(err.msg, "GRANT shop_kept TO sitesnap") != NULL);
         ASSERT(driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0);
         pg_do("postgres", "shop",
-              "GRANT shop, shop_kept TO sitesnap; GRANT CREATE ON DATABASE shop TO sitesnap");
+              "GRANT shop, shop_kept TO sitesnap; GRANT CREATE, TEMPORARY ON DATABASE shop TO "
+              "sitesnap");
         ASSERT_OK(driver->check(db, "shop", &err));
         postgres_case_end(db);
 }
