@@ -208,6 +208,17 @@ static int pass_on(const void *bytes, size_t n, void *arg, struct err *err)
         return passing->report == NULL ? 0 : passing->report(&passing->progress, passing->arg, err);
 }
 
+/* After a copy or a dump that ended with ${r}: what was held for it alone is let go. */
+static int settle(struct db *db, bool own, int r, struct err *err)
+{
+        if (own && r == 0 && db->hold->held)
+                r = mariadb_hold_release(db->hold, err);
+        db->copied = r == 0 && !db->hold->held;
+        if (r < 0 && own)
+                forget_hold(db);
+        return r;
+}
+
 static int copy_by_dump(struct db *db, const struct mariadb_copy *copy, struct err *err)
 {
         CLEANUP(mariadb_load_donep) struct mariadb_load *load = NULL;
@@ -249,12 +260,7 @@ static int mariadb_driver_copy(struct db *db, const char *from, const char *to, 
                 return -1;
         copy.hold = db->hold;
         r = db->way == DB_WAY_DUMP ? copy_by_dump(db, &copy, err) : mariadb_copy_make(&copy, err);
-        if (own && r == 0 && db->hold->held)
-                r = mariadb_hold_release(db->hold, err);
-        db->copied = r == 0 && !db->hold->held;
-        if (r < 0 && own)
-                forget_hold(db);
-        return r;
+        return settle(db, own, r, err);
 }
 
 static int mariadb_driver_exists(struct db *db, const char *schema, bool *ret_exists,
@@ -357,12 +363,7 @@ static int dump_to(struct db *db, const char *schema, db_sink sink, void *arg, s
                 return -1;
         dump.hold = db->hold;
         r = mariadb_dump_make(&dump, err);
-        if (own && r == 0 && db->hold->held)
-                r = mariadb_hold_release(db->hold, err);
-        db->copied = r == 0 && !db->hold->held;
-        if (r < 0 && own)
-                forget_hold(db);
-        return r;
+        return settle(db, own, r, err);
 }
 
 static int mariadb_driver_dump(struct db *db, const char *schema, db_sink sink, void *arg,

@@ -196,21 +196,25 @@ static int copy_files(struct db *db, struct postgres_copy *copy, struct err *err
         return own ? release_files(db, err) : 0;
 }
 
-static int copy_rows(struct db *db, struct postgres_copy *copy, struct err *err)
+/* After a copy that ended with ${r}: a view that nobody else has is done with. */
+static int settle(struct db *db, bool own, int r)
 {
-        bool own = db->view == NULL || db->copied || strcmp(db->viewed, copy->from) != 0;
-        int r;
-
-        if (own && look(db, copy->from, 0, err) < 0)
-                return -1;
-        copy->view = db->view;
-        r = postgres_copy_make(copy, err);
         db->made = r == 0;
         if (r == 0 && db->view->lock == NULL)
                 end_view(db);
         if (r < 0 && own)
                 forget(db);
         return r;
+}
+
+static int copy_rows(struct db *db, struct postgres_copy *copy, struct err *err)
+{
+        bool own = db->view == NULL || db->copied || strcmp(db->viewed, copy->from) != 0;
+
+        if (own && look(db, copy->from, 0, err) < 0)
+                return -1;
+        copy->view = db->view;
+        return settle(db, own, postgres_copy_make(copy, err));
 }
 
 /* What is dumped is loaded as it comes: nothing of it is kept, in memory or on a disk. */
@@ -250,12 +254,7 @@ static int copy_dump(struct db *db, struct postgres_copy *copy, struct err *err)
         r = postgres_dump_make(&db->server, db->database, db->view, pass_on, &passing, err);
         if (r == 0)
                 r = postgres_load_end(load, err);
-        db->made = r == 0;
-        if (r == 0 && db->view->lock == NULL)
-                end_view(db);
-        if (r < 0 && own)
-                forget(db);
-        return r;
+        return settle(db, own, r);
 }
 
 static int postgres_copy(struct db *db, const char *from, const char *to, db_report report,

@@ -109,19 +109,13 @@ static int ask_of(const struct postgres_view *view, const char *sql, const char 
         "defaclrole FROM pg_default_acl WHERE defaclnamespace = ANY ($1::oid[])) owners"
 /* clang-format on */
 
-/* The statement that a question answers with, run elsewhere; none for no row or NULL. */
+/* The statement that the view answers with, run elsewhere. */
 static int relay(const struct postgres_view *view, struct postgres_link *link, const char *sql,
                  const char *name, struct err *err)
 {
-        CLEANUP(PQclearp) PGresult *result = NULL;
+        const char *const params[] = { view->scope.oids, name };
 
-        if (ask_of(view, sql, name, &result, err) < 0)
-                return -1;
-        for (int i = 0; i < PQntuples(result); i++)
-                if (!PQgetisnull(result, i, 0) &&
-                    postgres_run(link, PQgetvalue(result, i, 0), err) < 0)
-                        return -1;
-        return 0;
+        return postgres_relay(view->look, link, sql, params, 2, err);
 }
 
 /* Everybody whose statements are going to be run may make things in it. */

@@ -304,6 +304,20 @@ int postgres_ask(struct postgres_link *link, const char *sql, const char *const 
         return postgres_answer(link, ret_result, err);
 }
 
+int postgres_relay(struct postgres_link *asked, struct postgres_link *link, const char *sql,
+                   const char *const *params, int n, struct err *err)
+{
+        CLEANUP(PQclearp) PGresult *result = NULL;
+
+        if (postgres_ask(asked, sql, params, n, &result, err) < 0)
+                return -1;
+        for (int i = 0; i < PQntuples(result); i++)
+                if (!PQgetisnull(result, i, 0) &&
+                    postgres_run(link, PQgetvalue(result, i, 0), err) < 0)
+                        return -1;
+        return 0;
+}
+
 int postgres_begin_copy(struct postgres_link *link, const char *sql, ExecStatusType way,
                         struct err *err)
 {

@@ -64,6 +64,11 @@ int postgres_runf(struct postgres_link *link, struct err *err, const char *fmt, 
 int postgres_ask(struct postgres_link *link, const char *sql, const char *const *params, int n,
                  PGresult **ret_result, struct err *err) MUST_CHECK;
 
+/* postgres_relay(asked, link, sql, params, n, err): The statements that the server answers the
+ * question with, a row each, are run on ${link}; a NULL is none. */
+int postgres_relay(struct postgres_link *asked, struct postgres_link *link, const char *sql,
+                   const char *const *params, int n, struct err *err) MUST_CHECK;
+
 /* postgres_begin_copy(link, sql, way, err): A COPY statement; the server gives rows (${way}
  * PGRES_COPY_OUT) or takes them (PGRES_COPY_IN). */
 int postgres_begin_copy(struct postgres_link *link, const char *sql, ExecStatusType way,
