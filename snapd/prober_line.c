@@ -53,14 +53,18 @@ static void path_of(const char *request, char *buf, size_t size)
         (void)snprintf(buf, size, "%.*s", (int)strcspn(at, " ?"), at);
 }
 
+/* What is no number, or no time that a request takes, is not known. */
+static int64_t seconds_usec(double seconds)
+{
+        return seconds >= 0 && seconds <= 86400 ? (int64_t)(seconds * 1000000) : -1;
+}
+
 static int64_t seconds_read(const char *text)
 {
         char *end;
         double seconds = strtod(text, &end);
 
-        if (end == text || !(seconds >= 0) || seconds > 86400)
-                return -1;
-        return (int64_t)(seconds * 1000000);
+        return end == text ? -1 : seconds_usec(seconds);
 }
 
 static int64_t time_read(const struct site_probe *probe, const char *rest)
@@ -181,10 +185,8 @@ static bool json_read(const char *text, size_t n, struct line *ret_line)
                 return false;
         seconds = member_of(object, times);
         ret_line->usec = json_is_string(seconds)   ? seconds_read(json_string_value(seconds))
-                         : json_is_number(seconds) ? (int64_t)(json_number_value(seconds) * 1000000)
+                         : json_is_number(seconds) ? seconds_usec(json_number_value(seconds))
                                                    : -1;
-        if (ret_line->usec > INT64_C(86400000000))
-                ret_line->usec = -1;
         ret_line->wall_usec = json_stamp(object);
         member_copy(object, hosts, ret_line->host, sizeof(ret_line->host));
         member_copy(object, agents, ret_line->agent, sizeof(ret_line->agent));

@@ -53,6 +53,11 @@ TEST(lines_of_both_servers_are_read)
         ASSERT_EQ(line.usec, 1500000);
         ASSERT_STR(line.path, "/a");
         ASSERT(reads("{\"status\": 200, \"request_time\": 0.001}"));
+        ASSERT_EQ(line.usec, 1000);
+        ASSERT(reads("{\"status\": 200, \"request_time\": -0.5}"));
+        ASSERT_EQ(line.usec, -1);
+        ASSERT(reads("{\"status\": 200, \"request_time\": 1e300}"));
+        ASSERT_EQ(line.usec, -1);
 }
 
 /* What a visitor writes never becomes a status of ours. */
