@@ -72,7 +72,7 @@ adopted() {
         wordpress_site_add || return 1
         cp -r "$lib/../../data/probes.d" "$WORLD/conf/" || return 1
         sed -i -e 's/^latency_floor = .*/latency_floor = 100ms/' \
-                -e 's/^min_samples = .*/min_samples = 50/' -e 's/^hold = .*/hold = 20s/' \
+                -e 's/^min_samples = .*/min_samples = 50/' \
                 -e "s|^policy = .*|&\npresets = wordpress\nurl = http://127.0.0.1:$PORT/|" \
                 "$WORLD/conf/sites.d/blog.conf" &&
                 cat >>"$WORLD/conf/sites.d/blog.conf" <<END2
