@@ -142,7 +142,8 @@ static int connect_fail(struct err *err, PGconn *conn, const char *database)
         "-c quote_all_identifiers=off -c default_transaction_isolation=read\\ committed "          \
         "-c default_transaction_read_only=off -c default_transaction_deferrable=off "              \
         "-c default_tablespace= -c default_table_access_method=heap -c lock_timeout=5000 "         \
-        "-c client_min_messages=error -c synchronous_commit=on -c jit=off "                        \
+        "-c client_min_messages=error -c synchronous_commit=on -c jit=off -c array_nulls=on "      \
+        "-c transform_null_equals=off "                                                            \
         "-c idle_in_transaction_session_timeout=0 -c statement_timeout=%u"
 
 /* libpq writes notices to stderr by itself. */
@@ -150,6 +151,18 @@ static void say_nothing(void *arg, const char *message)
 {
         (void)arg;
         (void)message;
+}
+
+/* A session of ours waits for another of ours for as long as that works.  Not every server has
+ * these settings, and a connection cannot ask for one that is not there. */
+static int stay(struct postgres_link *link, struct err *err)
+{
+        return PQserverVersion(link->conn) < 140000
+                       ? 0
+                       : postgres_ask(link,
+                                      "SELECT set_config(name, '0', false) FROM pg_settings WHERE "
+                                      "name IN ('idle_session_timeout', 'transaction_timeout')",
+                                      NULL, 0, NULL, err);
 }
 
 /* Bytes as the database has them: SQL_ASCII on our side is never converted. */
@@ -194,6 +207,8 @@ int postgres_connect(const struct postgres_server *server, const char *database,
         if (PQstatus(link->conn) != CONNECTION_OK)
                 return connect_fail(err, link->conn, database);
         (void)PQsetNoticeProcessor(link->conn, say_nothing, NULL);
+        if (stay(link, err) < 0)
+                return -1;
         *ret_link = STEAL(link);
         return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tests/driver/postgres_case.h"
 #include "tests/lib/pgserver.h"
@@ -477,4 +478,51 @@ TEST(an_administrator_s_own_site_is_copied)
         ASSERT_OK(driver->copy(db, "shop", COPY, NULL, NULL, &err));
         ASSERT_OK(driver->verify(db, "shop", COPY, &err));
         driver->close(db);
+}
+
+static int dawdle(const struct db_progress *progress, void *arg, struct err *report_err)
+{
+        (void)progress;
+        (void)report_err;
+        if ((*(int *)arg)++ < 3)
+                (void)usleep(400000);
+        return 0;
+}
+
+/* Whoever owns a database says how sessions in it begin: ours mean the same by an array, and are
+ * not ended while they wait for each other. */
+static void presets(const char *database)
+{
+        struct db *db = postgres_case_begin("sitesnap", database, DB_WAY_AUTO);
+        const char *place = database != NULL ? "shop" : COPY;
+        int reports = 0;
+
+        driver->close(db);
+        pg_do("shop", "shop",
+              "CREATE DOMAIN shop.words AS text[]; CREATE TABLE shop.tags (w shop.words); INSERT "
+              "INTO shop.tags VALUES (ARRAY['a', NULL]); ALTER DATABASE shop SET array_nulls = "
+              "off; "
+              "ALTER DATABASE shop SET transform_null_equals = on");
+        if (strcmp(pg_value("shop", "shop", "SHOW server_version_num"), "140000") >= 0)
+                pg_do("shop", "shop", "ALTER DATABASE shop SET idle_session_timeout = 200");
+        ASSERT_OK(driver->open(&postgres_conf, &db, &err));
+        ASSERT_OK(driver->copy(db, "shop", COPY, dawdle, &reports, &err));
+        ASSERT(reports > 0);
+        (void)usleep(400000);
+        ASSERT_OK(driver->verify(db, "shop", COPY, &err));
+        ASSERT_STR(pg_value("shop", place,
+                            database != NULL ? "SELECT w[2] IS NULL FROM " COPY ".tags"
+                                             : "SELECT w[2] IS NULL FROM shop.tags"),
+                   "t");
+        driver->close(db);
+}
+
+TEST(settings_of_the_tenant_change_no_value_and_end_no_session_in_a_schema)
+{
+        presets("shop");
+}
+
+TEST(settings_of_the_tenant_change_no_value_and_end_no_session_in_a_database)
+{
+        presets(NULL);
 }
