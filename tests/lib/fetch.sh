@@ -54,6 +54,32 @@ private_apt_setup() {
         private_apt update >&2 && : >"$a/ready"
 }
 
+# packages_unpack ROOT SUITE PACKAGE...: What is in these packages of that suite lies below ROOT.
+packages_unpack() (
+        set -e
+        root=$1 suite=$2
+        shift 2
+        private_apt_setup
+        mkdir -p "$root.debs" "$root"
+        cd "$root.debs"
+        private_apt download "${@/%//$suite}" >&2
+        for deb in ./*.deb; do
+                dpkg-deb -x "$deb" "$root"
+        done
+)
+
+# links_inward ROOT: Debian spreads an application over /var/lib, /usr/share and /etc and joins the
+# parts by absolute links.  Point them into the unpacked root; those that lead to packages we do not
+# need are dropped.
+links_inward() {
+        local link
+
+        find "$1" -type l -lname '/*' | while read -r link; do
+                ln -sfn "$1$(readlink "$link")" "$link"
+        done
+        find "$1" -xtype l -delete
+}
+
 # mediawiki_fetch VERSION: Print the path of that release's tree, after fetching it if needed.
 mediawiki_fetch() (
         set -e
@@ -62,13 +88,8 @@ mediawiki_fetch() (
                 suite=$(mediawiki_suite "$1")
                 work=$CACHE/work.$$
                 trap 'rm -rf "$work"' EXIT
-                mkdir -p "$work/debs" "$work/root"
-                private_apt_setup
-                (cd "$work/debs" &&
-                        private_apt download "mediawiki/$suite" "mediawiki-classes/$suite" >&2)
-                for deb in "$work"/debs/*.deb; do
-                        dpkg-deb -x "$deb" "$work/root"
-                done
+                mkdir -p "$work"
+                packages_unpack "$work/root" "$suite" mediawiki mediawiki-classes
                 mediawiki_flatten "$work/root" "$work/tree"
                 rm -rf "$tree"
                 mv "$work/tree" "$tree"
@@ -76,16 +97,11 @@ mediawiki_fetch() (
         echo "$tree"
 )
 
-# mediawiki_flatten ROOT TREE: Debian spreads the application over /var/lib, /usr/share and /etc
-# and joins the parts by absolute links.  Point them into the unpacked root, drop those that lead
-# to packages we do not need, and copy what they mean into one plain tree.
+# mediawiki_flatten ROOT TREE: Make one plain tree of what is spread over ROOT.
 mediawiki_flatten() {
-        local root=$1 tree=$2 link
+        local root=$1 tree=$2
 
-        find "$root" -type l -lname '/*' | while read -r link; do
-                ln -sfn "$root$(readlink "$link")" "$link"
-        done
-        find "$root" -xtype l -delete
+        links_inward "$root"
         cp -rL --preserve=mode,timestamps "$root/var/lib/mediawiki" "$tree"
         cp -rL --preserve=mode,timestamps "$root/usr/share/mediawiki/extensions-core/." \
                 "$tree/extensions/" 2>/dev/null || true
