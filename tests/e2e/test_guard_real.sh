@@ -92,7 +92,7 @@ preset_asks_the_database() {
         mariadb_sql 'RENAME TABLE blog.wp_posts TO blog.wp_posts_away'
         exits 1 '' ctl site probe blog >"$WORLD/said"
         mariadb_sql 'RENAME TABLE blog.wp_posts_away TO blog.wp_posts'
-        grep -qE '^content +http +required +bad' "$WORLD/said" && grep -qE '^front +http +required +good' "$WORLD/said" ||
+        grep -qE '^tables +command +required +bad' "$WORLD/said" && grep -qE '^front +http +required +good' "$WORLD/said" ||
                 { cat "$WORLD/said"; return 1; }
         ctl site probe blog
 }

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# Roundcube on SQLite: releases 1.6.5 and 1.6.18, with one form of database.  It is asked for
+# its login page, for which it has no mail server.  Needs fetch.sh, web.sh and wiki.sh (as_user).
+#
+#   roundcube_fetch VERSION                      print the tree's path
+#   roundcube_install VERSION DOCROOT DATA USER
+#   roundcube_verify PORT VERSION
+
+roundcube_fetch() (
+        set -e
+        tree=$CACHE/roundcube-$1
+        if [ ! -e "$tree/program/include/iniset.php" ]; then
+                case $1 in
+                1.6.5) suite=bookworm ;;
+                1.6.18) suite=trixie ;;
+                *) echo "Roundcube $1 is in no known suite (1.6.5, 1.6.18)" >&2; exit 1 ;;
+                esac
+                work=$CACHE/work.$$
+                trap 'rm -rf "$work"' EXIT
+                mkdir -p "$work"
+                packages_unpack "$work/root" "$suite" roundcube-core php-pear php-net-smtp \
+                        php-net-socket php-net-sieve php-auth-sasl php-mail-mime php-masterminds-html5
+                links_inward "$work/root"
+                cp -rL --preserve=mode,timestamps "$work/root/usr/share/roundcube" "$work/tree"
+                cp -r "$work/root/usr/share/php/." "$work/tree/program/lib/"
+                mkdir "$work/tree/config" "$work/tree/temp" "$work/tree/logs"
+                cp "$work/root/etc/roundcube/"*.inc.php "$work/root/etc/roundcube/mimetypes.php" \
+                        "$work/tree/config/"
+                # Debian's is in one place; as it is published, it is where it lies.
+                sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__, 2) . '/'#" \
+                        "$work/tree/program/include/iniset.php"
+                sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__) . '/'#" "$work/tree"/bin/*.sh
+                rm -rf "$work/tree/installer"
+                chmod -R u+rwX,go+rX "$work/tree"
+                rm -rf "$tree"
+                mv "$work/tree" "$tree"
+        fi
+        echo "$tree"
+)
+
+roundcube_install() {
+        local tree docroot=$2 data=$3 user=$4
+
+        tree=$(roundcube_fetch "$1") || return 1
+        mkdir -p "$docroot" "$data"
+        cp -a --no-preserve=ownership "$tree/." "$docroot/"
+        cat >"$docroot/config/config.inc.php" <<END
+<?php
+\$config['db_dsnw'] = 'sqlite:///$data/mail.db?mode=0640';
+\$config['default_host'] = '127.0.0.1';
+\$config['des_key'] = '$(head -c 12 /dev/urandom | od -An -tx1 | tr -d ' \n')';
+\$config['product_name'] = 'Snapshot mail';
+\$config['plugins'] = [];
+\$config['skin'] = 'elastic';
+END
+        echo "$1" >"$docroot/stamp.txt"
+        sqlite3 "$data/mail.db" <"$docroot/SQL/sqlite.initial.sql" &&
+                chown -R "$user": "$docroot" "$data"
+}
+
+roundcube_verify() {
+        web_expect "$1" / 200 'Snapshot mail' && web_expect "$1" / 200 rcmloginuser &&
+                web_expect "$1" /stamp.txt 200 "$2"
+}
