@@ -95,7 +95,7 @@ static const struct {
         { 503, "currently in maintenance mode", "Nextcloud's maintenance mode is on" },
         { 200, "\"maintenance\":true", "Nextcloud's maintenance mode is on" },
         { 503, "This wiki is currently locked", "MediaWiki is locked" },
-        { 503, "We'll be right back", "Ghost's maintenance mode is on" },
+        { 503, "ll be right back", "Ghost's maintenance mode is on" }, /* its apostrophe is bent */
 };
 
 static const char *marker_of(const struct fetch_answer *answer)

@@ -91,6 +91,8 @@ static const struct {
         { "/wp503", NULL,
           PAGE("503 Busy", "Retry-After: 600\r\n",
                "Briefly unavailable for scheduled maintenance. Check back in a minute.") },
+        { "/ghost503", NULL,
+          PAGE("503 Busy", "", "<title>We\xe2\x80\x99ll be right back</title>") },
         { "/nextcloud", NULL, PAGE("503 Busy", "X-Nextcloud-Maintenance-Mode: 1\r\n", "{}") },
         { "/age", NULL, PAGE("200 OK", "Age: 17\r\n", "welcome") },
         { "/age0", NULL, PAGE("200 OK", "Age: 0\r\nX-Cache: MISS from x\r\n", "welcome") },

@@ -98,6 +98,7 @@ TEST(a_maintenance_mode_that_was_left_on_is_named)
 {
         world();
         asked("url = /wp503", PROBE_BAD, ".maintenance was left behind");
+        asked("url = /ghost503", PROBE_BAD, "Ghost's maintenance mode is on");
         asked("url = /nextcloud", PROBE_BAD, "Nextcloud's maintenance mode is on");
 }
 
