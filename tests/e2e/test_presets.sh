@@ -109,6 +109,18 @@ wordpress_tables() {
         without wp_options "$file" sees front blog 'login|api|content|tables|migrated'
 }
 
+# As WordPress closes itself while it updates.
+wordpress_closed() {
+        local status
+
+        # shellcheck disable=SC2016
+        echo '<?php $upgrading = time();' >"$SITES/blog/current/.maintenance"
+        sees front blog 'login|api|content|tables|migrated' && grep -qE "^front .*WordPress's maintenance mode is on" "$WORLD/said" &&
+                status=0 || status=1
+        rm "$SITES/blog/current/.maintenance"
+        [ "$status" -eq 0 ] && sees nothing blog
+}
+
 wordpress_releases() {
         local tree=$CACHE/wordpress-6.5
 
@@ -153,6 +165,7 @@ PRESET=wordpress
 need 'WordPress with nothing in it is adopted' wordpress_emptied
 check 'and is well' sees nothing blog
 check 'each table of WordPress that is away is noticed' wordpress_tables
+check 'WordPress that has closed itself is named so' wordpress_closed
 check 'a release of WordPress that is broken is taken back, a good one stays' \
         wordpress_releases
 PRESET=roundcube
