@@ -234,6 +234,29 @@ static int step_insert(sqlite3 *db, op_id id, enum plan_part part, size_t n,
                        err);
 }
 
+static int mark_write(sqlite3 *db, op_id id, enum plan_part part, size_t step, enum step_mark mark,
+                      struct err *err)
+{
+        bool begins = mark == STEP_RUNNING || mark == STEP_UNDOING;
+        bool ends = mark == STEP_DONE || mark == STEP_UNDONE;
+
+        if (sql_run(db,
+                    "UPDATE steps SET mark = ?4,"
+                    "  started = CASE WHEN ?5 AND started = 0 THEN ?7 ELSE started END,"
+                    "  ended = CASE WHEN ?6 THEN ?7 ELSE 0 END"
+                    "  WHERE op = ?1 AND part = ?2 AND n = ?3",
+                    SQL_ARGS(sql_uint(id), sql_int(part), sql_uint(step),
+                             sql_text(step_mark_name(mark)), sql_int(begins), sql_int(ends),
+                             sql_int(clock_wall_usec())),
+                    err) < 0)
+                return -1;
+        if (sqlite3_changes(db) == 0)
+                return err_fail(err, ERR_NOT_FOUND, 0, "operation %" PRIu64 " has no step %zu", id,
+                                step);
+        return sql_run(db, "UPDATE ops SET seq = seq + 1 WHERE id = ?", SQL_ARGS(sql_uint(id)),
+                       err);
+}
+
 static int plan_write(sqlite3 *db, op_id id, const struct plan *plan, uint64_t version,
                       struct err *err)
 {
@@ -256,6 +279,8 @@ static int plan_write(sqlite3 *db, op_id id, const struct plan *plan, uint64_t v
                              sql_uint(plan->answer[PLAN_RESCUE])),
                     err) < 0)
                 return -1;
+        if (plan->parts[PLAN_MAIN].n > 0 && mark_write(db, id, PLAN_MAIN, 0, STEP_RUNNING, err) < 0)
+                return -1;
         return state_write(db, id, OP_RUNNING, NULL, err);
 }
 
@@ -268,29 +293,6 @@ int journal_plan(struct catalog *catalog, op_id id, const struct plan *plan, uin
                 return -1;
         return catalog_leave(catalog, own, plan_write(catalog_db(catalog), id, plan, version, err),
                              err);
-}
-
-static int mark_write(sqlite3 *db, op_id id, enum plan_part part, size_t step, enum step_mark mark,
-                      struct err *err)
-{
-        bool begins = mark == STEP_RUNNING || mark == STEP_UNDOING;
-        bool ends = mark == STEP_DONE || mark == STEP_UNDONE;
-
-        if (sql_run(db,
-                    "UPDATE steps SET mark = ?4,"
-                    "  started = CASE WHEN ?5 AND started = 0 THEN ?7 ELSE started END,"
-                    "  ended = CASE WHEN ?6 THEN ?7 ELSE 0 END"
-                    "  WHERE op = ?1 AND part = ?2 AND n = ?3",
-                    SQL_ARGS(sql_uint(id), sql_int(part), sql_uint(step),
-                             sql_text(step_mark_name(mark)), sql_int(begins), sql_int(ends),
-                             sql_int(clock_wall_usec())),
-                    err) < 0)
-                return -1;
-        if (sqlite3_changes(db) == 0)
-                return err_fail(err, ERR_NOT_FOUND, 0, "operation %" PRIu64 " has no step %zu", id,
-                                step);
-        return sql_run(db, "UPDATE ops SET seq = seq + 1 WHERE id = ?", SQL_ARGS(sql_uint(id)),
-                       err);
 }
 
 int journal_mark(struct catalog *catalog, op_id id, enum plan_part part, size_t step,

@@ -98,9 +98,10 @@ void op_list_done(struct op_list *list);
 int journal_queue(struct catalog *catalog, const char *site, const char *verb,
                   const json_t *request, uid_t by, op_id *ret_id, struct err *err) MUST_CHECK;
 
-/* journal_plan(...): Write the whole plan, every step PLANNED, before anything happens, and make
- * the operation RUNNING.  Call within catalog_begin/commit, with the numbers it uses.
- * ERR_CORRUPT: the operation is not QUEUED. */
+/* journal_plan(...): Write the whole plan before anything happens and make the operation RUNNING:
+ * every step PLANNED, but the first of main, which comes next, RUNNING, as a commit costs a sync.
+ * Call within catalog_begin/commit, with the numbers it uses.  ERR_CORRUPT: the operation is not
+ * QUEUED. */
 int journal_plan(struct catalog *catalog, op_id id, const struct plan *plan, uint64_t version,
                  struct err *err) MUST_CHECK;
 

@@ -43,7 +43,10 @@ struct step_kind {
 
         bool records; /* what it writes is the catalog: one commit with the mark that it is done.
                        * run() joins the transaction (catalog_enter()), so it is short, and what it
-                       * does beside is done again with it when that was not committed */
+                       * does beside is done again with it when that was not committed.  Behind the
+                       * pivot that commit also says that the step before it is done: a crash before
+                       * it finds that one begun, and what is begun there is run again, as it would
+                       * be when the crash came right before a commit of its own */
 
         /* One line for the log and for `snapctl upgrade --dry-run`; goes to buf. */
         void (*describe)(const json_t *args, char *buf, size_t size);

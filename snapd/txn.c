@@ -48,24 +48,75 @@ static bool is_answered(const struct txn *txn, size_t i)
         return step->n + 1 == txn->op->answer[step->part];
 }
 
+static bool has_next(const struct txn *txn, size_t i)
+{
+        const struct op_step *steps = txn->op->steps;
+
+        return i + 1 < txn->op->n_steps && steps[i + 1].part == steps[i].part &&
+               steps[i + 1].mark == STEP_PLANNED;
+}
+
+/* May the step after i be done in the commit that says that i is?  What only records is nothing but
+ * that commit: a crash before it leaves the one begun and the other not, as if it had come right
+ * before the mark.  Not up to the pivot, where somebody may still ask to stop. */
+static bool joins(const struct txn *txn, size_t i)
+{
+        return i >= txn->pivot && has_next(txn, i) && kind_of(txn, i + 1)->records;
+}
+
 /* Within a transaction: what one commit says when step i is done. */
-static int record(struct txn *txn, size_t i, bool next, struct err *err)
+static int record(struct txn *txn, size_t i, struct err *err)
 {
         const struct op_step *steps = txn->op->steps;
         const struct step_kind *kind = kind_of(txn, i);
         struct catalog *catalog = txn->env->catalog;
 
+        txn->env->step = steps[i].n;
         if (kind->records) {
                 if (kind->run(txn->env, steps[i].args, err) < 0)
                         return -1;
                 fault_point("", kind->name, "after");
         }
         if (journal_mark(catalog, txn->op->id, steps[i].part, steps[i].n, STEP_DONE, err) < 0 ||
-            (next && journal_mark(catalog, txn->op->id, steps[i + 1].part, steps[i + 1].n,
-                                  STEP_RUNNING, err) < 0))
+            (has_next(txn, i) && journal_mark(catalog, txn->op->id, steps[i + 1].part,
+                                              steps[i + 1].n, STEP_RUNNING, err) < 0))
                 return -1;
         if (is_answered(txn, i) && journal_serve(catalog, txn->op->id, err) < 0)
                 return -1;
+        return 0;
+}
+
+/* Step i and, unless it is to be alone, those that join it. */
+static int record_all(struct txn *txn, size_t i, bool alone, size_t *ret_end, struct err *err)
+{
+        while (record(txn, i, err) == 0) {
+                *ret_end = i + 1;
+                if (alone || !joins(txn, i))
+                        return 0;
+                i++;
+                fault_point("", kind_of(txn, i)->name, "before");
+        }
+        return -1;
+}
+
+static int commit_done(struct txn *txn, size_t i, bool alone, struct err *err)
+{
+        struct op_step *steps = txn->op->steps;
+        size_t end;
+
+        if (catalog_begin(txn->env->catalog, err) < 0)
+                return -1;
+        if (record_all(txn, i, alone, &end, err) < 0 ||
+            catalog_commit(txn->env->catalog, err) < 0) {
+                catalog_rollback(txn->env->catalog);
+                return -1;
+        }
+        if (has_next(txn, end - 1))
+                steps[end].mark = STEP_RUNNING;
+        for (; i < end; i++) {
+                steps[i].mark = STEP_DONE;
+                fault_point("", kind_of(txn, i)->name, "marked");
+        }
         return 0;
 }
 
@@ -73,20 +124,13 @@ static int record(struct txn *txn, size_t i, bool next, struct err *err)
  * that is marked but not begun is taken back, or run again, like one that was. */
 static int mark_done(struct txn *txn, size_t i, struct err *err)
 {
-        struct op_step *steps = txn->op->steps;
-        bool next = i + 1 < txn->op->n_steps && steps[i + 1].part == steps[i].part &&
-                    steps[i + 1].mark == STEP_PLANNED;
-
-        if (catalog_begin(txn->env->catalog, err) < 0)
-                return -1;
-        if (record(txn, i, next, err) < 0 || catalog_commit(txn->env->catalog, err) < 0) {
-                catalog_rollback(txn->env->catalog);
-                return -1;
-        }
-        steps[i].mark = STEP_DONE;
-        if (next)
-                steps[i + 1].mark = STEP_RUNNING;
-        return 0;
+        if (!joins(txn, i))
+                return commit_done(txn, i, true, err);
+        if (commit_done(txn, i, false, err) == 0)
+                return 0;
+        /* What joined may have failed, which is nothing that this step did: it is told of when that
+         * is tried by itself. */
+        return commit_done(txn, i, true, err);
 }
 
 static int run_step(struct txn *txn, size_t i, struct err *err)
@@ -104,10 +148,7 @@ static int run_step(struct txn *txn, size_t i, struct err *err)
                         return -1;
                 fault_point("", kind->name, "after");
         }
-        if (mark_done(txn, i, err) < 0)
-                return -1;
-        fault_point("", kind->name, "marked");
-        return 0;
+        return mark_done(txn, i, err);
 }
 
 /* What must not fail may use the room that was kept for it; everything else is waited out.  A

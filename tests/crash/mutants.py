@@ -17,8 +17,10 @@ MUTANTS = {
     'done-before-run': (
         TXN, 'step->mark != STEP_RUNNING && mark(txn, i, STEP_RUNNING, err) < 0',
         'mark(txn, i, STEP_DONE, err) < 0'),
-    'not-marked-running': (
-        TXN, 'step->mark != STEP_RUNNING && mark(txn, i, STEP_RUNNING, err) < 0', 'false'),
+    'not-marked-running': (TXN, '(has_next(txn, i) && journal_mark(', '(false && journal_mark('),
+    'joined-too-early': (TXN, 'return i >= txn->pivot && has_next', 'return has_next'),
+    'joined-not-run': (TXN, 'if (kind->records) {', 'if (false) {'),
+    'joined-failure-blamed': (TXN, 'return commit_done(txn, i, true, err);\n}', 'return -1;\n}'),
     'undo-forward': (
         TXN, 'for (size_t i = txn->first_rescue; i-- > 0;) {',
         'for (size_t i = 0; i < txn->first_rescue; i++) {'),

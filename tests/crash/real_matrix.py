@@ -14,6 +14,7 @@ the commit, or is said with --sample; --all, or SITESNAP_TEST_ALL=1, takes them 
 two commands that repeat it: that point alone, and with all that its world had gone through before.
 """
 import argparse
+import itertools
 import os
 import shlex
 import signal
@@ -29,6 +30,7 @@ from real_world import ENGINES, PYTHON, Broken, Daemon, World
 PLACES = ('before', 'after', 'marked')
 SERVER = 'server@'      # it is not the operation that is killed there, but the server
 DROPS = ('db.leave', 'db.drop')
+RECORDS = ('catalog.commit',)
 DURING_SECONDS = 0.02   # of a step that takes longer
 SERVER_PLACES = ('before', 'during', 'after')
 ASKS_SERVER = ('db.', 'schema.', 'hook.')
@@ -394,9 +396,16 @@ def each_point(matrix, name):
         last = list(occurrences(ran[:pivot], '', ['after']))[-1]
         for fault in occurrences(reversed(ran[:pivot]), 'undo-', PLACES):
             yield [last, fault]
-    first = list(occurrences(ran[:pivot + 1], '', ['marked']))[-1]
-    for fault in occurrences(rescue or ran[pivot + 1:], '', PLACES):
-        yield [first, fault]
+    # What only records is done in the commit that says that the pivot is: cut off before that, it
+    # is still ahead.
+    rest = ran[pivot + 1:]
+    joined = list(itertools.takewhile(lambda s: s['kind'] in RECORDS, rest))
+    first = list(occurrences(ran[:pivot + 1], '', ['after', 'marked']))[-2:]
+    if not rescue:
+        for fault in occurrences(joined, '', PLACES):
+            yield [first[0], fault]
+    for fault in occurrences(rescue or rest[len(joined):], '', PLACES):
+        yield [first[-1], fault]
 
 
 def stop_at(fault):

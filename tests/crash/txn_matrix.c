@@ -20,13 +20,15 @@
 
 static const struct shape shapes[] = {
         /* A rescue answers the command. */
-        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 }, { 0, 2 } },
+        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 }, { 0, 2 }, 5 },
         /* Forward from the pivot on. */
-        { "activate", { 5, 0 }, 2, NO_CELL, { 3, NO_CELL }, { 4, 0 } },
+        { "activate", { 5, 0 }, 2, NO_CELL, { 4, NO_CELL }, { 4, 0 }, 3 },
         /* No way back from the first step on. */
-        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 } },
+        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, 1 },
         /* All of it can be taken back. */
-        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 } },
+        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, NO_CELL },
+        /* The commit is the point of no return. */
+        { "import", { 4, 0 }, 2, NO_CELL, { NO_CELL, NO_CELL }, { 3, 0 }, 2 },
 };
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))

@@ -14,11 +14,13 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "snapd/fault.h"
+#include "snapd/sql.h"
 #include "snapd/txn.h"
 #include "tests/crash/txn_world.h"
 #include "tests/lib/test.h"
 
 #define OPERATION 1
+#define RECORD    "recorded" /* a row of the catalog that nothing else has */
 
 static const char *const disk_names[DISK_FILES] = { "state.db", "state.db-wal" };
 
@@ -182,9 +184,26 @@ static void read_args(const json_t *args)
         current_cell = (unsigned)json_get_u64(args, "cell");
 }
 
+/* What a step has recorded is what the catalog says. */
+static void read_records(struct catalog *catalog)
+{
+        unsigned cell = world->shape.records;
+        uint64_t there = 0;
+        struct err err;
+
+        if (cell >= CELLS)
+                return;
+        if (sql_number(catalog_db(catalog), "SELECT count(*) FROM counters WHERE name = ?1",
+                       SQL_ARGS(sql_text(RECORD)), &there, &err) < 0)
+                world_violate("the catalog cannot be read: %s", err.msg);
+        world->now[PLAN_MAIN][cell] = world->durable[PLAN_MAIN][cell] =
+                there != 0 ? CELL_NEW : CELL_OLD;
+}
+
 static int fake_run(struct step_env *env, const json_t *args, struct err *err)
 {
         read_args(args);
+        read_records(env->catalog);
         unsigned part = current_part, cell = current_cell;
 
         for (unsigned i = 0; i < cell; i++)
@@ -212,9 +231,27 @@ static int fake_run_once(struct step_env *env, const json_t *args, struct err *e
         return fake_run(env, args, err);
 }
 
+/* Within the transaction of its mark, in which nobody else can ask for anything. */
+static int fake_record(struct step_env *env, const json_t *args, struct err *err)
+{
+        read_args(args);
+        unsigned cell = current_cell;
+
+        for (unsigned i = 0; i < cell; i++)
+                if (world->now[PLAN_MAIN][i] != CELL_NEW)
+                        world_violate("step %u was recorded before step %u was done", cell, i);
+        point(NULL);
+        if (fails(&world->run_fails[PLAN_MAIN][cell]))
+                return err_fail(err, ERR_IO, EIO, "cell %u", cell);
+        return sql_run(catalog_db(env->catalog),
+                       "INSERT OR IGNORE INTO counters (name, next) VALUES (?1, 1)",
+                       SQL_ARGS(sql_text(RECORD)), err);
+}
+
 static int fake_undo(struct step_env *env, const json_t *args, struct err *err)
 {
         read_args(args);
+        read_records(env->catalog);
         unsigned cell = current_cell;
 
         for (unsigned i = cell + 1; i < world->shape.n[PLAN_MAIN]; i++)
@@ -230,7 +267,21 @@ static int fake_undo(struct step_env *env, const json_t *args, struct err *err)
         return 0;
 }
 
-enum { KIND_STEP, KIND_ONCE, KIND_FADES };
+/* Its record and its mark are one commit: what may be undone was never there. */
+static int fake_unrecord(struct step_env *env, const json_t *args, struct err *err)
+{
+        read_args(args);
+        read_records(env->catalog);
+        unsigned cell = current_cell;
+
+        if (world->now[PLAN_MAIN][cell] != CELL_OLD)
+                world_violate("step %u is taken back after it was recorded", cell);
+        if (fails(&world->undo_fails[cell]))
+                return err_fail(err, ERR_IO, EIO, "cell %u", cell);
+        return 0;
+}
+
+enum { KIND_STEP, KIND_ONCE, KIND_FADES, KIND_RECORDS };
 
 static const struct step_kind kinds[] = {
         [KIND_STEP] = { .name = "fake.step", .run = fake_run, .undo = fake_undo },
@@ -239,6 +290,10 @@ static const struct step_kind kinds[] = {
                         .undo = fake_undo,
                         .once = true },
         [KIND_FADES] = { .name = "fake.fades", .run = fake_run, .undo = fake_undo, .fades = true },
+        [KIND_RECORDS] = { .name = "fake.record",
+                           .run = fake_record,
+                           .undo = fake_unrecord,
+                           .records = true },
 };
 
 const struct step_kind *step_kind_by_name(const char *name)
@@ -299,6 +354,8 @@ static void plan_make(const struct shape *shape, struct plan *plan, struct step 
                                 steps->kind = &kinds[KIND_FADES];
                         else if (part == PLAN_MAIN && i == shape->once)
                                 steps->kind = &kinds[KIND_ONCE];
+                        else if (part == PLAN_MAIN && i == shape->records)
+                                steps->kind = &kinds[KIND_RECORDS];
                         else
                                 steps->kind = &kinds[KIND_STEP];
                         steps->args = json_pack("{s:i, s:i}", "part", part, "cell", i);
@@ -419,12 +476,14 @@ static void live(bool recover)
                 return;
         }
         remount(env.catalog);
+        read_records(env.catalog);
         look_at_answer();
         world->ret = txn_run(&env, OPERATION, recover, &err);
         world->err = err;
         world->at = 0; /* the faults are over */
         world->points_run = world->points;
         (void)read_op(env.catalog, &world->state);
+        read_records(env.catalog);
         if (!op_is_open(world->state))
                 run_again(&env);
         catalog_close(env.catalog);
