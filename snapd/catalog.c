@@ -46,6 +46,11 @@ void catalog_close(struct catalog *catalog)
         free(catalog);
 }
 
+int catalog_ready(struct catalog *catalog, struct err *err)
+{
+        return sql_file_sync(catalog->db, err);
+}
+
 sqlite3 *catalog_db(struct catalog *catalog)
 {
         return catalog->db;

@@ -71,6 +71,10 @@ int catalog_open(int dir_fd, struct catalog **ret_catalog, struct err *err) MUST
 void catalog_close(struct catalog *catalog);
 DEFINE_CLEANUP(struct catalog *, catalog_close);
 
+/* catalog_ready(catalog, err): Do now what else makes the first commit take longer than the next
+ * ones (sql_file_sync()): for a process that waits for work. */
+int catalog_ready(struct catalog *catalog, struct err *err) MUST_CHECK;
+
 /* catalog_db(catalog), catalog_progress(catalog): For the journal, and for nobody else. */
 sqlite3 *catalog_db(struct catalog *catalog);
 struct progress_file *catalog_progress(struct catalog *catalog);

@@ -284,6 +284,11 @@ int operation_main_later(const struct dirs *dirs, char *name)
                 log_error("a process for a later operation: %s", err.msg);
                 return 1;
         }
+        if (catalog_ready(catalog, &err) < 0) {
+                log_error("a process for a later operation: %s", err.msg);
+                catalog_close(catalog);
+                return 1;
+        }
         if (!be_told(&id)) {
                 catalog_close(catalog);
                 return 0;

@@ -126,6 +126,23 @@ int sql_file_open(int dir_fd, const char *name, sqlite3 **ret_db, struct err *er
         return 0;
 }
 
+int sql_file_sync(sqlite3 *db, struct err *err)
+{
+        sqlite3_file *log = NULL;
+        uint64_t ignored;
+        int rc;
+
+        /* The log is opened by whoever first reads. */
+        if (sql_number(db, "PRAGMA user_version", NULL, &ignored, err) < 0)
+                return -1;
+        rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+        if (rc == SQLITE_OK && log != NULL && log->pMethods != NULL)
+                rc = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+        return rc == SQLITE_OK ? 0
+                               : err_fail(err, ERR_IO, 0, "cannot sync the log of a database: %s",
+                                          sqlite3_errstr(rc));
+}
+
 /* A new file has neither tables nor numbers; any other must be ours. */
 static int schema_read(sqlite3 *db, const struct sql_schema *schema, uint64_t *ret_version,
                        struct err *err)

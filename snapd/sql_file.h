@@ -19,6 +19,11 @@
  * the file. */
 int sql_file_open(int dir_fd, const char *name, sqlite3 **ret_db, struct err *err) MUST_CHECK;
 
+/* sql_file_sync(db, err): A connection's first commit syncs its log and, in case it has made that,
+ * the directory (SQLite 3.40, os_unix.c, UNIXFILE_DIRSYNC).  Whoever waits for work does it before;
+ * then the first commit is one sync, as every other. */
+int sql_file_sync(sqlite3 *db, struct err *err) MUST_CHECK;
+
 /* Scripts that were released are never changed; a change of the schema is one more of them. */
 struct sql_schema {
         uint32_t application_id; /* what file(1) sees in the header */

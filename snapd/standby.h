@@ -5,11 +5,11 @@
 /*
  * A process for the next operation, before anybody has asked for one.
  *
- * Half of what a short operation takes is its process: the program, its libraries and the catalog.
- * One waits with all of that behind it (operation_main_later()) and is told the number through a
- * pipe.  It knows nothing of any site, has no lock, and ends when the pipe is closed, so that none
- * stays behind a daemon that dies.  There is one at most.  It is an offer: without it a process is
- * started in the usual way.
+ * Half of what a short operation takes is its process: the program, its libraries and the catalog,
+ * with what only its first commit costs.  One waits with all of that behind it
+ * (operation_main_later()) and is told the number through a pipe.  It knows nothing of any site,
+ * has no lock, and ends when the pipe is closed, so that none stays behind a daemon that dies.
+ * There is one at most.  It is an offer: without it a process is started in the usual way.
  */
 
 #include <stdbool.h>

@@ -35,7 +35,7 @@ struct shape {
         unsigned once;               /* the step of main that must not run twice, or NO_CELL */
         unsigned fades[PLAN_PARTS];  /* the step whose effect a reboot takes, or NO_CELL */
         unsigned answer[PLAN_PARTS]; /* steps after which it is served; 0: none */
-        unsigned records;            /* the step of main whose effect is in the catalog, or NO_CELL */
+        unsigned records;            /* the step of main that writes the catalog, or NO_CELL */
 };
 
 enum action {
