@@ -174,8 +174,11 @@ static int command_run(const struct notice_target *target, int in_fd, unsigned t
         if (worker_run(WORKER_HOOK, &command, err) == 0)
                 return 0;
         /* What it said is for a person; it is cleaned before it is kept. */
-        if (pread(out_fd, said, sizeof(said) - 1, 0) > 0)
-                return err_fail(err, err->code, 0, "%.250s: %s", err->msg, said);
+        if (pread(out_fd, said, sizeof(said) - 1, 0) > 0) {
+                struct err failed = *err;
+
+                return err_fail(err, failed.code, 0, "%.250s: %s", failed.msg, said);
+        }
         return -1;
 }
 
