@@ -5,14 +5,15 @@
 # runs because of that.  apt is asked only when something is missing, so a machine that has
 # everything needs no network and no root.
 
-# One name a line, those of the list that dpkg does not know as installed.
+# One name a line, those of the list that are not installed, and that nothing installed provides.
 packages_missing() {
-        local list=$1 name rest
+        local list=$1 name rest there
 
+        there=$(dpkg-query -W -f '${db:Status-Status}:${Package},${Provides}\n' |
+                sed -n 's/([^)]*)//g; s/ //g; s/^installed://p' | tr ',' '\n')
         while read -r name rest; do
                 case $name in '' | '#'*) continue ;; esac
-                [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] ||
-                        echo "$name"
+                grep -qxF -- "$name" <<<"$there" || echo "$name"
         done <"$list"
 }
 
