@@ -105,6 +105,26 @@ static const struct postgres_load_text *fact(const struct postgres_load_home *ho
         return NULL;
 }
 
+/* Statements that the server writes of what we tell it (postgres_relay()). */
+static const char database_sql[] =
+        "SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE "
+        "%L%s%s', $1::text, $2::text, $3::text, $4::text, CASE $5::text WHEN 'i' THEN ' "
+        "LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal($6::text) WHEN 'b' THEN ' "
+        "LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal($6::text) ELSE '' END, ' "
+        "ICU_RULES ' || quote_literal($7::text))";
+static const char extension_sql[] =
+        "SELECT format('CREATE EXTENSION IF NOT EXISTS %I%s', $1::text, ' SCHEMA ' || "
+        "quote_ident(nullif($2::text, '')))";
+static const char schema_sql[] =
+        "SELECT format('CREATE SCHEMA IF NOT EXISTS %1$I; GRANT CREATE, USAGE ON SCHEMA %1$I TO "
+        "%2$I', $1::text, $2::text) WHERE $1 !~ '^pg_' AND $1 <> 'information_schema'";
+static const char give_schemas_sql[] =
+        "SELECT format('%sREVOKE ALL ON SCHEMA %I FROM %I', CASE WHEN n.nspname = 'public' THEN '' "
+        "ELSE format('ALTER SCHEMA %I OWNER TO %I; ', n.nspname, $1::text) END, n.nspname, "
+        "$2::text) FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> "
+        "'information_schema' AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = "
+        "'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e')";
+
 static int make_database(struct postgres_load_home *home, struct err *err)
 {
         const struct postgres_load_text *base = fact(home, "database"),
@@ -123,17 +143,7 @@ static int make_database(struct postgres_load_home *home, struct err *err)
                 return err_fail(err, ERR_REFUSED, 0,
                                 "this is a dump of a schema, and the site has a database of its "
                                 "own");
-        if (postgres_relay(
-                    home->admin, home->admin,
-                    "SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE "
-                    "%L "
-                    "LC_CTYPE %L%s%s', $1::text, $2::text, $3::text, $4::text, CASE $5::text WHEN "
-                    "'i' "
-                    "THEN ' LOCALE_PROVIDER icu ICU_LOCALE ' || quote_literal($6::text) WHEN 'b' "
-                    "THEN "
-                    "' LOCALE_PROVIDER builtin BUILTIN_LOCALE ' || quote_literal($6::text) ELSE '' "
-                    "END, ' ICU_RULES ' || quote_literal($7::text))",
-                    params, 7, err) < 0 ||
+        if (postgres_relay(home->admin, home->admin, database_sql, params, 7, err) < 0 ||
             postgres_runf(home->admin, err, "REVOKE ALL ON DATABASE %s FROM PUBLIC",
                           home->place.work) < 0)
                 return err_wrap(err, "making the database '%s'", home->name);
@@ -159,11 +169,7 @@ static int make_extension(struct postgres_load_home *home, const struct postgres
                                 "the dump needs the extension '%s', which this server has not, or "
                                 "lets only its administrator make: it is not made for a dump",
                                 fact->texts[0]);
-        return postgres_relay(home->place.link, home->place.link,
-                              "SELECT format('CREATE EXTENSION IF NOT EXISTS %I%s', $1::text, ' "
-                              "SCHEMA ' || "
-                              "quote_ident(nullif($2::text, '')))",
-                              params, 2, err) < 0
+        return postgres_relay(home->place.link, home->place.link, extension_sql, params, 2, err) < 0
                        ? err_wrap(err, "the extension '%s'", fact->texts[0])
                        : 0;
 }
@@ -172,12 +178,7 @@ static int make_schema(struct postgres_load_home *home, const char *name, struct
 {
         const char *const params[] = { name, home->role };
 
-        return postgres_relay(
-                home->place.link, home->place.link,
-                "SELECT format('CREATE SCHEMA IF NOT EXISTS %1$I; GRANT CREATE, USAGE ON "
-                "SCHEMA %1$I TO %2$I', $1::text, $2::text) WHERE $1 !~ '^pg_' AND $1 <> "
-                "'information_schema'",
-                params, 2, err);
+        return postgres_relay(home->place.link, home->place.link, schema_sql, params, 2, err);
 }
 
 int postgres_load_home_make(struct postgres_load_home *home, struct err *err)
@@ -262,18 +263,7 @@ static int finish_database(struct postgres_load_home *home, const char *app, con
 
         if (postgres_quote(home->name, from, err) < 0 || postgres_quote(home->to, to, err) < 0 ||
             postgres_runf(link, err, "DROP SCHEMA %s CASCADE", home->place.work) < 0 ||
-            postgres_relay(
-                    link, link,
-                    "SELECT format('%sREVOKE ALL ON SCHEMA %I FROM %I', CASE "
-                    "WHEN n.nspname = 'public' THEN '' ELSE format('ALTER SCHEMA %I OWNER TO %I; "
-                    "', "
-                    "n.nspname, $1::text) END, n.nspname, $2::text) FROM pg_namespace n WHERE "
-                    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS "
-                    "(SELECT "
-                    "FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = "
-                    "n.oid "
-                    "AND e.deptype = 'e')",
-                    params, 2, err) < 0 ||
+            postgres_relay(link, link, give_schemas_sql, params, 2, err) < 0 ||
             postgres_runf(link, err, "GRANT CREATE ON SCHEMA public TO %s", app) < 0 ||
             postgres_runf(link, err, "REASSIGN OWNED BY %s TO %s", role, app) < 0)
                 return -1;
