@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/url.h"
@@ -7,7 +8,7 @@
 
 #define PORT_MAX 65535
 
-static bool is_printable(const char *text)
+bool url_is_printable(const char *text)
 {
         for (; *text != '\0'; text++)
                 if (*text <= ' ' || *text >= 0x7f)
@@ -69,9 +70,31 @@ int url_check(const char *text, const char *const *schemes, const char **ret_sch
                 return err_fail(err, ERR_INVALID, 0,
                                 "a name or a password in a URL would be in logs; it does not "
                                 "belong there");
-        if (!is_printable(text) || !authority_is_valid(authority, n))
+        if (!url_is_printable(text) || !authority_is_valid(authority, n))
                 return err_fail(err, ERR_INVALID, 0, "'%.100s' is not a URL", text);
         if (ret_scheme != NULL)
                 *ret_scheme = scheme;
         return 0;
+}
+
+char *url_escape(const char *text)
+{
+        static const char digits[] = "0123456789ABCDEF";
+        char *escaped = malloc(strlen(text) * 3 + 1), *at = escaped;
+
+        for (const char *p = text; escaped != NULL && *p != '\0'; p++) {
+                unsigned char c = (unsigned char)*p;
+
+                if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    strchr("-._~", c) != NULL) {
+                        *at++ = *p;
+                        continue;
+                }
+                *at++ = '%';
+                *at++ = digits[c >> 4];
+                *at++ = digits[c & 15];
+        }
+        if (escaped != NULL)
+                *at = '\0';
+        return escaped;
 }

@@ -6,8 +6,7 @@
  * Calls to the daemon: HTTP and JSON on its unix socket (docs/api.md).
  *
  * The daemon is trusted with what it says but not with how much: an answer has a limit of bytes
- * and of time, and must be JSON as common/json.h takes it.  Proxies of the environment are not
- * used, redirects not followed.
+ * and of time, and must be JSON as common/json.h takes it.  Redirects are not followed.
  */
 
 #include <jansson.h>
@@ -22,8 +21,8 @@
 
 struct client;
 
-/* client_open(socket_path, ret_client, err): Nothing is connected before the first call.  Give it
- * to client_close(). */
+/* client_open(socket_path, ret_client, err): Nothing is connected before the first call; the path
+ * outlives it.  Give it to client_close(). */
 int client_open(const char *socket_path, struct client **ret_client, struct err *err) MUST_CHECK;
 void client_close(struct client *client);
 void client_closep(struct client **client);

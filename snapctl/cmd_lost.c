@@ -8,11 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <curl/curl.h>
-
 #include "common/cleanup.h"
 #include "common/file.h"
 #include "common/json.h"
+#include "common/url.h"
 #include "snapctl/cmd.h"
 #include "snapctl/text.h"
 
@@ -48,20 +47,16 @@ static int write_file(const char *path, const json_t *answer, struct err *err)
 static int ask(struct ctl *ctl, const char *format, json_t **ret_answer, struct err *err)
 {
         const char *table = args_option(ctl->args, OPT_TABLE);
-        char *escaped = table == NULL ? NULL : curl_easy_escape(NULL, table, 0);
-        int ret;
+        CLEANUP(freep) char *escaped = url_escape(table == NULL ? "" : table);
 
-        if (table != NULL && escaped == NULL)
+        if (escaped == NULL)
                 return err_oom(err);
         client_set_timeout(ctl->client, PATIENCE_MSEC);
-        ret = client_get(ctl->client, ret_answer, err,
-                         "/v1/sites/%s/lost-writes?from=%" PRIu64 "&to=%" PRIu64 "%s%s%s%s",
-                         args_word(ctl->args, 0), args_number(ctl->args, 1),
-                         args_number(ctl->args, 2),
-                         table == NULL ? "" : "&table=", table == NULL ? "" : escaped,
-                         format == NULL ? "" : "&format=", format == NULL ? "" : format);
-        curl_free(escaped);
-        return ret;
+        return client_get(ctl->client, ret_answer, err,
+                          "/v1/sites/%s/lost-writes?from=%" PRIu64 "&to=%" PRIu64 "%s%s%s%s",
+                          args_word(ctl->args, 0), args_number(ctl->args, 1),
+                          args_number(ctl->args, 2), table == NULL ? "" : "&table=", escaped,
+                          format == NULL ? "" : "&format=", format == NULL ? "" : format);
 }
 
 static void say_uploads(const struct ctl *ctl, const json_t *answer)
