@@ -6,6 +6,8 @@
 # Builds and runs the tests; no SUITE means all of them: unit conformance db crash e2e guard lint.
 # The last line is "N passed, N failed, N skipped", counting single cases; the reason of every skipped
 # case stands above it.  Fails when a case failed, and when none ran.
+# Each line comes as its test ends, after the minutes and seconds since the run began.  A run that a
+# signal ends says what was running, sums up what had ended, and fails.
 #
 # --all: every point of the crash matrix over the real daemon, of which an ordinary run takes a
 # sample that changes with the commit, and a thousand switches under load on btrfs too.
@@ -41,7 +43,7 @@ case ${1:-} in
         shift
         ;;
 --help | -h)
-        sed -n '4,16s/^# \{0,1\}//p' "$0"
+        sed -n '4,18s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
 esac
@@ -55,14 +57,73 @@ for suite; do
         esac
 done
 
-packages_install || exit 1
-if [ -e $build/build.ninja ]; then
-        meson configure $build "${setup[@]}" >/dev/null || exit 1
-else
-        meson setup $build "${setup[@]}" >/dev/null || { meson setup $build "${setup[@]}"; exit 1; }
-fi
 log=$build/meson-logs/build.txt
-ninja -C $build >$log 2>&1 || { cat $log; exit 1; }
+doing='nothing' child=
+
+say() { printf '[%2d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+
+summary() { python3 tests/lib/summary.py "$@" $build/meson-logs/testlog*.json; } # a wrapper's name is a part of it
+
+# beside COMMAND...: what takes long runs beside this shell, which thereby hears signals meanwhile.
+beside() {
+        "$@" &
+        child=$!
+        wait "$child"
+}
+
+# told_by SIGNAL: What is known by now is said before what is running has ended, for which there may be
+# no time.  Meson writes down what it knows when it is told to end.
+told_by() {
+        local n
+
+        trap '' TERM INT HUP
+        say "ended by SIG$1 while $doing"
+        [ -z "$child" ] || ps -ww -o etimes=,args= --ppid "$child" | sed 's/^/    running for s: /' | cut -c1-160
+        [ -z "$child" ] || kill -TERM "$child" 2>/dev/null
+        sleep 0.2
+        if [ "$doing" = testing ]; then
+                summary --ended "ended by SIG$1 after $((SECONDS / 60)) min $((SECONDS % 60)) s"
+        elif [ "$doing" = building ]; then
+                tail -n 3 $log
+        fi
+        for ((n = 0; n < 30; n++)); do
+                kill -0 "$child" 2>/dev/null || break
+                sleep 0.1
+        done
+        exit $((128 + $(kill -l "$1")))
+}
+for signal in TERM INT HUP; do
+        # shellcheck disable=SC2064
+        trap "told_by $signal" $signal
+done
+
+# What meson says when a test ended.  Its own lists of failures are left out: the summary has them
+# case by case.
+each_test() {
+        local line
+
+        trap '' TERM INT HUP
+        while IFS= read -r line; do
+                [[ ! $line =~ ^\ *[0-9]+/[0-9]+\  ]] || say "$line"
+        done
+}
+
+build() {
+        if [ -e $build/build.ninja ]; then
+                meson configure $build "${setup[@]}" >/dev/null || return 1
+        else
+                meson setup $build "${setup[@]}" >/dev/null || { meson setup $build "${setup[@]}"; return 1; }
+        fi
+        exec ninja -C $build >$log 2>&1
+}
+
+say "$(uname -sr), $(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg), $(sed -n 's/^MemTotal: *//p' /proc/meminfo)"
+doing='installing packages'
+beside packages_install || exit 1
+doing=building
+say 'packages are installed, building'
+beside build || { cat $log; say 'not built'; exit 1; }
+say 'built, testing'
 
 # Private first, so that nothing leaves this namespace; then shared inside it, as mounts are on a
 # real server.  Without root there is no namespace, and tests that need one skip themselves.
@@ -72,8 +133,15 @@ if [ "$(id -u)" -eq 0 ]; then
                 sh -c 'mount --make-rshared / && exec "$@"' sh)
 fi
 rm -f $build/meson-logs/testlog*.json
-# One more than there are processors, as most of what runs side by side waits.  Meson's own lists of
-# failures are left out: the summary has them case by case.
-"${apart[@]}" meson test -C $build --no-rebuild --num-processes $(($(nproc) + 1)) "${run[@]}" | grep -E '^ *[0-9]+/[0-9]+ '
-# A wrapper's name is a part of it.
-exec python3 tests/lib/summary.py $build/meson-logs/testlog*.json
+exec {lines}> >(each_test)
+reader=$!
+doing=testing
+# One more than there are processors, as most of what runs side by side waits.
+"${apart[@]}" meson test -C $build --no-rebuild --num-processes $(($(nproc) + 1)) "${run[@]}" >&"$lines" {lines}>&- &
+child=$!
+exec {lines}>&-
+wait "$child"
+wait "$reader"
+say tested
+doing='summing up' child=
+summary

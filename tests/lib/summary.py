@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""summary.py testlog.json: what a run of `meson test` came to, in single cases.
+"""summary.py [--ended HOW] testlog.json: what a run of `meson test` came to, in single cases.
 
 Meson counts programs; a program of ours prints one TAP line a case.  A program that ended badly
 without a case to show for it (killed, timed out, plan not kept) counts as one failed case, so that
-nothing gets lost between its lines.
+nothing gets lost between its lines.  Neither is a run whole that was ended from outside: that is
+one more failed case.
 """
+import argparse
 import json
 import re
 import sys
@@ -56,13 +58,24 @@ def judge(test):
     return cases
 
 
-def main(path):
-    counts, lines = {'ok': 0, 'failed': 0, 'skipped': 0}, []
+def read_log(path, whole):
+    """Its entries; of a run that was ended the last one may be cut off."""
+    tests = []
     try:
         with open(path, encoding='utf-8') as log:
-            tests = [json.loads(line) for line in log if line.strip()]
+            for line in log:
+                tests.append(json.loads(line))
     except OSError:
-        tests = []
+        pass
+    except ValueError:
+        if whole:
+            raise
+    return tests
+
+
+def sum_up(tests, ended):
+    """The lines that say it, and whether all is well."""
+    counts, lines = {'ok': 0, 'failed': 0, 'skipped': 0}, []
     for test in tests:
         name = test['name'].split(' / ')[-1]
         failed = False
@@ -75,9 +88,22 @@ def main(path):
             lines += ['    ' + line for line in (test.get('stderr') or '').splitlines()[-40:]]
         lines += [line[2:] for line in (test.get('stdout') or '').splitlines()
                   if line.startswith('# measured: ')]
-    print('\n'.join(lines + ['%(ok)d passed, %(failed)d failed, %(skipped)d skipped' % counts]))
-    return 1 if counts['failed'] or not counts['ok'] else 0
+    if ended:
+        counts['failed'] += 1
+        lines.append('failed: test.sh: %s; what had not ended by then is not counted' % ended)
+    lines.append('%(ok)d passed, %(failed)d failed, %(skipped)d skipped' % counts)
+    return lines, counts['ok'] and not counts['failed']
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--ended', metavar='HOW', help='the run did not end by itself')
+    parser.add_argument('log')
+    options = parser.parse_args()
+    lines, well = sum_up(read_log(options.log, not options.ended), options.ended)
+    print('\n'.join(lines))
+    return 0 if well else 1
 
 
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

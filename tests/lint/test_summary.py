@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What tests/lib/summary.py makes of programs that ended well, badly and in between, as TAP."""
+import json
 import os
+import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import summary
@@ -32,8 +35,25 @@ def main():
             failed = 1
             print('# %s, wanted %s' % (got, want))
         print('%sok %d - %s' % ('' if got == want else 'not ', n, what))
-    print('1..%d' % len(TABLE))
+    failed |= ended(len(TABLE) + 1)
+    print('1..%d' % (len(TABLE) + 1))
     return failed
+
+
+def ended(n):
+    """A run that a signal ended has its last entry cut off, and is a failed one whatever it has."""
+    with tempfile.NamedTemporaryFile('w', suffix='.json') as log:
+        entry = json.dumps({'name': 'x', 'stdout': 'ok 1 - a\n1..1\n', 'result': 'OK', 'returncode': 0})
+        log.write(entry + '\n' + entry[:20])
+        log.flush()
+        done = subprocess.run([sys.executable, summary.__file__, '--ended', 'ended by SIGTERM', log.name],
+                              stdout=subprocess.PIPE, text=True, check=False)
+    lines = done.stdout.splitlines()
+    well = (done.returncode == 1 and lines[-1] == '1 passed, 1 failed, 0 skipped' and
+            'ended by SIGTERM' in lines[-2])
+    print('\n'.join('# ' + line for line in lines) + '\n' + ('' if well else 'not ') +
+          'ok %d - a run that was ended is summed up and failed' % n)
+    return not well
 
 
 if __name__ == '__main__':
