@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "dbdump/mariadb_checkpoint.h"
 #include "dbdump/mariadb_files.h"
 #include "dbdump/mariadb_forecast.h"
 #include "dbdump/mariadb_grants.h"
@@ -26,6 +27,7 @@
 
 #define PATIENCE_MSEC    1000 /* of writers with an export that takes longer than was thought */
 #define LOOK_MSEC        60000
+#define CHECKPOINT_MSEC  300000
 #define NO_DEADLINE_MSEC 600000
 
 struct mariadb_files {
@@ -122,8 +124,8 @@ static int open_directory(struct mariadb_files *files, struct mariadb_conn *conn
 /* What stands against it for the whole server. */
 static int check_server(struct mariadb_files *files, struct mariadb_conn *conn, struct err *err)
 {
+        bool known, exports, checkpoints;
         uint64_t encrypted;
-        bool may;
 
         if (files->fd < 0)
                 return err_fail(err, ERR_UNSUPPORTED, 0,
@@ -134,14 +136,20 @@ static int check_server(struct mariadb_files *files, struct mariadb_conn *conn, 
         if (mariadb_number(conn, &encrypted, err,
                            "SELECT @@innodb_encrypt_tables <> 'OFF' OR "
                            "@@innodb_compression_default") < 0 ||
-            mariadb_grants_reload(conn, &may, err) < 0)
+            mariadb_grants_global(conn, "RELOAD", &exports, err) < 0 ||
+            mariadb_grants_global(conn, "SUPER", &checkpoints, err) < 0 ||
+            mariadb_checkpoint_known(conn, &known, err) < 0)
                 return -1;
         if (encrypted != 0)
                 return err_fail(err, ERR_UNSUPPORTED, 0,
                                 "the server encrypts or compresses every table");
-        if (!may)
+        if (!known)
                 return err_fail(err, ERR_UNSUPPORTED, 0,
-                                "the account has no RELOAD: GRANT RELOAD ON *.* TO it");
+                                "the server is too old to be asked for a checkpoint");
+        if (!exports || !checkpoints)
+                return err_fail(err, ERR_UNSUPPORTED, 0,
+                                "the account may not export tables and ask for a checkpoint: GRANT "
+                                "RELOAD, SUPER ON *.* TO it");
         return open_directory(files, conn, err);
 }
 
@@ -274,8 +282,8 @@ static int cost(const struct mariadb_files *files, struct mariadb_conn *conn,
         } else
                 (void)snprintf(
                         forecast->why, sizeof(forecast->why),
-                        "%zu of %zu tables are %s in the hold; a server that dies before its next "
-                        "checkpoint may lose rows",
+                        "%zu of %zu tables are %s in the hold, and put in behind a checkpoint of "
+                        "the server",
                         n, tables->n, files->clones ? "cloned as files" : "copied byte by byte");
         return 0;
 }
@@ -387,20 +395,44 @@ static void lanes_done(struct lanes *lanes)
                 mariadb_disconnect(lanes->all[i].conn);
 }
 
-static int begin_import(struct lanes *lanes, struct lane *lane, struct err *err)
+/* A table that has no file. */
+static int make_empty(const struct lanes *lanes, struct mariadb_conn *conn,
+                      const struct mariadb_table *table, struct err *err)
 {
-        CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 }, import = { 0 };
+        CLEANUP(mariadb_sql_done) struct mariadb_sql sql = { 0 };
         CLEANUP(freep) char *text = NULL;
         const char *schema = lanes->copy->hold->schema;
-        struct keeper_answer answer;
 
-        if (mariadb_definition(lane->conn, schema, lane->table->name, &text, err) < 0)
+        if (mariadb_definition(conn, schema, table->name, &text, err) < 0)
                 return -1;
         mariadb_names_repoint(&sql, text, schema, lanes->copy->to);
-        if (mariadb_run_sql(lane->conn, &sql, lane->conn->limit_msec, err) < 0 ||
-            mariadb_run(lane->conn, err, "ALTER TABLE %I DISCARD TABLESPACE", lane->table->name) <
-                    0 ||
-            ask_for(lanes->files, KEEPER_PUT, lanes->to, lane->table->file, 0, lane->table->slot,
+        return mariadb_run_sql(conn, &sql, conn->limit_msec, err) < 0
+                       ? -1
+                       : mariadb_run(conn, err, "ALTER TABLE %I DISCARD TABLESPACE", table->name);
+}
+
+/* Behind the checkpoint no recovery meets in the log that a file of this number was deleted. */
+static int make_all_empty(const struct lanes *lanes, struct err *err)
+{
+        const struct mariadb_tables *tables = &lanes->copy->hold->tables;
+        bool any = false;
+
+        for (size_t i = 0; i < tables->n; i++) {
+                if (!tables->all[i].by_file)
+                        continue;
+                any = true;
+                if (make_empty(lanes, lanes->all[0].conn, &tables->all[i], err) < 0)
+                        return err_wrap(err, "the file of '%s'", tables->all[i].name);
+        }
+        return any ? mariadb_checkpoint(lanes->copy->login, CHECKPOINT_MSEC, err) : 0;
+}
+
+static int begin_import(struct lanes *lanes, struct lane *lane, struct err *err)
+{
+        CLEANUP(mariadb_sql_done) struct mariadb_sql import = { 0 };
+        struct keeper_answer answer;
+
+        if (ask_for(lanes->files, KEEPER_PUT, lanes->to, lane->table->file, 0, lane->table->slot,
                     LOOK_MSEC, &answer, err) < 0)
                 return -1;
         mariadb_sql_add(&import, "ALTER TABLE %I IMPORT TABLESPACE", lane->table->name);
@@ -484,7 +516,7 @@ int mariadb_files_put(struct mariadb_files *files, struct mariadb_copy *copy, st
                 if (mariadb_run(lane->conn, err, "USE %I", copy->to) < 0)
                         return -1;
         }
-        if (import_all(&lanes, err) < 0)
+        if (make_all_empty(&lanes, err) < 0 || import_all(&lanes, err) < 0)
                 return -1;
         /* Under the lock only, and not afterwards, tables without a view show what they had. */
         for (size_t i = 0; i < hold->tables.n && hold->in_hold; i++)

@@ -24,11 +24,14 @@
  *   that the server does not take (its columns were added or dropped in place)
  *                                 by rows, when the import was refused
  *
- * Only who asks for it gets it.  Until its next checkpoint, which nobody can ask for, the server
- * (MariaDB 10.11.19) has in its log that the empty table's file was deleted, and after a crash it
- * passes over everything that was written to the one with the same number that has been imported
- * since: committed rows are gone.  Killed between the file's being put and its import, it does not
- * start until that file is removed ("Recovery cannot access file").  A RENAME does not help.
+ * Only who asks for it gets it, since the account needs more rights for it (RELOAD, SUPER).
+ *
+ * A crash of the server: its log tells that the empty table's file was deleted.  A recovery that
+ * read this (MariaDB 10.11.19) would pass over everything that was written to the file of the same
+ * number that has been imported since, so that committed rows would be gone, or would not start
+ * while a file is there that was not imported.  So between the two there is a checkpoint
+ * (mariadb_checkpoint.h), for all tables at once; behind it a server that is killed at any moment
+ * of the import starts, has the original as it was, and has a copy that is marked as half made.
  *
  * The files are handled by a process with the server's own rights (mariadb_keeper.h).
  */

@@ -191,9 +191,10 @@ static int check_definers(struct mariadb_conn *conn, const char *schema, const c
         return 0;
 }
 
-int mariadb_grants_reload(struct mariadb_conn *conn, bool *ret_may, struct err *err)
+int mariadb_grants_global(struct mariadb_conn *conn, const char *right, bool *ret_may,
+                          struct err *err)
 {
-        return has(conn, NULL, "RELOAD", false, ret_may, err);
+        return has(conn, NULL, right, false, ret_may, err);
 }
 
 int mariadb_grants_check(struct mariadb_conn *conn, const char *schema, const char *app_user,

@@ -26,7 +26,9 @@ int mariadb_grants_set(struct mariadb_conn *conn, const char *schema, const char
 int mariadb_grants_forget(struct mariadb_conn *conn, const char *schema, const char *app_user,
                           struct err *err) MUST_CHECK;
 
-/* mariadb_grants_reload(conn, ret_may, err): May our account export tables? */
-int mariadb_grants_reload(struct mariadb_conn *conn, bool *ret_may, struct err *err) MUST_CHECK;
+/* mariadb_grants_global(conn, right, ret_may, err): Has our account ${right} ("RELOAD") on the
+ * whole server? */
+int mariadb_grants_global(struct mariadb_conn *conn, const char *right, bool *ret_may,
+                          struct err *err) MUST_CHECK;
 
 #endif

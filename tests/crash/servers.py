@@ -213,8 +213,8 @@ class Mariadb(Server):
 
 
 class MariadbFiles(Mariadb):
-    """Copied as the server's files, which lie where they can be cloned.  Not in an ordinary run: a server
-    that is killed loses what was written to an imported table (dbdump/mariadb_files.h)."""
+    """Copied as the server's files, which lie where they can be cloned.  Not in an ordinary run, for its
+    time."""
 
     def __init__(self, world):
         super().__init__(world)
@@ -227,7 +227,7 @@ class MariadbFiles(Mariadb):
     def populate(self):
         super().populate()
         with self.admin() as database:
-            database.run('GRANT RELOAD ON *.* TO sitesnap@localhost')
+            database.run('GRANT RELOAD, SUPER ON *.* TO sitesnap@localhost')
 
 
 class Postgres(Server):

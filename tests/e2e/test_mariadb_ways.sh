@@ -105,8 +105,8 @@ secret_is_kept() {
 # Without its grant the way is refused, with what gives it; nothing was begun.
 grant_is_asked_for() {
         ctl upgrade one --dry-run >"$WORLD/plan" 2>&1 && return 1
-        grep -q 'GRANT RELOAD ON' "$WORLD/plan" || { cat "$WORLD/plan"; return 1; }
-        mariadb_sql 'GRANT RELOAD ON *.* TO sitesnap@localhost'
+        grep -q 'GRANT RELOAD, SUPER ON' "$WORLD/plan" || { cat "$WORLD/plan"; return 1; }
+        mariadb_sql 'GRANT RELOAD, SUPER ON *.* TO sitesnap@localhost'
 }
 
 way_is_told() {

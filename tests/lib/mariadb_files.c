@@ -66,5 +66,5 @@ __attribute__((constructor)) static void fill_driver(void)
 
 void mariadb_files_allow(void)
 {
-        mariadb_admin("GRANT RELOAD ON *.* TO sitesnap@localhost");
+        mariadb_admin("GRANT RELOAD, SUPER ON *.* TO sitesnap@localhost");
 }
