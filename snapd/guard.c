@@ -161,7 +161,8 @@ static int64_t covered_usec(const struct guard *guard, const struct watched *wat
 
 void guard_feed(struct guard *guard, size_t probe, const struct sample *sample)
 {
-        struct run_sums sums = { .answers = sample->good + sample->bad, .bad = sample->bad };
+        uint32_t bad = sample->bad - sample->lone;
+        struct run_sums sums = { .answers = sample->good + bad, .bad = bad };
         struct watched *watched;
         int64_t covered;
 

@@ -29,6 +29,9 @@
  * Latency is judged by the same test.  An answer is slow when it took longer than latency_factor
  * times the 95th percentile of before, and longer than latency_floor; one in twenty may.
  *
+ * What too few visitors met (snapd/prober_crowd.h) is in what was normal before, so that it allows
+ * as much as it ever did, and is not held against the new version: nobody can ask a version down.
+ *
  * Unknown answers are in no count: they neither break a rule nor end a probation.  A probe that
  * was not measured before the upgrade, or that failed in more than a tenth of its answers then,
  * breaks no rule.  Time is CLOCK_BOOTTIME, and only that of samples and of the caller.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <arpa/inet.h>
 #include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +14,17 @@
  * all through, so that a line takes time by its length whatever is in it. */
 #define QUOTED "\"((?:[^\"\\\\]++|\\\\.)*+)\""
 
-static const char combined[] = "^([^ \"]*+)(?:[^\"\\\\]++|\\\\.)*+" QUOTED
+static const char combined[] = "^([^ \"]*+) ?+([^ \"\\\\]*+)(?:[^\"\\\\]++|\\\\.)*+" QUOTED
                                " ([1-5][0-9][0-9]) (?:[0-9]++|-)(?: " QUOTED " " QUOTED ")?+(.*+)$";
-enum { GROUP_HOST = 1, GROUP_REQUEST, GROUP_STATUS, GROUP_REFERER, GROUP_AGENT, GROUP_REST };
+enum {
+        GROUP_HOST = 1,
+        GROUP_SECOND,
+        GROUP_REQUEST,
+        GROUP_STATUS,
+        GROUP_REFERER,
+        GROUP_AGENT,
+        GROUP_REST
+};
 
 static pcre2_code *combined_code(void)
 {
@@ -44,13 +53,34 @@ static void group_copy(const char *text, const PCRE2_SIZE *places, unsigned grou
         buf[n] = '\0';
 }
 
-/* "GET /path?query HTTP/1.1": what is behind the '?' is the visitor's own. */
-static void path_of(const char *request, char *buf, size_t size)
+/* "/path?query" up to a blank: what is behind the '?' is the visitor's own, and shown to nobody. */
+static void path_of(const char *url, struct line *line)
 {
-        const char *at = strchr(request, ' ');
+        size_t n = strcspn(url, " ?");
+        const char *query = url[n] == '?' ? url + n + 1 : "";
 
-        at = at == NULL ? request : at + 1;
-        (void)snprintf(buf, size, "%.*s", (int)strcspn(at, " ?"), at);
+        (void)snprintf(line->path, sizeof(line->path), "%.*s", (int)n, url);
+        (void)snprintf(line->query, sizeof(line->query), "%.*s", (int)strcspn(query, " "), query);
+}
+
+/* "GET /path?query HTTP/1.1". */
+static void request_of(const char *request, struct line *line)
+{
+        size_t n = strcspn(request, " ");
+
+        if (request[n] == ' ')
+                (void)snprintf(line->method, sizeof(line->method), "%.*s", (int)n, request);
+        path_of(request[n] == ' ' ? request + n + 1 : request, line);
+}
+
+/* "ADDRESS - ...", or "HOST ADDRESS - ..." in a log of many sites. */
+static void address_of(const char *second, struct line *line)
+{
+        unsigned char address[16];
+        bool is = inet_pton(AF_INET, second, address) == 1 ||
+                  inet_pton(AF_INET6, second, address) == 1;
+
+        (void)snprintf(line->address, sizeof(line->address), "%.63s", is ? second : line->host);
 }
 
 /* What is no number, or no time that a request takes, is not known. */
@@ -104,7 +134,7 @@ static bool combined_read(const struct site_probe *probe, const char *text, size
 {
         static pcre2_match_data *data;
         pcre2_code *code = combined_code();
-        char request[600], status[8], rest[300];
+        char request[600], second[64], status[8], rest[300];
         const PCRE2_SIZE *places;
 
         if (code != NULL && data == NULL)
@@ -114,11 +144,13 @@ static bool combined_read(const struct site_probe *probe, const char *text, size
                 return false;
         places = pcre2_get_ovector_pointer(data);
         group_copy(text, places, GROUP_HOST, ret_line->host, sizeof(ret_line->host));
+        group_copy(text, places, GROUP_SECOND, second, sizeof(second));
         group_copy(text, places, GROUP_REQUEST, request, sizeof(request));
         group_copy(text, places, GROUP_STATUS, status, sizeof(status));
         group_copy(text, places, GROUP_AGENT, ret_line->agent, sizeof(ret_line->agent));
         ret_line->status = (unsigned)strtoul(status, NULL, 10);
-        path_of(request, ret_line->path, sizeof(ret_line->path));
+        request_of(request, ret_line);
+        address_of(second, ret_line);
         /* The end of the line, which may be far behind. */
         {
                 size_t from = places[2 * GROUP_REST], length = n - from;
@@ -168,11 +200,15 @@ static bool json_read(const char *text, size_t n, struct line *ret_line)
 {
         static const char *const hosts[] = { "host", "server_name", "vhost", NULL };
         static const char *const paths[] = { "uri", "request_uri", "path", NULL };
+        static const char *const methods[] = { "request_method", "method", NULL };
+        static const char *const queries[] = { "args", "query_string", NULL };
+        static const char *const addresses[] = { "remote_addr", "remote_ip", "client_ip", NULL };
         static const char *const agents[] = { "http_user_agent", "user_agent", "agent", NULL };
         static const char *const statuses[] = { "status", NULL };
         static const char *const times[] = { "request_time", NULL };
         CLEANUP(json_decrefp) json_t *object = NULL;
         const json_t *status, *seconds;
+        const char *path;
         struct err ignored;
 
         if (json_parse(text, n, &object, &ignored) < 0 || !json_is_object(object))
@@ -190,8 +226,12 @@ static bool json_read(const char *text, size_t n, struct line *ret_line)
         ret_line->wall_usec = json_stamp(object);
         member_copy(object, hosts, ret_line->host, sizeof(ret_line->host));
         member_copy(object, agents, ret_line->agent, sizeof(ret_line->agent));
-        member_copy(object, paths, ret_line->path, sizeof(ret_line->path));
-        ret_line->path[strcspn(ret_line->path, "?")] = '\0';
+        member_copy(object, methods, ret_line->method, sizeof(ret_line->method));
+        member_copy(object, addresses, ret_line->address, sizeof(ret_line->address));
+        path = json_string_value(member_of(object, paths));
+        path_of(path == NULL ? "" : path, ret_line);
+        if (ret_line->query[0] == '\0')
+                member_copy(object, queries, ret_line->query, sizeof(ret_line->query));
         return true;
 }
 

@@ -21,7 +21,10 @@ struct line {
         int64_t usec;      /* how long it took; -1: the line does not say */
         int64_t wall_usec; /* its time, whole seconds rounded down; 0: the same */
         bool asked;        /* that is when it was asked for; else when it was answered */
-        char host[256], path[300], agent[256]; /* cut; "" when the line does not say */
+        /* All of them are cut, and "" when the line does not say. */
+        char host[256], path[300], agent[256];
+        char method[12], query[300];
+        char address[64]; /* of who asked: may be a name, or a proxy's */
 };
 
 /* line_read(probe, text, n, ret_line): False when it is not a line of probe->format. */

@@ -9,11 +9,15 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "snapd/prober_crowd.h"
 #include "snapd/prober_line.h"
 #include "snapd/prober_task.h"
 
 #define BLOCK_BYTES 65536 /* read in one turn of the loop, so that others get theirs */
 #define FILES       2     /* the log, and before it the one that was rotated and may still grow */
+
+/* So much of what was there before is read, to know which pages were well. */
+#define LEARN_BYTES (256 * 1024)
 
 /* A line that is so much older than the look before is one that its server kept for a while; its
  * time is rounded down by up to a second. */
@@ -25,11 +29,13 @@
 struct logfile {
         int fd; /* -1: none */
         off_t at;
+        off_t old_until;   /* lines that begin before are of another time */
         bool inside;       /* of a line whose beginning was passed over */
         int64_t seen_usec; /* all that was written before then was read; 0: not known */
 };
 
 struct reader {
+        struct crowd *crowd;
         struct logfile files[FILES]; /* the oldest first */
         bool begun; /* a first log was passed: later ones are read from their beginning */
         sd_event_source *turn;
@@ -58,11 +64,18 @@ static void log_close(struct task *task)
         (void)sd_event_source_disable_unref(reader->turn);
         for (size_t i = 0; i < FILES; i++)
                 logfile_close(&reader->files[i]);
+        crowd_close(reader->crowd);
         free(reader);
         task->state = NULL;
 }
 
-/* The newest is last.  What has begun before us is not read: its lines are of another time. */
+/* What may be read in one interval. */
+static uint64_t room_of(const struct task *task)
+{
+        return task->probe.max_bytes < BLOCK_BYTES ? BLOCK_BYTES : task->probe.max_bytes;
+}
+
+/* The newest is last.  What has begun before us is not counted: its lines are of another time. */
 static void log_take(struct task *task, int fd)
 {
         struct reader *reader = task->state;
@@ -74,8 +87,12 @@ static void log_take(struct task *task, int fd)
                 return;
         }
         if (!reader->begun && st.st_size > 0) {
-                file.at = st.st_size - 1; /* a line may be half there */
-                file.inside = true;
+                off_t learn =
+                        room_of(task) / 2 < LEARN_BYTES ? (off_t)(room_of(task) / 2) : LEARN_BYTES;
+
+                file.at = st.st_size > learn ? st.st_size - learn : 0;
+                file.inside = file.at > 0;
+                file.old_until = st.st_size; /* a line may be half there */
         }
         /* A new one was begun after the look before the newest, or that one had found it. */
         file.seen_usec = reader->begun ? reader->before_usec : clock_boot_usec();
@@ -121,6 +138,37 @@ static bool line_is_older(struct task *task, const struct logfile *file, const s
         return reader->now_usec - served->since_usec < TAKES_MAX_USEC && began < served->since_usec;
 }
 
+/* A visitor's, and of this site? */
+static bool line_is_ours(const struct task *task, const struct line *line)
+{
+        return strcmp(line->agent, task->agent) != 0 &&
+               (task->probe.host == NULL || host_is(line->host, task->probe.host));
+}
+
+static void line_learn(struct task *task, const char *text, size_t n)
+{
+        struct reader *reader = task->state;
+        struct line line;
+
+        if (line_read(&task->probe, text, n, &line) && line.status < 400 &&
+            line_is_ours(task, &line))
+                crowd_well(reader->crowd, &line);
+}
+
+static void line_bad(struct task *task, const struct line *line, struct tally_answer *answer)
+{
+        struct reader *reader = task->state;
+        bool counts = crowd_fails(reader->crowd, line);
+
+        answer->verdict = PROBE_BAD;
+        (void)snprintf(answer->what, sizeof(answer->what), "%s got status %u",
+                       counts ? "a visitor" : "one of a few visitors", line->status);
+        if (!counts) {
+                task->sample.lone++;
+                answer->usec = -1; /* nor is it too slow */
+        }
+}
+
 static void line_count(struct task *task, const struct logfile *file, const char *text, size_t n)
 {
         struct reader *reader = task->state;
@@ -131,8 +179,7 @@ static void line_count(struct task *task, const struct logfile *file, const char
                 reader->unreadable++;
                 return;
         }
-        if (strcmp(line.agent, task->agent) == 0 ||
-            (task->probe.host != NULL && !host_is(line.host, task->probe.host)))
+        if (!line_is_ours(task, &line))
                 return;
         answer.usec = line.usec;
         answer.url = line.path;
@@ -142,12 +189,11 @@ static void line_count(struct task *task, const struct logfile *file, const char
                 answer.verdict = PROBE_UNKNOWN;
         } else if (line.status < 400) {
                 answer.verdict = PROBE_GOOD;
+                crowd_well(reader->crowd, &line);
         } else if (line.status < 500 || (task->held && line.status == 503)) {
                 answer.verdict = PROBE_UNKNOWN;
         } else {
-                answer.verdict = PROBE_BAD;
-                (void)snprintf(answer.what, sizeof(answer.what), "a visitor got status %u",
-                               line.status);
+                line_bad(task, &line, &answer);
         }
         tally_add(&task->sample, &answer);
 }
@@ -161,9 +207,12 @@ static size_t lines_count(struct task *task, struct logfile *file, const char *d
         while ((end = memchr(data + at, '\n', n - at)) != NULL) {
                 size_t length = (size_t)(end - data) - at;
 
-                if (!file->inside)
-                        line_count(task, file, data + at,
-                                   length > 0 && end[-1] == '\r' ? length - 1 : length);
+                size_t whole = length > 0 && end[-1] == '\r' ? length - 1 : length;
+
+                if (!file->inside && file->at + (off_t)at < file->old_until)
+                        line_learn(task, data + at, whole);
+                else if (!file->inside)
+                        line_count(task, file, data + at, whole);
                 file->inside = false;
                 at += length + 1;
         }
@@ -231,6 +280,7 @@ static bool block_read(struct task *task, struct logfile *file, bool *ret_grown)
                 return false;
         if (st.st_size < file->at) { /* cut by a rotation that copies */
                 file->at = 0;
+                file->old_until = 0;
                 file->inside = false;
         }
         if (st.st_size == file->at)
@@ -269,7 +319,8 @@ static void log_measure(struct task *task)
         struct reader *reader = task->state;
 
         reader->file = 0;
-        reader->left = task->probe.max_bytes < BLOCK_BYTES ? BLOCK_BYTES : task->probe.max_bytes;
+        reader->left = room_of(task);
+        crowd_interval(reader->crowd);
         reader->skipped = 0;
         reader->unreadable = 0;
         reader->older = 0;
@@ -287,6 +338,10 @@ static int log_open(struct task *task, struct err *err)
 
         if (reader == NULL)
                 return err_oom(err);
+        if (crowd_open(&reader->crowd, err) < 0) {
+                free(reader);
+                return -1;
+        }
         for (size_t i = 0; i < FILES; i++)
                 reader->files[i].fd = -1;
         task->state = reader;

@@ -12,12 +12,13 @@ json_t *prober_wire_sample(unsigned id, const struct sample *sample)
                         (void)json_array_append_new(
                                 latency,
                                 json_pack("[I, I]", (json_int_t)i, (json_int_t)sample->latency[i]));
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O?}", "sample",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:O?}", "sample",
                          (json_int_t)id, "version", (json_int_t)sample->version, "from",
                          (json_int_t)sample->from_usec, "to", (json_int_t)sample->to_usec, "wall",
                          (json_int_t)sample->wall_usec, "good", (json_int_t)sample->good, "bad",
-                         (json_int_t)sample->bad, "unknown", (json_int_t)sample->unknown, "latency",
-                         latency, "examples", sample->examples);
+                         (json_int_t)sample->bad, "unknown", (json_int_t)sample->unknown, "lone",
+                         (json_int_t)sample->lone, "latency", latency, "examples",
+                         sample->examples);
 }
 
 static bool count_read(const json_t *json, uint32_t *ret_count)
@@ -61,11 +62,13 @@ int prober_wire_sample_read(const json_t *message, struct sample *ret_sample, st
                 .version = json_get_u64(message, "version"),
         };
         json_t *examples = json_object_get(message, "examples"), *pair;
+        const json_t *lone = json_object_get(message, "lone"); /* of logs alone */
         uint32_t bucket;
         size_t i;
         bool fits = count_read(json_object_get(message, "good"), &sample.good) &&
                     count_read(json_object_get(message, "bad"), &sample.bad) &&
                     count_read(json_object_get(message, "unknown"), &sample.unknown) &&
+                    (lone == NULL || count_read(lone, &sample.lone)) && sample.lone <= sample.bad &&
                     sample.from_usec >= 0 && sample.from_usec <= sample.to_usec &&
                     (examples == NULL || json_is_null(examples) || examples_fit(examples));
 

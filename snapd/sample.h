@@ -24,6 +24,7 @@ struct sample {
         uint64_t version;           /* what was served during the whole interval; 0 when that
                                      * changed: such a sample is nobody's */
         uint32_t good, bad, unknown;
+        uint32_t lone; /* of the bad ones: too few visitors met them to be held against a version */
         uint32_t latency[SAMPLE_BUCKETS];
         json_t *examples; /* [{"verdict", "what", "url", "status", "excerpt"}], what was
                            * bad first, at most SAMPLE_EXAMPLES_MAX, already cut and

@@ -367,12 +367,12 @@ int watch_set(struct watch *watch, const char *site, const struct guard_probe *p
 /* Since when it fails, for its neighbours. */
 static void ward_turn(struct ward *ward, const struct sample *sample)
 {
-        uint32_t answers = sample->good + sample->bad;
+        uint32_t bad = sample->bad - sample->lone, answers = sample->good + bad;
 
         if (answers == 0)
                 return;
         ward->seen_usec = sample->to_usec;
-        if (sample->bad <= FAILING * answers)
+        if (bad <= FAILING * answers)
                 ward->turned_usec = 0;
         else if (ward->turned_usec == 0)
                 ward->turned_usec = sample->from_usec;

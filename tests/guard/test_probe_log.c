@@ -52,12 +52,36 @@ TEST(lines_of_both_servers_are_read)
         ASSERT_EQ(line.status, 503);
         ASSERT_EQ(line.usec, 1500000);
         ASSERT_STR(line.path, "/a");
+        ASSERT_STR(line.query, "b");
         ASSERT(reads("{\"status\": 200, \"request_time\": 0.001}"));
         ASSERT_EQ(line.usec, 1000);
         ASSERT(reads("{\"status\": 200, \"request_time\": -0.5}"));
         ASSERT_EQ(line.usec, -1);
         ASSERT(reads("{\"status\": 200, \"request_time\": 1e300}"));
         ASSERT_EQ(line.usec, -1);
+}
+
+TEST(a_line_says_who_asked_for_what)
+{
+        ASSERT(reads("192.0.2.7 - 203.0.113.1 [t] \"POST /a?b=c&d=%20?e HTTP/1.1\" 502 157"));
+        ASSERT_STR(line.address, "192.0.2.7");
+        ASSERT_STR(line.method, "POST");
+        ASSERT_STR(line.path, "/a");
+        ASSERT_STR(line.query, "b=c&d=%20?e");
+        ASSERT(reads("www.invalid:443 2001:db8::1 - me [t] \"GET / HTTP/2.0\" 200 -"));
+        ASSERT_STR(line.address, "2001:db8::1");
+        ASSERT_STR(line.query, "");
+        ASSERT(reads("a.name.invalid - - [t] \"\" 400 0"));
+        ASSERT_STR(line.address, "a.name.invalid");
+        ASSERT_STR(line.method, "");
+        ASSERT(reads("{\"status\": 500, \"remote_addr\": \"192.0.2.9\", \"request_uri\": \"/p?q\", "
+                     "\"request_method\": \"PUT\", \"args\": \"other\"}"));
+        ASSERT_STR(line.address, "192.0.2.9");
+        ASSERT_STR(line.method, "PUT");
+        ASSERT_STR(line.query, "q");
+        ASSERT(reads("{\"status\": 500, \"uri\": \"/p\", \"args\": \"q=2\"}"));
+        ASSERT_STR(line.address, "");
+        ASSERT_STR(line.query, "q=2");
 }
 
 /* What a visitor writes never becomes a status of ours. */
@@ -165,7 +189,7 @@ static sd_event *event;
 static struct prober *prober;
 static char log_path[200];
 static struct {
-        unsigned n, good, bad, unknown, timed;
+        unsigned n, good, bad, lone, unknown, timed;
         uint64_t version;
         char what[200], url[200], excerpt[400];
 } seen[2];
@@ -184,6 +208,7 @@ static void news(const char *site, const struct site_probe *probe, const struct 
         seen[at].n++;
         seen[at].good += sample->good;
         seen[at].bad += sample->bad;
+        seen[at].lone += sample->lone;
         seen[at].unknown += sample->unknown;
         seen[at].version = sample->version;
         for (size_t i = 0; i < SAMPLE_BUCKETS; i++)
@@ -446,6 +471,43 @@ TEST(a_log_that_is_rotated_meanwhile_is_taken_apart_too)
         request(200, 0, "0.001");
         turn_until(1, 1);
         ASSERT_EQ(seen[0].version, 2);
+        prober_close(prober);
+}
+
+/* What one visitor asks for again and again is held against nobody, unless it was well. */
+TEST(a_failure_that_one_visitor_meets_is_told_and_held_against_nobody)
+{
+        world("time = seconds");
+        append(log_path, OK, 20);
+        append(log_path, WRONG, 100);
+        turn_until(20, 100);
+        ASSERT_EQ(seen[0].lone, 96);
+        ASSERT(seen[0].timed <= 24);
+        prober_close(prober);
+}
+
+#define BROKEN "1.2.3.4 - - [t] \"GET /ok?secret HTTP/1.1\" 500 1 \"-\" \"b\" 0.010\n"
+
+TEST(what_was_well_before_is_known_from_the_log)
+{
+        char other[220];
+
+        world("");
+        (void)snprintf(other, sizeof(other), "%s/other.log", test_tmpdir());
+        append(other, OK, 50);
+        append(other, "1.2.3.4 - - [t] \"GET /half", 1);
+        measure("s1", other, "");
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[1].n >= 1);
+        ASSERT_EQ(seen[1].good, 0);
+        append(other, " HTTP/1.1\" 200 1 \"-\" \"b\" 0.010\n" BROKEN, 1);
+        append(other, BROKEN, 59);
+        memset(seen, 0, sizeof(seen));
+        GUARD_TURN_UNTIL(event, seen[1].bad >= 60);
+        ASSERT_EQ(seen[1].bad, 60);
+        ASSERT_EQ(seen[1].good, 0);
+        /* 4 of anybody, and as often as it was well; it fades. */
+        ASSERT(seen[1].lone >= 6 && seen[1].lone < 30);
         prober_close(prober);
 }
 

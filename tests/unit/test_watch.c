@@ -259,6 +259,36 @@ TEST(when_most_sites_fail_at_once_nothing_is_taken_back)
         daemon_end();
 }
 
+/* They have one visitor each, who asks for what fails. */
+TEST(a_flood_of_failures_at_neighbours_stops_no_rollback)
+{
+        static const char *const owners[] = { "daemon", "bin", "sys", "games" };
+
+        begin("");
+        neighbours_put(4, owners);
+        plays(300, 1, true);
+        upgrade(2, "two");
+        plays_all(10, 4, 0, true);
+        for (unsigned i = 0; i < 8; i++) {
+                struct sample flooded = { .from_usec = played_usec,
+                                          .to_usec = played_usec + USEC_PER_SEC,
+                                          .version = 1,
+                                          .good = 1,
+                                          .bad = 50,
+                                          .lone = 50 };
+
+                for (unsigned k = 0; k < 4; k++) {
+                        char name[16];
+
+                        (void)snprintf(name, sizeof(name), "other%u", k);
+                        watch_sample(watch, name, "front", &flooded);
+                }
+                plays(1, 2, false);
+        }
+        ASSERT_STR(state_now(), "rolling-back");
+        daemon_end();
+}
+
 TEST(one_neighbour_with_many_broken_sites_stops_no_rollback)
 {
         static const char *const owners[] = {
