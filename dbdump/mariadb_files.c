@@ -17,7 +17,7 @@
 #include "dbdump/mariadb_table.h"
 
 /* Measured with MariaDB 10.11 on two processors, with a file system that clones and one that does
- * not; what is dirty in the server's memory is written in the hold. */
+ * not; what is dirty in the server's memory is written before the hold. */
 #define IMPORT_BYTES_PER_MSEC (300 << 10)
 #define COPY_BYTES_PER_MSEC   (400 << 10)
 #define FLUSH_BYTES_PER_MSEC  (100 << 10)
@@ -28,6 +28,7 @@
 #define PATIENCE_MSEC    1000 /* of writers with an export that takes longer than was thought */
 #define LOOK_MSEC        60000
 #define CHECKPOINT_MSEC  300000
+#define SETTLE_MSEC      60000 /* what is not written by then is written in the hold */
 #define NO_DEADLINE_MSEC 600000
 
 struct mariadb_files {
@@ -268,12 +269,10 @@ static int cost(const struct mariadb_files *files, struct mariadb_conn *conn,
                 return -1;
         }
         free(others.all);
-        if (dirty.bytes > bytes)
-                dirty.bytes = bytes;
         forecast->way = DB_WAY_FILES;
-        forecast->copy_msec = rest.copy_msec + n * TABLE_MSEC + bytes / IMPORT_BYTES_PER_MSEC;
+        forecast->copy_msec = rest.copy_msec + n * TABLE_MSEC + bytes / IMPORT_BYTES_PER_MSEC +
+                              dirty.bytes / FLUSH_BYTES_PER_MSEC;
         forecast->stall_msec = rest.stall_msec + STALL_MSEC + n * TABLE_STALL_MSEC +
-                               dirty.bytes / FLUSH_BYTES_PER_MSEC +
                                (files->clones ? 0 : bytes / COPY_BYTES_PER_MSEC);
         forecast->disk_bytes = rest.disk_bytes + bytes;
         if (mariadb_tables_in_hold(tables)) {
@@ -310,6 +309,11 @@ int mariadb_files_choose(struct mariadb_files *files, struct mariadb_conn *conn,
         }
         *forecast = ours;
         return 0;
+}
+
+int mariadb_files_settle(const struct mariadb_login *login, struct err *err)
+{
+        return mariadb_checkpoint(login, SETTLE_MSEC, err) < 0 && err->code != ERR_TIMEOUT ? -1 : 0;
 }
 
 static int left_msec(const struct mariadb_hold *hold, bool patient)

@@ -56,6 +56,10 @@ int mariadb_files_choose(struct mariadb_files *files, struct mariadb_conn *conn,
                          struct mariadb_tables *tables, struct db_forecast *forecast,
                          struct err *err) MUST_CHECK;
 
+/* mariadb_files_settle(login, err): Before the hold: what the server has changed in its memory is
+ * in its files, so that the export, for which writers wait, has little to write. */
+int mariadb_files_settle(const struct mariadb_login *login, struct err *err) MUST_CHECK;
+
 /* mariadb_files_take(files, hold, err): In the hold: the files are cloned, over hold->exporter,
  * which is closed.  When it fails and rows are allowed, no table is by_file any more. */
 int mariadb_files_take(struct mariadb_files *files, struct mariadb_hold *hold,

@@ -279,7 +279,8 @@ static int choose_files(const struct mariadb_login *login, struct mariadb_hold *
                 return -1;
         if (!any_by_file(&hold->tables))
                 return 0;
-        return mariadb_conn_open(login, &hold->exporter, err) < 0
+        return mariadb_files_settle(login, err) < 0 ||
+                               mariadb_conn_open(login, &hold->exporter, err) < 0
                        ? -1
                        : mariadb_conn_open(login, &hold->views[hold->n_views], err);
 }

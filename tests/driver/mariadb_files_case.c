@@ -153,6 +153,33 @@ TEST(the_way_is_never_taken_by_itself_and_with_it_rows_do_not_pass)
         driver->close(db);
 }
 
+static unsigned long long status_of(const char *name)
+{
+        char sql[100];
+
+        (void)snprintf(sql, sizeof(sql), "SHOW GLOBAL STATUS LIKE '%s'", name);
+        return strtoull(mariadb_ask(sql), NULL, 10);
+}
+
+/* Nobody waits for it: a site that has written a lot is held no longer for that. */
+TEST(what_is_only_in_the_servers_memory_is_written_before_the_hold)
+{
+        struct db *db = begin_open("xfs", 700, DB_WAY_FILES);
+        struct db_forecast forecast;
+        unsigned long long end;
+
+        make_big();
+        ASSERT(status_of("Innodb_buffer_pool_bytes_dirty") > 10 << 20);
+        ASSERT_OK(driver->forecast(db, "live", &forecast, &err));
+        ASSERT(forecast.stall_msec < 50);
+        end = status_of("Innodb_lsn_current");
+        ASSERT(status_of("Innodb_lsn_last_checkpoint") < end - 1000);
+        ASSERT_OK(driver->hold(db, "live", 5000, &err));
+        ASSERT(status_of("Innodb_lsn_last_checkpoint") >= end - 16);
+        ASSERT_OK(driver->release(db, &err));
+        driver->close(db);
+}
+
 TEST(without_clones_the_stall_is_told_and_the_way_has_to_be_asked_for)
 {
         struct db *db = begin_open("ext4", 700, DB_WAY_AUTO);
