@@ -12,6 +12,7 @@ shift $(($# < 3 ? $# : 3))
 [ $# -gt 0 ] || set -- ext4 xfs
 lib=$(dirname "$(readlink -f "$0")")/../lib
 . "$lib/database.sh"
+. "$lib/../bench/disk.sh"
 
 WORK=$(mktemp -d /var/tmp/sitesnap-bench.XXXXXX)
 chmod 755 "$WORK" # the server is not root
@@ -115,7 +116,7 @@ measure() {
         truncate -s $((MB * 6 + 2000))M "$WORK/image"
         "mkfs.$fs" -q "$WORK/image"
         mkdir -p "$WORK/disk"
-        mount -o loop "$WORK/image" "$WORK/disk"
+        disk_mount "$WORK/image" "$WORK/disk"
         mariadb_begin "$WORK/disk/server"
         make_site
         echo "$fs: $(du -sm "$MARIADB_DIR/data/site" | cut -f 1) MB; name, seconds, longest write in ms, MB of disk"

@@ -9,6 +9,7 @@
 set -u
 BUILD=$(readlink -f "${1:-build}") FS=${2:-ext4} MB=${3:-1000} TURNS=${4:-3}
 here=$(dirname "$(readlink -f "$0")")
+. "$here/disk.sh"
 if [ "${APART:-}" != yes ]; then
         APART=yes exec unshare -m --propagation private "$0" "$@"
 fi
@@ -32,7 +33,7 @@ pg() {
 }
 begin() {
         truncate -s $((MB / 60 + 4))G "$DIR/image"
-        "mkfs.$FS" -q "$DIR/image" && mkdir "$DIR/disk" && mount -o loop "$DIR/image" "$DIR/disk" || exit 1
+        "mkfs.$FS" -q "$DIR/image" && mkdir "$DIR/disk" && disk_mount "$DIR/image" "$DIR/disk" || exit 1
         mkdir "$DIR/disk/pg" "$DIR/disk/tmp" && chown postgres "$DIR" "$DIR/disk" "$DIR/disk/pg" "$DIR/disk/tmp" || exit 1
         (as_postgres "$BIN/initdb" -D "$DIR/disk/pg" -A trust --no-locale -E UTF8) >"$DIR/log" || exit 1
         as_postgres "$BIN/postgres" -D "$DIR/disk/pg" -k "$DIR/disk" -c listen_addresses= \

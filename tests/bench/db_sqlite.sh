@@ -7,6 +7,7 @@ set -eu
 BUILD=$(readlink -f "${1:-build}")
 shift $(($# < 1 ? $# : 1))
 [ $# -gt 0 ] || set -- ext4 xfs btrfs
+. "$(dirname "$(readlink -f "$0")")/disk.sh"
 WORK=$(mktemp -d /var/tmp/sitesnap-bench.XXXXXX)
 trap 'umount "$WORK/disk" 2>/dev/null || true; rm -rf "$WORK"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -15,7 +16,7 @@ mkdir "$WORK/disk"
 for fs in "$@"; do
         truncate -s 6G "$WORK/image"
         "mkfs.$fs" -q "$WORK/image"
-        mount -o loop "$WORK/image" "$WORK/disk"
+        disk_mount "$WORK/image" "$WORK/disk"
         echo "# on $fs"
         TEST_TMP=$WORK/disk "$BUILD/tests/bench/bench_db_sqlite"
         umount "$WORK/disk"
