@@ -56,7 +56,8 @@ int sqlite_mode_recall(struct sqlite_dir *dir, struct err *err)
         return 0;
 }
 
-/* The record, and what a crash left of writing it. */
+/* The record, and what a crash left of writing it.  It may come back with a crash: that is one of
+ * an interrupted attempt, which the next call goes on from. */
 static int remove_record(const struct sqlite_dir *dir, struct err *err)
 {
         static const char *const names[] = { SQLITE_DIR_RECORD ".partial", SQLITE_DIR_RECORD };
@@ -64,7 +65,7 @@ static int remove_record(const struct sqlite_dir *dir, struct err *err)
         for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
                 if (unlinkat(dir->fd, names[i], 0) < 0 && errno != ENOENT)
                         return err_fail(err, ERR_IO, errno, "cannot remove '%s'", names[i]);
-        return file_sync_dir(dir->fd, err);
+        return 0;
 }
 
 /* Readable by nobody but root, and whole: what it says is the only way back. */
@@ -123,14 +124,35 @@ static int give_fd(int fd, const char *name, uid_t uid, uid_t tenant, gid_t gid,
             ((fremovexattr(fd, ACL_NAME) < 0 && errno != ENODATA && errno != EOPNOTSUPP) ||
              fchmod(fd, mode) < 0))
                 return err_fail(err, ERR_IO, errno, "cannot set the mode of '%s'", name);
-        if (fsync(fd) < 0)
-                return err_fail(err, ERR_IO, errno, "cannot sync '%s'", name);
+        return 0;
+}
+
+/* What was given, in order, and is not synced yet.  One after the other would cost a sync each: the
+ * first of them takes what the file system was told before along. */
+struct given {
+        size_t n;
+        int fds[SQLITE_DIR_ENTRIES + 1];
+};
+
+static void given_done(struct given *given)
+{
+        while (given->n > 0)
+                (void)close(given->fds[--given->n]);
+}
+
+/* What was given first is durable first. */
+static int given_sync(struct given *given, struct err *err)
+{
+        for (size_t i = 0; i < given->n; i++)
+                if (fsync(given->fds[i]) < 0)
+                        return err_fail(err, ERR_IO, errno, "cannot sync what was changed");
+        given_done(given);
         return 0;
 }
 
 /* The listing says a file is root's or the tenant's by turns, in every state a crash can leave. */
 static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *entry, uid_t uid,
-                      uid_t to_uid, gid_t gid, mode_t mode, struct err *err)
+                      uid_t to_uid, gid_t gid, mode_t mode, struct given *given, struct err *err)
 {
         struct sqlite_dir either = *dir;
         CLEANUP(closep) int fd = -1;
@@ -142,18 +164,24 @@ static int give_entry(const struct sqlite_dir *dir, const struct sqlite_entry *e
         } else if (sqlite_dir_open_file(&either, entry->name, uid, O_RDONLY, &fd, err) < 0) {
                 return -1;
         }
-        return give_fd(fd, entry->name, to_uid, uid, gid, mode, err);
+        if (give_fd(fd, entry->name, to_uid, uid, gid, mode, err) < 0)
+                return -1;
+        given->fds[given->n++] = steal_fd(&fd);
+        return 0;
 }
 
 /* The directory itself, through a descriptor that can be synced (the listing's is O_PATH). */
 static int give_self(const struct sqlite_dir *dir, uid_t uid, uid_t tenant, gid_t gid, mode_t mode,
-                     struct err *err)
+                     struct given *given, struct err *err)
 {
         CLEANUP(closep) int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0)
                 return err_fail(err, ERR_IO, errno, "cannot open the directory");
-        return give_fd(fd, "the directory", uid, tenant, gid, mode, err);
+        if (give_fd(fd, "the directory", uid, tenant, gid, mode, err) < 0)
+                return -1;
+        given->fds[given->n++] = steal_fd(&fd);
+        return 0;
 }
 
 /* A read lease is given only on a file that nobody has open for writing, and no new writer can
@@ -238,13 +266,14 @@ static int check_frozen(int root_fd, const char *name, uid_t uid, struct err *er
 int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+        CLEANUP(given_done) struct given given = { 0 };
 
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
                 return -1;
         if (!dir->read_only && prepare_freeze(dir, uid, gid, err) < 0)
                 return err_wrap(err, "making '%s' read-only", name);
         /* The directory first: from here on the tenant adds and replaces nothing. */
-        if (give_self(dir, 0, uid, gid, DIR_MODE, err) < 0)
+        if (give_self(dir, 0, uid, gid, DIR_MODE, &given, err) < 0)
                 return -1;
         sqlite_dir_close(STEAL(dir));
         if (sqlite_dir_open(root_fd, name, uid, &dir, err) < 0)
@@ -254,9 +283,11 @@ int sqlite_mode_freeze(int root_fd, const char *name, uid_t uid, gid_t gid, stru
                 mode_t mode = entry->kind == SQLITE_KIND_DIR ? DIR_MODE : FILE_MODE;
 
                 if (entry->kind != SQLITE_KIND_RECORD &&
-                    give_entry(dir, entry, uid, 0, gid, mode, err) < 0)
+                    give_entry(dir, entry, uid, 0, gid, mode, &given, err) < 0)
                         return err_wrap(err, "making '%s' read-only", name);
         }
+        if (given_sync(&given, err) < 0)
+                return err_wrap(err, "making '%s' read-only", name);
         if (check_frozen(root_fd, name, uid, err) < 0)
                 return err_wrap(err, "making '%s' read-only", name);
         return file_sync_dir(dir->fd, err);
@@ -280,6 +311,7 @@ static bool is_untouched(int root_fd, const char *name, uid_t uid)
 int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct err *err)
 {
         CLEANUP(sqlite_dir_closep) struct sqlite_dir *dir = NULL;
+        CLEANUP(given_done) struct given given = { 0 };
 
         if (sqlite_dir_name_valid(name, err) < 0)
                 return -1;
@@ -293,9 +325,11 @@ int sqlite_mode_thaw(int root_fd, const char *name, uid_t uid, gid_t gid, struct
                 return err_wrap(err, "making '%s' writable", name);
         for (size_t i = 0; i < dir->n; i++)
                 if (dir->entries[i].kind != SQLITE_KIND_RECORD &&
-                    give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode, err) < 0)
+                    give_entry(dir, &dir->entries[i], uid, uid, gid, dir->entries[i].mode, &given,
+                               err) < 0)
                         return err_wrap(err, "making '%s' writable", name);
-        if (give_self(dir, uid, uid, gid, dir->mode, err) < 0)
+        if (give_self(dir, uid, uid, gid, dir->mode, &given, err) < 0 ||
+            given_sync(&given, err) < 0)
                 return err_wrap(err, "making '%s' writable", name);
         if (settle_all(dir, false, uid, gid, err) == 0)
                 return remove_record(dir, err);
