@@ -13,6 +13,7 @@
 struct catalog {
         sqlite3 *db;
         struct progress_file progress;
+        bool lazy; /* what is committed is synced with the next commit only */
 };
 
 static int open_parts(struct catalog *catalog, int dir_fd, struct err *err)
@@ -63,8 +64,28 @@ struct progress_file *catalog_progress(struct catalog *catalog)
 
 /* IMMEDIATE: the lock is taken where waiting for it is possible.  A reader that turns writer in
  * the middle is refused at once when another has written. */
+static int set_lazy(struct catalog *catalog, bool lazy, struct err *err)
+{
+        if (catalog->lazy == lazy)
+                return 0;
+        if (sql_script(catalog->db,
+                       lazy ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", err) < 0)
+                return -1;
+        catalog->lazy = lazy;
+        return 0;
+}
+
 int catalog_begin(struct catalog *catalog, struct err *err)
 {
+        if (set_lazy(catalog, false, err) < 0)
+                return -1;
+        return sql_script(catalog->db, "BEGIN IMMEDIATE", err);
+}
+
+int catalog_begin_lazily(struct catalog *catalog, struct err *err)
+{
+        if (set_lazy(catalog, true, err) < 0)
+                return -1;
         return sql_script(catalog->db, "BEGIN IMMEDIATE", err);
 }
 

@@ -85,6 +85,11 @@ struct progress_file *catalog_progress(struct catalog *catalog);
  * crash may still bring it back, so ask the catalog again before acting on either.  A commit
  * wakes snapd (snapd/wake.h).  catalog_rollback() is fine when there is none. */
 int catalog_begin(struct catalog *catalog, struct err *err) MUST_CHECK;
+
+/* catalog_begin_lazily(catalog, err): The same, but what it commits a killed process leaves and a
+ * power cut may take: it is on stable storage with the next commit that is not lazy, of any process
+ * (a write-ahead log is synced as a whole; SQLite, PRAGMA synchronous). */
+int catalog_begin_lazily(struct catalog *catalog, struct err *err) MUST_CHECK;
 int catalog_commit(struct catalog *catalog, struct err *err) MUST_CHECK;
 void catalog_rollback(struct catalog *catalog);
 

@@ -98,9 +98,10 @@ static int add_flip(const struct step_env *env, const struct plan_facts *facts,
 
         ADD(step_fs_branch, "{s:I, s:I}", "frozen", (json_int_t)to->tree, "head", head);
         if (to->database[0] != '\0' && !read_only)
-                ADD(step_db_writable, "{s:s, s:b}", "database", to->database, "writable", 1);
-        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:o*}", "version", (json_int_t)to->number, "tree",
-            head, "read_only", 0, "database", to->database, "before",
+                ADD(step_db_writable, "{s:s, s:b, s:b}", "database", to->database, "writable", 1,
+                    "loose", 1);
+        ADD(step_fs_mount, "{s:I, s:I, s:b, s:s, s:b, s:o*}", "version", (json_int_t)to->number,
+            "tree", head, "read_only", 0, "database", to->database, "loose", 1, "before",
             plan_is_shown(facts, to) ? plan_view(to) : NULL);
         /* Writing ends before the flip and begins again after it. */
         if (flip->is_temporary && add_front(facts, true, &flip->temporary, plan, err) < 0)

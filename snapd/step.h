@@ -16,6 +16,11 @@
  * done half.  A step remembers nothing: what it needs is in its arguments or can be asked of the
  * world.
  *
+ * A step before the pivot may say that it is *loose*, by an argument "loose": its undo is right
+ * whatever there is of the steps before it.  That it begins is then not synced to disk, which costs
+ * as much as the step: after a crash it is taken back whether it is known to have begun or not.
+ * The one that the pivot follows is synced with the pivot.
+ *
  * A plan has two parts.  *main* is run forward; its *pivot* is the point of no return: a failure
  * before the pivot's step has run takes back every step that was begun, in reverse; from the
  * pivot on nothing is taken back.  After the pivot a step that fails because the system did is

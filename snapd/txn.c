@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/json.h"
 #include "snapd/fault.h"
 #include "snapd/txn.h"
 
@@ -64,6 +65,28 @@ static bool joins(const struct txn *txn, size_t i)
         return i >= txn->pivot && has_next(txn, i) && kind_of(txn, i + 1)->records;
 }
 
+static bool is_loose(const struct txn *txn, size_t i)
+{
+        return i < txn->pivot && json_get_bool(txn->op->steps[i].args, "loose");
+}
+
+/* Need the disk not know yet that the step after i begins? */
+static bool begins_loosely(const struct txn *txn, size_t i)
+{
+        return has_next(txn, i) && is_loose(txn, i + 1);
+}
+
+/* After a crash: what may have begun without the disk knowing has. */
+static void presume_begun(struct txn *txn)
+{
+        struct op_step *steps = txn->op->steps;
+
+        for (size_t i = 1; i < txn->pivot; i++)
+                if (steps[i].mark == STEP_PLANNED && is_loose(txn, i) &&
+                    (steps[i - 1].mark == STEP_RUNNING || steps[i - 1].mark == STEP_DONE))
+                        steps[i].mark = STEP_RUNNING;
+}
+
 /* Within a transaction: what one commit says when step i is done. */
 static int record(struct txn *txn, size_t i, struct err *err)
 {
@@ -104,7 +127,8 @@ static int commit_done(struct txn *txn, size_t i, bool alone, struct err *err)
         struct op_step *steps = txn->op->steps;
         size_t end;
 
-        if (catalog_begin(txn->env->catalog, err) < 0)
+        if ((begins_loosely(txn, i) ? catalog_begin_lazily : catalog_begin)(txn->env->catalog,
+                                                                            err) < 0)
                 return -1;
         if (record_all(txn, i, alone, &end, err) < 0 ||
             catalog_commit(txn->env->catalog, err) < 0) {
@@ -401,6 +425,8 @@ static int dispatch(struct txn *txn, bool recover, struct err *err)
         enum op_state state = op->state == OP_HELD ? op->held_state : op->state;
         struct err cause = op->cause;
 
+        if (recover || op->state == OP_HELD)
+                presume_begun(txn);
         switch (state) {
         case OP_UNDOING:
                 return take_back(txn, &cause, err);

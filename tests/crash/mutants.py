@@ -21,6 +21,9 @@ MUTANTS = {
     'joined-too-early': (TXN, 'return i >= txn->pivot && has_next', 'return has_next'),
     'joined-not-run': (TXN, 'if (kind->records) {', 'if (false) {'),
     'joined-failure-blamed': (TXN, 'return commit_done(txn, i, true, err);\n}', 'return -1;\n}'),
+    'loosely-begun-forgotten': (TXN, 'steps[i].mark = STEP_RUNNING;', ';'),
+    'loosely-begun-when-held-only': (TXN, 'if (recover || op', 'if (op'),
+    'pivot-begun-loosely': (TXN, 'return i < txn->pivot && json', 'return i <= txn->pivot || json'),
     'undo-forward': (
         TXN, 'for (size_t i = txn->first_rescue; i-- > 0;) {',
         'for (size_t i = 0; i < txn->first_rescue; i++) {'),

@@ -20,15 +20,15 @@
 
 static const struct shape shapes[] = {
         /* A rescue answers the command. */
-        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 }, { 0, 2 }, 5 },
-        /* Forward from the pivot on. */
-        { "activate", { 5, 0 }, 2, NO_CELL, { 4, NO_CELL }, { 4, 0 }, 3 },
+        { "upgrade", { 6, 3 }, 2, 4, { 1, 0 }, { 0, 2 }, 5, 0 },
+        /* Forward from the pivot on; that all but the first begin is known to memory alone. */
+        { "activate", { 6, 0 }, 3, NO_CELL, { 5, NO_CELL }, { 5, 0 }, 4, 1 << 1 | 1 << 2 },
         /* No way back from the first step on. */
-        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, 1 },
+        { "prune", { 3, 0 }, 0, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, 1, 0 },
         /* All of it can be taken back. */
-        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, NO_CELL },
+        { "mount", { 3, 0 }, 3, NO_CELL, { NO_CELL, NO_CELL }, { 0, 0 }, NO_CELL, 0 },
         /* The commit is the point of no return. */
-        { "import", { 4, 0 }, 2, NO_CELL, { NO_CELL, NO_CELL }, { 3, 0 }, 2 },
+        { "import", { 4, 0 }, 2, NO_CELL, { NO_CELL, NO_CELL }, { 3, 0 }, 2, 0 },
 };
 
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))

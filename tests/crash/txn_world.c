@@ -358,7 +358,8 @@ static void plan_make(const struct shape *shape, struct plan *plan, struct step 
                                 steps->kind = &kinds[KIND_RECORDS];
                         else
                                 steps->kind = &kinds[KIND_STEP];
-                        steps->args = json_pack("{s:i, s:i}", "part", part, "cell", i);
+                        steps->args = json_pack("{s:i, s:i, s:b}", "part", part, "cell", i, "loose",
+                                                part == PLAN_MAIN && (shape->loose >> i & 1) != 0);
                 }
         }
         plan->pivot = shape->pivot;

@@ -36,6 +36,7 @@ struct shape {
         unsigned fades[PLAN_PARTS];  /* the step whose effect a reboot takes, or NO_CELL */
         unsigned answer[PLAN_PARTS]; /* steps after which it is served; 0: none */
         unsigned records;            /* the step of main that writes the catalog, or NO_CELL */
+        unsigned loose;              /* the steps of main that are, a bit each */
 };
 
 enum action {
