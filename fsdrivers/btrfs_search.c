@@ -44,7 +44,9 @@ static int grow(struct btrfs_ioctl_search_args_v2 **args, struct err *err)
 static int visit_all(const struct btrfs_ioctl_search_args_v2 *args, struct btrfs_item *item,
                      btrfs_item_visit visit, void *arg, struct err *err)
 {
-        const unsigned char *at = args->buf;
+        /* Of __u64 in older headers, also of Debian 12 before its updates; of __u8 since. */
+        const void *items = args->buf;
+        const unsigned char *at = items;
 
         for (uint32_t i = 0; i < args->key.nr_items; i++) {
                 struct btrfs_ioctl_search_header header;
