@@ -30,6 +30,13 @@ void fault_point(const char *prefix, const char *kind, const char *place)
         if (strcmp(at, here) == 0 && ++seen == nth)
                 (void)raise(number);
 }
+
+int64_t fault_revalidate_usec(int64_t usual)
+{
+        const char *msec = getenv("SITESNAP_REVALIDATE_MSEC");
+
+        return msec == NULL ? usual : (int64_t)strtoul(msec, NULL, 10) * 1000;
+}
 #else
 /* ISO C wants a translation unit to hold something. */
 typedef int fault_is_not_built;

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/safepath.h"
+#include "snapd/fault.h"
 #include "snapd/render.h"
 #include "snapd/rewrite.h"
 #include "snapd/worker.h"
@@ -293,7 +294,7 @@ void render_await(struct step_env *env, uint64_t version)
         char path[64], name[32];
         struct err ignored;
         struct stat st;
-        int64_t left;
+        int64_t most = fault_revalidate_usec(OPCACHE_USEC), left;
 
         (void)snprintf(path, sizeof(path), "sites/%s/rendered", env->site->name);
         changed_name(version, name, sizeof(name));
@@ -301,11 +302,11 @@ void render_await(struct step_env *env, uint64_t version)
                     0 ||
             fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return;
-        left = st.st_mtim.tv_sec * USEC_PER_SEC + st.st_mtim.tv_nsec / 1000 + OPCACHE_USEC -
+        left = st.st_mtim.tv_sec * USEC_PER_SEC + st.st_mtim.tv_nsec / 1000 + most -
                clock_wall_usec();
         /* A clock that was set may say anything. */
-        if (left > OPCACHE_USEC)
-                left = OPCACHE_USEC;
+        if (left > most)
+                left = most;
         if (left > 0) {
                 struct timespec pause = { .tv_sec = left / USEC_PER_SEC,
                                           .tv_nsec = left % USEC_PER_SEC * 1000 };
