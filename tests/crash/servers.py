@@ -2,6 +2,7 @@
 """Servers of the crash matrix: private, below the world's directory, reached by a socket, killed and
 started again like everything else."""
 import configparser
+import contextlib
 import importlib.util
 import os
 import re
@@ -32,6 +33,14 @@ def lacking(module, *programs):
     if importlib.util.find_spec(module) is None:
         return 'module %s of Python' % module
     return next((p for p in programs if shutil.which(p, path=PATH) is None), None)
+
+
+def open_process(pid):
+    """What names it as long as it is open; None when it has ended."""
+    try:
+        return os.fdopen(os.pidfd_open(pid), 'rb', buffering=0)
+    except ProcessLookupError:
+        return None
 
 
 class Server:
@@ -76,16 +85,21 @@ class Server:
         return self.admin()
 
     def kill(self):
-        """As a crash would: all of its processes at once, and nothing is put in order."""
-        program = os.path.realpath('/proc/%d/exe' % self.process.pid)
-        self.process.kill()
+        """As a crash would: all of its processes at once, and nothing is put in order.  Stopped, it begins
+        no others meanwhile; a descriptor is of this process, whoever has its number later."""
+        self.process.send_signal(signal.SIGSTOP)
+        with contextlib.ExitStack() as stack:
+            rest = [stack.enter_context(process) for process in map(open_process, self.children())
+                    if process is not None]
+            self.process.kill()
+            for process in rest:
+                with contextlib.suppress(ProcessLookupError):  # it ended with the first
+                    signal.pidfd_send_signal(process.fileno(), signal.SIGKILL)
         self.process.wait()
-        for pid in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                if os.readlink('/proc/%s/exe' % pid) == program:
-                    os.kill(int(pid), signal.SIGKILL)
-            except OSError:
-                pass
+
+    def children(self):
+        with open('/proc/%d/task/%d/children' % (self.process.pid, self.process.pid), encoding='ascii') as f:
+            return [int(pid) for pid in f.read().split()]
 
     def end(self):
         if self.process and self.process.poll() is None:
