@@ -133,7 +133,8 @@ bool reply_read(int fd, char *buf, size_t size, int msec)
                 int64_t left = until - now_msec();
                 ssize_t got;
 
-                if (left <= 0 || poll(&peer, 1, (int)left) <= 0)
+                /* What is there by now counts, however long this process had no processor. */
+                if (poll(&peer, 1, left > 0 ? (int)left : 0) <= 0)
                         return false;
                 got = recv(fd, buf + n, size - n - 1, 0);
                 if (got <= 0)
