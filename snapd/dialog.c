@@ -72,9 +72,9 @@ bool dialog_answered(const struct dialog *dialog)
         return dialog->state == ANSWERED;
 }
 
-bool dialog_suspended(const struct dialog *dialog)
+bool dialog_busy(const struct dialog *dialog)
 {
-        return dialog->suspended;
+        return dialog->state == WAITING || dialog->state == ASKED;
 }
 
 /* Sending */

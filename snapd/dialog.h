@@ -45,8 +45,9 @@ bool dialog_waits(const struct dialog *dialog);
 /* dialog_answered(dialog): Has it an answer that is being sent? */
 bool dialog_answered(const struct dialog *dialog);
 
-/* dialog_suspended(dialog): Nothing is expected from the peer now. */
-bool dialog_suspended(const struct dialog *dialog);
+/* dialog_busy(dialog): Nothing is expected from the peer now: it waits for us, from its question
+ * until there is an answer to send, also while libmicrohttpd has not yet gone on with it. */
+bool dialog_busy(const struct dialog *dialog);
 
 /* dialog_look(dialog, now_usec): Let it go on if there are news or its time has come. */
 void dialog_look(struct dialog *dialog, int64_t now_usec);

@@ -87,7 +87,7 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *arg)
 
         (void)usec;
         for (struct connection *c = http->connections; c != NULL; c = c->next) {
-                if (c->dialog != NULL && dialog_suspended(c->dialog)) {
+                if (c->dialog != NULL && dialog_busy(c->dialog)) {
                         if (hung_up(c->fd))
                                 dialog_drop(c->dialog);
                 } else if (now >= c->deadline_usec) {

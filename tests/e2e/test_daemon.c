@@ -2,6 +2,7 @@
 /* The running daemon: clients that wait for news, and its life: start, lock, end. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -100,6 +101,40 @@ TEST(who_waits_is_answered_when_the_time_is_over)
         ASSERT_EQ(reply_status(buf), 200);
         ASSERT(clock_boot_usec() - began >= 700000);
         ASSERT(clock_boot_usec() - began < 1000000);
+}
+
+/* A question that took longer than a request may, and a daemon that had no processor when its
+ * answer came: the time that was for the request is over at the same moment. */
+TEST(a_late_answer_is_not_broken_off)
+{
+        static const char text[] = "POST /v1/sites/shop/probes/run HTTP/1.1\r\nHost: x\r\n"
+                                   "Connection: close\r\nContent-Length: 0\r\n\r\n";
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        socklen_t n = sizeof(address);
+        int mute = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+        char conf[500], home[200];
+
+        ASSERT(bind(mute, (struct sockaddr *)(void *)&address, n) == 0 && listen(mute, 10) == 0);
+        ASSERT_EQ(getsockname(mute, (struct sockaddr *)(void *)&address, &n), 0);
+        root_begin();
+        (void)snprintf(home, sizeof(home), "%s", daemon_dir("shop"));
+        ASSERT_EQ(mkdir(home, 0755), 0);
+        (void)snprintf(conf, sizeof(conf),
+                       "[site]\nhome = %s\nowner = nobody\n[probe a]\ninterval = 60s\n"
+                       "url = http://127.0.0.1:%u/\ntimeout = 11s\n",
+                       home, ntohs(address.sin_port));
+        daemon_conf("shop", conf);
+        snapd = daemon_start(NULL);
+        fd = daemon_connect(0);
+        ASSERT_EQ(send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
+        ASSERT(!reply_read(fd, buf, sizeof(buf), 10700));
+        ASSERT_STR(buf, "");
+        ASSERT_EQ(kill(snapd, SIGSTOP), 0);
+        (void)usleep(1500000);
+        ASSERT_EQ(kill(snapd, SIGCONT), 0);
+        (void)reply_read(fd, buf, sizeof(buf), 15000);
+        ASSERT_EQ(reply_status(buf), 200);
 }
 
 TEST(who_hangs_up_while_waiting_makes_room)
