@@ -21,7 +21,7 @@
 
 #define OUTPUT_MAX 16384
 #define ANSWER_MAX 65536
-#define TAIL_MAX   400
+#define TAIL_MAX   390                 /* all of which is kept of an answer */
 #define GRACE_USEC (10 * USEC_PER_SEC) /* for the end of a program that does not want to */
 
 /* What it printed last, as an example. */
@@ -54,6 +54,7 @@ void prober_command_ask(const struct site *site, const struct site_probe *probe,
                 .env = env,
                 .output_fd = output_fd,
                 .output_max = OUTPUT_MAX,
+                .output_newest = true,
                 .timeout_msec = probe->timeout_msec,
                 .status = &status,
         };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/cleanup.h"
@@ -11,6 +12,7 @@
 /* opcache.revalidate_freq is 2 s: until then the files of before an upgrade may answer. */
 #define AFRESH_MSEC 2500
 #define AGAIN_MSEC  500
+#define SAID_MAX    160
 
 static bool is_asked(const struct site_probe *probe, enum prober_which which)
 {
@@ -35,6 +37,19 @@ static const char *first(const struct prober_answer *answer, const char *member)
         const char *text = json_get_string(json_array_get(answer->sample.examples, 0), member);
 
         return text == NULL ? "" : text;
+}
+
+/* The end of what a command printed, which is clean already; a page is not shown. */
+static const char *said_last(const struct prober_answer *answer)
+{
+        const char *said = answer->probe->kind == PROBE_COMMAND ? first(answer, "excerpt") : "";
+        size_t n = strlen(said);
+
+        if (n > SAID_MAX)
+                said += n - SAID_MAX;
+        while (((unsigned char)*said & 0xc0) == 0x80)
+                said++; /* not in the middle of a character */
+        return said;
 }
 
 /* For the person who follows the operation.  Without one there is nobody to tell. */
@@ -76,16 +91,18 @@ static int ask(struct step_env *env, const struct probe_list *probes, enum probe
 {
         struct prober_answers answers = { 0 };
         const struct prober_answer *bad;
+        const char *said;
 
         if (prober_ask(env->dirs, env->site, probes, which, cwd_fd, dbprobe_ask, &answers, err) < 0)
                 return -1;
         note(env, &answers);
         bad = worst(&answers);
         *ret_bad = bad != NULL;
+        said = bad == NULL ? "" : said_last(bad);
         if (bad != NULL)
-                (void)err_fail(err, ERR_REFUSED, 0, "probe '%s': %s%s%s", bad->probe->name,
+                (void)err_fail(err, ERR_REFUSED, 0, "probe '%s': %s%s%s%s%s", bad->probe->name,
                                first(bad, "what"), first(bad, "url")[0] == '\0' ? "" : ", at ",
-                               first(bad, "url"));
+                               first(bad, "url"), said[0] == '\0' ? "" : ": ", said);
         prober_answers_done(&answers);
         return 0;
 }

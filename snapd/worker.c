@@ -144,7 +144,8 @@ static int session_body(const struct worker_ends *ends, const void *arg, int *re
 
 struct output {
         int from_fd, to_fd;
-        uint64_t left;
+        uint64_t left, max;
+        bool newest; /* the end is kept, not the beginning */
         bool cut;
         bool ended;
         bool lost;
@@ -160,12 +161,42 @@ static void output_keep(struct output *output, const char *data, size_t n)
                 output->lost = true;
 }
 
+#define CHUNK_BYTES 16384
+
+/* What is older than the last half of the bound is dropped, and so is more of what came at once
+ * than there is room for. */
+static void output_keep_newest(struct output *output, const char *data, size_t n)
+{
+        char half[CHUNK_BYTES / 2];
+        size_t keep = output->max / 2 < sizeof(half) ? (size_t)(output->max / 2) : sizeof(half);
+        off_t end = (off_t)(output->max - output->left);
+        off_t from = end > (off_t)keep ? end - (off_t)keep : 0;
+        ssize_t got;
+
+        if (n > output->left) {
+                got = pread(output->to_fd, half, (size_t)(end - from), from);
+                if (got < 0 || ftruncate(output->to_fd, 0) < 0 ||
+                    lseek(output->to_fd, 0, SEEK_SET) < 0) {
+                        output->lost = true;
+                        return;
+                }
+                output_keep(output, half, (size_t)got);
+                output->left = output->max - (uint64_t)got;
+        }
+        if (n > output->left) {
+                data += n - output->left;
+                n = (size_t)output->left;
+        }
+        output_keep(output, data, n);
+        output->left -= n;
+}
+
 /* Copy what is there, without waiting.  What is over the bound is read and dropped, since a pipe
  * that nobody reads would stop the command. */
 static void output_copy(struct output *output)
 {
         static const char note[] = "\n... output cut\n";
-        char buf[16384];
+        char buf[CHUNK_BYTES];
 
         for (int round = 0; round < 64; round++) {
                 ssize_t n = read(output->from_fd, buf, sizeof(buf));
@@ -176,6 +207,10 @@ static void output_copy(struct output *output)
                 if (n <= 0) {
                         output->ended = n == 0;
                         return;
+                }
+                if (output->newest) {
+                        output_keep_newest(output, buf, (size_t)n);
+                        continue;
                 }
                 keep = (uint64_t)n > output->left ? (size_t)output->left : (size_t)n;
                 output_keep(output, buf, keep);
@@ -291,7 +326,9 @@ int worker_run(enum worker_role role, const struct worker_command *command, stru
                 return -1;
         output = (struct output){ .from_fd = child.output_fd,
                                   .to_fd = command->output_fd,
-                                  .left = command->output_max };
+                                  .left = command->output_max,
+                                  .max = command->output_max,
+                                  .newest = command->output_newest };
         watch = (struct watch){
                 .job = &job,
                 .child = &child,

@@ -8,6 +8,7 @@
  * snapd/role.h has a row a role: user, namespaces, system calls, files, limits.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,12 +18,14 @@
 struct worker_command {
         uid_t uid; /* ignored by roles that run as root */
         gid_t gid;
-        int cwd_fd;               /* the program starts there */
-        int input_fd;             /* its stdin; 0: nothing to read */
-        const char *const *argv;  /* argv[0] is an absolute path */
-        const char *const *env;   /* "NAME=value", NULL-terminated; the whole environment */
-        int output_fd;            /* stdout and stderr are copied there, bounded by output_max */
+        int cwd_fd;              /* the program starts there */
+        int input_fd;            /* its stdin; 0: nothing to read */
+        const char *const *argv; /* argv[0] is an absolute path */
+        const char *const *env;  /* "NAME=value", NULL-terminated; the whole environment */
+        int output_fd;           /* stdout and stderr are copied there, bounded by output_max */
         uint64_t output_max;
+        bool output_newest; /* of what is over the bound the end is kept: at least half of it; the
+                             * descriptor is read and written, and nobody else's */
         unsigned timeout_msec;
         int *status; /* or NULL: how it ended, as from waitpid(), when it was begun */
 

@@ -106,7 +106,7 @@ command = /bin/sh -c "test \"$(id -un)\" = www-data && test -e index.php"
 kind = command
 weight = wanted
 when = before
-command = /bin/sh -c "echo not well; exit 1"
+command = /bin/sh -c "seq 9000; echo not well, the end; exit 1"
 
 [probe strange]
 kind = command
@@ -120,7 +120,16 @@ END
                 grep -qE '^owner +command +required +good' "$WORLD/said" &&
                 grep -qE '^bad +command +wanted +bad .*exited with status 1' "$WORLD/said" &&
                 grep -qE '^strange +command +wanted +unknown .*status 17' "$WORLD/said" &&
-                ctl site probe app --format json | grep -q '"excerpt": "not well'
+                ctl site probe app --format json | grep -q '"excerpt": ".* 9000 not well, the end'
+}
+
+# A person need not look for it in the output.
+last_words() {
+        sed -i '/^\[probe bad\]/,/^weight/s/^weight = .*/weight = required/' "$WORLD/conf/sites.d/app.conf" &&
+                exits 4 ctl upgrade app --label two -- "$WORLD/bin/upgrade-app" two &&
+                grep -q "probe 'bad': '/bin/sh' exited with status 1: .* 9000 not well, the end" "$WORLD/said" ||
+                { cat "$WORLD/said"; return 1; }
+        sed -i '/^\[probe bad\]/,/^weight/s/^weight = .*/weight = wanted/' "$WORLD/conf/sites.d/app.conf"
 }
 
 # The file of the database is damaged for a moment: an unreadable database is bad.
@@ -176,6 +185,7 @@ need 'a site with probes is there' prepared
 check 'a site is added with its guard' added_with_a_guard
 check 'a database is asked whether it answers' database_asked
 check 'each probe is asked on request' asked
+check 'why a command fails is in the refusal, by the end of what it printed' last_words
 check 'an upgrade that is well is kept' upgraded
 check 'what each probe saw is in the output; a wanted one only warns' noted
 check 'an upgrade after which the page fails is taken back, exit 6' taken_back

@@ -250,6 +250,25 @@ TEST(output_is_cut_once_at_its_bound)
         ASSERT_STR(text + 1000, "\n... output cut\n");
 }
 
+TEST(or_its_end_is_kept)
+{
+        const char *argv[] = { "/bin/sh", "-c",
+                               "i=0; while [ $i -lt 5000 ]; do echo $i; i=$((i + 1)); done", NULL };
+        struct worker_command command;
+        const char *text;
+        size_t n;
+
+        begin();
+        command = command_of(argv);
+        command.output_max = 1000;
+        command.output_newest = true;
+        ASSERT_OK(worker_run(WORKER_HOOK, &command, &err));
+        text = output();
+        n = strlen(text);
+        ASSERT(n >= 500 && n <= 1000);
+        ASSERT_STR(text + n - 15, "4997\n4998\n4999\n");
+}
+
 TEST(all_output_below_the_bound_is_kept)
 {
         const char *argv[] = { attack, "print", NULL };
