@@ -166,7 +166,10 @@ static int target_new(const char *name, struct notice_target **ret_target, struc
         if (target == NULL || (target->name = strdup(name)) == NULL)
                 return err_oom(err);
         target->phases = ~0U;
-        target->command.timeout_sec = 30;
+        for (const struct target_key *key = target_keys; key->key != NULL; key++)
+                if (key->preset != NULL &&
+                    key->read(target, (char *)target + key->offset, key, key->preset, err) < 0)
+                        return -1;
         *ret_target = STEAL(target);
         return 0;
 }

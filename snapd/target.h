@@ -28,7 +28,6 @@
 #define TARGET_DIR        "notices.d" /* in the configuration directory */
 #define TARGET_SECRET_MAX 1024
 #define TARGET_CA_MAX     262144
-#define TARGET_DIGEST_MAX (7 * 86400)
 
 enum target_kind { TARGET_MAIL, TARGET_WEBHOOK, TARGET_COMMAND, TARGET_KINDS };
 enum target_tls { TLS_REQUIRED, TLS_TRY, TLS_NO, TLS_KINDS };

@@ -222,13 +222,13 @@ const struct target_key target_keys[] = {
           .help = "mail, webhook or command" },
         { "notice", "phases", read_phases, MEMBER(phases), .help = "what is told; all by default" },
         { "notice", "sites", read_sites, MEMBER(sites), .help = "of which sites; or all" },
-        { "notice", "digest", read_duration, MEMBER(digest_sec), .max_sec = TARGET_DIGEST_MAX,
-          .help = "collect for so long and send one message; 0: at once" },
+        { "notice", "digest", read_duration, MEMBER(digest_sec), .max_sec = 7 * 86400,
+          .preset = "0", .help = "collect for so long and send one message; 0: at once" },
 
         { "mail", "server", read_url, MEMBER(mail.server), .required = true, .words = mail_schemes,
           .help = "smtp://HOST:PORT or smtps://HOST:PORT" },
         { "mail", "starttls", read_word, MEMBER(mail.starttls), .words = starttls,
-          .help = "required, try or no" },
+          .preset = "required", .help = "required, try or no" },
         { "mail", "from", read_address, MEMBER(mail.from), .required = true,
           .help = "whom it is from" },
         { "mail", "to", read_addresses, MEMBER(mail.to), .required = true,
@@ -251,7 +251,7 @@ const struct target_key target_keys[] = {
         { "command", "user", read_user, MEMBER(command.user), .required = true,
           .help = "the user it runs as" },
         { "command", "timeout", read_duration, MEMBER(command.timeout_sec), .max_sec = 60,
-          .help = "when it is ended; 30s by default" },
+          .preset = "30s", .help = "when it is ended" },
         { NULL },
 };
 

@@ -23,7 +23,8 @@ struct target_key {
         bool required;            /* where its section is used */
         const char *const *words; /* of a word: the values in the order of their enum; of a URL: the
                                    * schemes */
-        uint64_t max_sec;         /* of a duration */
+        uint64_t max_sec;         /* of a duration, which is 0 at least */
+        const char *preset;       /* its value where the line is left out; NULL: none */
         const char *help;
 };
 

@@ -48,8 +48,11 @@ def read_rows(text, section):
         name = (section, row.group(1)) if section else (row.group(1), row.group(2))
         kind = re.search(r'&\w+?_(duration|size|share|factor|count)\b', row.group(3))
         preset = member('preset')
-        rows[name] = (kind.group(1) if kind else None, product(member('unit') or '1'),
-                      product(member('min') or '0'), product(member('max') or '0'),
+        if 'read_duration' in row.group(3):     # notices: whole seconds
+            kind, unit, most = 'duration', 1000, member('max_sec')
+        else:
+            kind, unit, most = kind and kind.group(1), product(member('unit') or '1'), member('max')
+        rows[name] = (kind, unit, product(member('min') or '0'), product(most or '0'),
                       preset.strip('"') if preset else None, line_of(text, row.start()))
     return rows
 
@@ -120,7 +123,7 @@ def wrong_default(said, name, preset, files):
 def check_numbers(files):
     """defaults and bounds in the manual are those of the tables"""
     for table, page, section in TABLES:
-        if table not in files or page not in files or page.endswith('notices.5'):
+        if table not in files or page not in files:
             continue
         said = explained(files[page])
         for name, (kind, unit, least, most, preset, _) in read_rows(files[table], section).items():
@@ -139,6 +142,12 @@ def planted(members, text):
             'data/sitesnap-site.conf.5': '.Ss [site]\\&\n.It Ic wait No = Ar duration\n' + text}
 
 
+def planted_notice(members, text):
+    return {'snapd/target_keys.c': '        { "mail", "wait", read_duration, MEMBER(wait), %s\n'
+                                   '          .help = "x" },\n' % members,
+            'data/sitesnap-notices.5': '.Ss [mail]\\&\n.It Ic wait\n' + text}
+
+
 BOUNDED = '.min = 1, .max = 7 * 86400, .preset = "30m",'
 PLANTED = [
     (check_numbers, planted(BOUNDED, 'How long, 1s to 1w.\n')),
@@ -147,8 +156,12 @@ PLANTED = [
     (check_numbers, planted(BOUNDED, 'How long, 1m to 1w; 30m by default.\n')),
     (check_numbers, planted(BOUNDED, 'How long, up to 1w; 30m by default.\n')),
     (check_numbers, planted('', 'How long.\n.Cm no\nby default.\n')),
+    (check_numbers, planted_notice('.max_sec = 60,', 'How long, up to 2m.\n')),
+    (check_numbers, planted_notice('.max_sec = 60, .preset = "30s",', 'How long, up to 1m; 20s by default.\n')),
+    (check_numbers, planted_notice('.max_sec = 60, .preset = "30s",', 'How long, up to 1m.\n')),
 ]
 HARMLESS = [
+    (check_numbers, planted_notice('.max_sec = 60, .preset = "30s",', 'How long, up to 1m;\n30s by default.\n')),
     (check_numbers, planted(BOUNDED, 'How long, 1s to 7d;\n.Cm 30m\nby default.\n')),
     (check_numbers, planted('.min = 0, .max = 90, .preset = "0",',
                             'How long, at most 1m30s; 0, the default, for no limit.\n')),
