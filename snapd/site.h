@@ -88,6 +88,7 @@ struct site {
         size_t n_shared;
         char *switcher;      /* "symlink" or "mount" */
         char **after_switch; /* argv, NULL-terminated, or NULL */
+        unsigned after_timeout_sec;
         struct site_database database;
         struct site_rule *rules;
         size_t n_rules;

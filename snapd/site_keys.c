@@ -88,6 +88,8 @@ const struct site_key site_keys[] = {
           .preset = "symlink", .help = "symlink, or mount for a docroot that cannot be one" },
         { "switch", "after", &site_kind_argv, MEMBER(after_switch),
           .help = "a program that root runs after each switch, with its arguments" },
+        { "switch", "after_timeout", &site_kind_duration, MEMBER(after_timeout_sec), .unit = 1000,
+          .min = 1, .max = 3600, .preset = "2m", .help = "when that program is ended" },
 
         { "keep", "min", &site_kind_count, MEMBER(keep.min), .unit = 1, .min = 1, .max = 10000,
           .preset = "2", .help = "versions that prune always leaves" },

@@ -225,7 +225,7 @@ static int after_run(struct step_env *env, const json_t *args, struct err *err)
                 .argv = (const char *const *)env->site->after_switch,
                 .env = variables,
                 .output_max = 64 * 1024,
-                .timeout_msec = 30000,
+                .timeout_msec = env->site->after_timeout_sec * 1000,
         };
         struct err why;
 

@@ -29,6 +29,7 @@ adopted() {
                 --database "sqlite:$SITES/data-press" \
                 --set 'config.production.json json database.connection.filename {database_dir}/ghost.db' \
                 --probe "http://127.0.0.1:$PORT/" --preset ghost &&
+                sed -i 's/^probation = .*/probation = 20s/; s/^after_timeout = .*/after_timeout = 5m/' "$WORLD/conf/sites.d/press.conf" &&
                 printf '\n[switch]\nafter = %s\n' "$WORLD/bin/restart-ghost" >>"$WORLD/conf/sites.d/press.conf" &&
                 ctl site check press && "$WORLD/bin/restart-ghost"
 }
@@ -84,10 +85,43 @@ broken() {
                 version | grep -qx $OLD
 }
 
+# A good release, whose first start takes half a minute, is kept and gets through its probation.
+upgraded() {
+        ctl upgrade press -q --staged --label good -- "$WORLD/bin/upgrade-ghost" "$CACHE/ghost-$NEW" || return 1
+        GOOD=$(active press)
+        [ "$GOOD" -gt 1 ] && sees good front owner && version | grep -qx $NEW &&
+                state_becomes good 120 && is "$(active press)" "$GOOD"
+}
+
+# So is the version before, when somebody goes back; nobody is told that it fails meanwhile.
+back() {
+        ctl rollback press && is "$(active press)" 1 && sees good front owner && version | grep -qx $OLD &&
+                sleep 15 && is "$(guard_state)" none && ! ctl ops press --json | grep -q '"cause": {'
+}
+
+guard_state() {
+        ctl site show press --json | sed -n 's/.*"guard_state": *"\([a-z-]*\)".*/\1/p'
+}
+
+# state_becomes STATE SECONDS
+state_becomes() {
+        local until=$((SECONDS + $2))
+
+        while [ "$SECONDS" -le "$until" ]; do
+                [ "$(guard_state)" != "$1" ] || return 0
+                sleep 0.5
+        done
+        echo "after $2 s the state is '$(guard_state)', not '$1'"
+        ctl status press
+        return 1
+}
+
 need 'Ghost is adopted' adopted
 check 'and is well' sees good front owner
 check 'a table that is away is noticed' tables
 check 'another database is noticed, though Ghost answers 200' another_database
 check 'a release without a part of its core is taken back' broken
+check 'a good one is kept, however slowly it starts' upgraded
+check 'and left again' back
 : >"$WORLD/web/ghost/end"
 tap_done

@@ -72,6 +72,21 @@ rolled_back_and_forward() {
         ctl rollback app && app_expect "$PORT" one && ctl forward app && app_expect "$PORT" two
 }
 
+# Root's program after each switch is waited for, so long and no longer.
+after_is_ended() {
+        local conf=$WORLD/conf/sites.d/app.conf began
+
+        cp "$conf" "$WORLD/app.conf" && began=$SECONDS &&
+                printf '\n[switch]\nafter = /bin/sh -c "sleep 2; echo after; sleep 60"\n' >>"$conf" &&
+                sed -i "s/^after_timeout = .*/after_timeout = 4s/" "$conf" &&
+                ctl rollback app && [ $((SECONDS - began)) -lt 30 ] && app_expect "$PORT" one || return 1
+        cp "$WORLD/app.conf" "$conf" && ctl forward app && app_expect "$PORT" two &&
+                cat "$WORLD"/state/ops/*/output >"$WORLD/said" && grep -qx after "$WORLD/said" &&
+                grep -q "warning: '/bin/sh' after the switch failed: .*4" "$WORLD/said" && return 0
+        cat "$WORLD/said"
+        return 1
+}
+
 failure_is_undone() {
         exits 6 '' ctl upgrade app --label three -- "$WORLD/bin/upgrade-app" three fail &&
                 app_expect "$PORT" two && versions app | grep ' three$' | grep -q bad
@@ -176,6 +191,7 @@ check 'what is written in one version stays there' apart
 check 'a version that somebody stays in is left at once, and whole' left_behind
 check 'uploads belong to all versions' uploads_stay
 check 'rollback and forward' rolled_back_and_forward
+check 'a command after a switch is ended when its time is over' after_is_ended
 check 'a command that fails is undone' failure_is_undone
 check 'a command that does not end is killed and undone' endless_is_killed
 check 'what a failed command said is kept' output_is_kept

@@ -119,7 +119,7 @@ ghost_restart_write() {
 #!/bin/sh
 : >$WEB_DIR/ghost/restart
 while [ -e $WEB_DIR/ghost/restart ]; do sleep 0.1; done
-for i in \$(seq 120); do
+for i in \$(seq 1200); do
         [ ! -e $WEB_DIR/ghost/died ] || exit 0
         case \$(curl -s -m 5 -o /dev/null -w '%{http_code}' http://127.0.0.1:$2/) in
         000 | 502 | 503) sleep 0.2 ;;

@@ -83,6 +83,7 @@ TEST(a_short_file_has_every_other_value)
         ASSERT_EQ(site->timeout_sec, 1800);
         ASSERT_EQ(site->hold_msec, 2000);
         ASSERT_EQ(site->drain_sec, 10);
+        ASSERT_EQ(site->after_timeout_sec, 120);
         ASSERT_EQ(site->owner_may, MAY_READ);
         ASSERT_EQ(site->keep.min, 2);
         ASSERT_EQ(site->keep.max, 10);
@@ -465,6 +466,7 @@ static struct site *odd_site(void)
                 site->after_switch = odd_argv();
         site->timeout_sec = 1 + (unsigned)pick(604800);
         site->drain_sec = (unsigned)pick(3601);
+        site->after_timeout_sec = 1 + (unsigned)pick(3600);
         site->hold_msec = 10 + (unsigned)pick(59991);
         site->owner_may = pick(8) == 0 ? 0 : (unsigned)pick(64) | MAY_READ;
         site->keep.min = 1 + (unsigned)pick(100);
@@ -520,6 +522,7 @@ static void same_site(const struct site *a, const struct site *b)
         ASSERT(words_equal(a->after_switch, b->after_switch));
         ASSERT_EQ(a->timeout_sec, b->timeout_sec);
         ASSERT_EQ(a->drain_sec, b->drain_sec);
+        ASSERT_EQ(a->after_timeout_sec, b->after_timeout_sec);
         ASSERT_EQ(a->hold_msec, b->hold_msec);
         ASSERT_EQ(a->owner_may, b->owner_may);
         ASSERT_EQ(memcmp(&a->keep, &b->keep, sizeof(a->keep)), 0);
