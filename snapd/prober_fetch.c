@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "snapd/prober_fetch.h"
 #include "snapd/prober_gate.h"
+#include "snapd/prober_hoard.h"
 #include "snapd/prober_multi.h"
 #include "snapd/prober_names.h"
 #include "snapd/prober_target.h"
@@ -33,6 +34,7 @@ struct fetcher {
         struct tls *tls;
         struct gate *by_tls, *handshakes;
         struct names *names;
+        struct hoard hoard;
         CURL *spare[SPARE_MAX];
         size_t n_spare;
         uint64_t number; /* makes each request one that no cache has seen */
@@ -52,8 +54,8 @@ struct fetch {
                 handshake; /* from its beginning to its end; to that of the latter */
         char *addresses;
         struct curl_slist *headers, *resolve, *connect_to;
-        char *body;
-        size_t n_body, n_headers;
+        struct body body;
+        size_t n_headers;
         bool full;
         char error[CURL_ERROR_SIZE];
 };
@@ -81,7 +83,7 @@ static void fetch_free(struct fetch *fetch)
         curl_slist_free_all(fetch->resolve);
         curl_slist_free_all(fetch->connect_to);
         free(fetch->addresses);
-        free(fetch->body);
+        hoard_remove(&fetcher->hoard, &fetch->body);
         free(fetch);
 }
 
@@ -111,19 +113,11 @@ static void fetch_fail(struct fetch *fetch, enum fetch_failure failure, const ch
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
         struct fetch *fetch = arg;
-        size_t take = n < FETCH_BODY_MAX - fetch->n_body ? n : FETCH_BODY_MAX - fetch->n_body;
+        size_t take = n < FETCH_BODY_MAX - fetch->body.n ? n : FETCH_BODY_MAX - fetch->body.n;
 
         (void)size;
-        if (take > 0) {
-                char *more = realloc(fetch->body, fetch->n_body + take + 1);
-
-                if (more == NULL)
-                        return 0;
-                fetch->body = more;
-                memcpy(more + fetch->n_body, data, take);
-                fetch->n_body += take;
-                more[fetch->n_body] = '\0';
-        }
+        if (take > 0 && !hoard_add(&fetch->fetcher->hoard, &fetch->body, data, take))
+                return 0;
         fetch->full |= take < n; /* enough was seen: libcurl ends the request with an error */
         return take;
 }
@@ -173,6 +167,8 @@ static const char *cached_by(CURL *easy)
 
 static enum fetch_failure failure_of(const struct fetch *fetch, CURLcode code)
 {
+        if (fetch->body.dropped)
+                return FETCH_OURS;
         switch (code) {
         case CURLE_OK:
                 return FETCH_ANSWERED;
@@ -233,8 +229,8 @@ static void answer_address(CURL *easy, char buf[static 64])
 static void fetch_ended(struct fetch *fetch, CURLcode code)
 {
         struct fetch_answer answer = { .failure = failure_of(fetch, code),
-                                       .body = fetch->body == NULL ? "" : fetch->body,
-                                       .n_body = fetch->n_body };
+                                       .body = fetch->body.data == NULL ? "" : fetch->body.data,
+                                       .n_body = fetch->body.n };
         curl_off_t usec = 0;
         char *location = NULL;
         long status = 0;
@@ -248,12 +244,14 @@ static void fetch_ended(struct fetch *fetch, CURLcode code)
         if (answer.failure != FETCH_ANSWERED) {
                 if (fetch->peer != NULL) {
                         *tls_hung(fetch->peer) = fetch->handshake.state == GATE_INSIDE;
-                        *tls_slow(fetch->peer) = answer.failure == FETCH_TIMEOUT;
+                        *tls_slow(fetch->peer) =
+                                answer.failure == FETCH_TIMEOUT || fetch->body.dropped;
                         tls_forget(fetch->peer);
                 }
-                answer.error = fetch->n_headers > HEADERS_MAX ? "more headers than a page has"
-                               : fetch->error[0] != '\0'      ? fetch->error
-                                                              : curl_easy_strerror(code);
+                answer.error = fetch->body.dropped              ? "too many servers send slowly"
+                               : fetch->n_headers > HEADERS_MAX ? "more headers than a page has"
+                               : fetch->error[0] != '\0'        ? fetch->error
+                                                                : curl_easy_strerror(code);
         } else {
                 if (fetch->peer != NULL)
                         *tls_slow(fetch->peer) = false;

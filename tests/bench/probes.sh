@@ -7,11 +7,11 @@
 # http; by https the server must keep up with handshakes, so that is printed only.
 set -u
 BUILD=$(readlink -f "${1:-build}") SITES=${2:-2000} SECONDS_=${3:-30}
-DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX='' MUTE=''
+DIR=$(mktemp -d "${TMPDIR:-/var/tmp}/sitesnap-probes.XXXXXX") NGINX='' MUTE='' MOST=''
 chmod 755 "$DIR"
-trap '[ -z "$NGINX" ] || kill "$NGINX"; [ -z "$MUTE" ] || kill "$MUTE"; wait; rm -rf "$DIR"' EXIT
+trap '[ -z "$NGINX" ] || kill "$NGINX"; [ -z "$MUTE" ] || kill "$MUTE"; [ -z "$MOST" ] || kill "$MOST"; wait; rm -rf "$DIR"' EXIT
 . "$(dirname "$0")/../lib/web.sh"
-PORT=$(port_free) TLS_PORT=$((PORT + 1)) MUTE_PORT=$((PORT + 2)) SLOW_PORT=$((PORT + 3))
+PORT=$(port_free) TLS_PORT=$((PORT + 1)) MUTE_PORT=$((PORT + 2)) SLOW_PORT=$((PORT + 3)) MOST_PORT=$((PORT + 4))
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$DIR/key" -out "$DIR/cert" -subj /CN=bench \
         -days 2 2>/dev/null
 ulimit -n 16384
@@ -54,6 +54,21 @@ while True:
 END
 MUTE=$!
 
+# Sends most of a page and then nothing.
+python3 - "$MOST_PORT" <<'END' &
+import socket, sys
+page = b'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n' + 63000 * b'x'
+listener = socket.create_server(('', int(sys.argv[1])), backlog=4096)
+taken = []
+while True:
+    one = listener.accept()[0]
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
+    one.setblocking(False)
+    one.send(page)
+    taken = taken[-4000:] + [one]
+END
+MOST=$!
+
 probes() {
         mkdir -p "$DIR/run"
         "$BUILD/tests/bench/probes" "$DIR/run" "$@"
@@ -77,6 +92,8 @@ echo 'where nobody answers:'
 probes "$MUTE_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
 echo 'where nobody answers after the handshake:'
 probes "$SLOW_PORT" "$SITES" "$SECONDS_" 10000 tls | tee -a "$DIR/result"
+echo 'where all send most of a page:'
+probes "$MOST_PORT" "$SITES" "$SECONDS_" 10000 own | tee -a "$DIR/result"
 probes "$PORT" 200 10 200
 
 seq 20000 | sed "s,.*,url = \"http://127.0.0.1:$PORT/?sitesnap=&\"\noutput = /dev/null," >"$DIR/urls"
