@@ -211,11 +211,12 @@ static int advance(struct mariadb_load *load, const char *at, size_t n, size_t *
                 return corrupt("there is something behind its end", err);
         if (load->size > 0) {
                 struct mariadb_sql sql = { .text = (char *)at, .n = load->size };
-                char *behind = (char *)at + load->size, kept = *behind;
+                char *behind = (char *)at + load->size, kept;
                 int r;
 
                 if (n < load->size + tail)
                         return 0;
+                kept = *behind;
                 if (memcmp(behind, MARIADB_DUMP_TAIL, tail) != 0)
                         return corrupt("a statement does not end where it should", err);
                 *behind = '\0';

@@ -354,6 +354,17 @@ TEST(what_stands_in_the_wrong_place_is_refused)
         driver->close(db);
 }
 
+TEST(a_dump_that_says_more_than_it_has_is_not_read_beyond_its_end)
+{
+        struct db *db = torture_begin_open(&conf);
+        CLEANUP(closep) int fd = begin_dump(db);
+
+        dprintf(fd, "-- sitesnap:rows %d\nINSERT", 64 << 20);
+        ASSERT_ERR(dumped_load(driver, db, TORTURE_COPY, fd, &err), ERR_CORRUPT, "ends too early");
+        torture_no_copy(driver, db);
+        driver->close(db);
+}
+
 /* What a visitor wrote, in rows that the table does not take. */
 static const struct {
         const char *table, *rows, *cause;
