@@ -143,7 +143,8 @@ static void explore(bool recover, unsigned depth, const unsigned *strides)
         (void)world_live(recover, 0, ACT_NONE);
         n = world->points_run;
         judge();
-        for (unsigned at = 1 + (unsigned)(points % strides[0]); depth > 0 && at <= n;
+        /* The deepest has no stride of its own. */
+        for (unsigned at = depth == 0 ? n + 1 : 1 + (unsigned)(points % strides[0]); at <= n;
              at += strides[0]) {
                 world_load(begin);
                 crash[level] = at;
