@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -63,14 +65,39 @@ void test_need_syscalls(void)
                 long number;
         } needed[] = {
                 { "openat2", SYS_openat2 },
-                { "clone3", SYS_clone3 },
                 { "pidfd_open", SYS_pidfd_open },
         };
 
         /* Arguments that each of them refuses. */
         for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
                 if (syscall(needed[i].number, -1, 0, 0, 0) < 0 && errno == ENOSYS)
-                        test_skip("no %s(2) here; valgrind 3.19 has none", needed[i].name);
+                        test_skip("no %s(2) here; valgrind 3.19 by itself has none",
+                                  needed[i].name);
+}
+
+void test_need_shared_files(void)
+{
+        pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+        if (pid == 0)
+                _exit(0);
+        if (pid < 0 && errno == ENOSYS)
+                test_skip("valgrind has no child that shares descriptors");
+        (void)waitpid(pid, NULL, 0);
+}
+
+void test_need_sandbox(void)
+{
+        struct rlimit was, lower, now;
+
+        (void)getrlimit(RLIMIT_NOFILE, &was);
+        lower = was;
+        lower.rlim_cur--;
+        (void)setrlimit(RLIMIT_NOFILE, &lower);
+        (void)getrlimit(RLIMIT_NOFILE, &now);
+        (void)setrlimit(RLIMIT_NOFILE, &was);
+        if (now.rlim_cur == was.rlim_cur)
+                test_skip("a sandbox would hold valgrind's own calls, descriptors and memory");
 }
 
 const char *test_tmpdir(void)

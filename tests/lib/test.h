@@ -26,9 +26,17 @@ void test_fail(const char *file, int line, const char *fmt, ...) PRINTF(3, 4)
 /* test_skip(fmt, ...): End this test as skipped; says why. */
 void test_skip(const char *fmt, ...) PRINTF(1, 2) __attribute__((noreturn));
 
-/* test_need_syscalls(): Skip this test where openat2, clone3 or pidfd_open is missing: in
- * valgrind 3.19. */
+/* test_need_syscalls(): Skip this test where openat2 or pidfd_open is missing: in valgrind 3.19
+ * without realcall.c. */
 void test_need_syscalls(void);
+
+/* test_need_shared_files(): Skip this test where no child can share its parent's descriptors: in
+ * valgrind. */
+void test_need_shared_files(void);
+
+/* test_need_sandbox(): Skip this test where a sandbox's limits and filter are left out: in
+ * valgrind. */
+void test_need_sandbox(void);
 
 /* test_tmpdir(): A fresh directory for this test, 0755 and root's or ours, removed afterwards
  * (never across a mount), below $TEST_TMP, else /var/tmp.  Lives until the test ends. */

@@ -53,6 +53,7 @@ static void show(const struct world *world, const char *dir)
 {
         int fd = build(world, dir);
 
+        test_need_shared_files();
         ASSERT_OK(aside_show(world->versions_fd, "7", fd, &err));
         (void)close(fd);
 }
@@ -163,6 +164,7 @@ TEST(the_names_of_mount_points_are_exchanged_everywhere_at_once)
         pid_t sitter;
         int fd;
 
+        test_need_shared_files();
         world_make(&world);
         ASSERT(mkdirat(world.versions_fd, "8", 0755) == 0);
         fd = build(&world, "b");

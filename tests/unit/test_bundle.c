@@ -269,6 +269,7 @@ TEST(the_reader_reaches_its_directory_and_nothing_else)
         int fd;
 
         root_begin();
+        test_need_sandbox();
         world = world_new();
         ASSERT_EQ(fchown(world.dir_fd, SOMEBODY, SOMEBODY), 0);
         ASSERT_OK(sandbox_beneath(world.dir_fd, &err));

@@ -151,6 +151,7 @@ TEST(overlay_works_in_the_way_of_every_kernel)
         struct world world;
         int fd;
 
+        test_need_shared_files();
         world_make(&world);
         for (size_t i = 0; i < 3; i++) {
                 char name[8];
@@ -242,6 +243,7 @@ TEST(nest_binds_a_shared_directory)
 
 TEST(nest_works_before_linux_6_15)
 {
+        test_need_shared_files();
         nest_and_check(true);
 }
 
@@ -441,16 +443,13 @@ static void open_for_writing(void *arg)
                 _exit(1);
 }
 
-static void onlooker_writes(pid_t onlooker, const char *file, bool elsewhere)
+/* As it is seen by that process. */
+static int open_by(pid_t pid, const char *file)
 {
         char there[300];
-        int fd;
 
-        (void)snprintf(there, sizeof(there), "/proc/%d/root%s", elsewhere ? onlooker : getpid(),
-                       file);
-        fd = open(there, O_WRONLY | O_CLOEXEC);
-        ASSERT(fd >= 0);
-        (void)close(fd);
+        (void)snprintf(there, sizeof(there), "/proc/%d/root%s", pid, file);
+        return open(there, O_WRONLY | O_CLOEXEC);
 }
 
 static void seal_and_check(bool overlay, unsigned long propagation)
@@ -459,6 +458,8 @@ static void seal_and_check(bool overlay, unsigned long propagation)
         char file[200];
         pid_t writer, onlooker;
 
+        if (propagation != 0)
+                test_need_shared_files();
         world_make(&world);
         show(&world, overlay ? overlay_of(false) : bind_of("a", false), "7");
         (void)snprintf(file, sizeof(file), "%s/versions/7/log", world.root);
@@ -468,16 +469,11 @@ static void seal_and_check(bool overlay, unsigned long propagation)
         root_release(writer);
         ASSERT_OK(mount_seal(world.versions_fd, "7", 1000, &err));
         ASSERT(mkdirat(world.versions_fd, "7/no", 0755) < 0 && errno == EROFS);
-        if (propagation != 0) {
-                /* Also where only the other namespace can reach. */
-                char there[300];
-
-                (void)snprintf(there, sizeof(there), "/proc/%d/root%s", onlooker, file);
-                ASSERT(open(there, O_WRONLY) < 0 && errno == EROFS);
-        }
+        /* Also where only the other namespace can reach. */
+        ASSERT(propagation == 0 || (open_by(onlooker, file) < 0 && errno == EROFS));
         ASSERT_OK(mount_seal(world.versions_fd, "7", 0, &err));
         ASSERT_OK(mount_unseal(world.versions_fd, "7", &err));
-        onlooker_writes(onlooker, file, propagation != 0);
+        ASSERT(open_by(propagation == 0 ? getpid() : onlooker, file) >= 0);
         root_release(onlooker);
 }
 
@@ -556,6 +552,7 @@ TEST(shows_finds_what_only_another_namespace_still_has)
         struct mount_spec spec = overlay_of(false);
         struct world world;
 
+        test_need_shared_files();
         world_make(&world);
         for (size_t i = 0; i < 3; i++) {
                 pid_t holder;
@@ -582,6 +579,7 @@ TEST(seal_of_a_covered_mount_asks_only_who_is_in_it)
         char file[200];
         pid_t writer, onlooker;
 
+        test_need_shared_files();
         world_make(&world);
         show(&world, bind_of("a", false), "7");
         show(&world, overlay_of(false), "8");

@@ -111,6 +111,7 @@ TEST(a_function_that_opens_connects_or_forks_is_killed)
 {
         char *data;
 
+        test_need_sandbox();
         ASSERT_ERR(call(open_file, 100, &data), ERR_IO, "signal 31");
         ASSERT_ERR(call(open_socket, 100, &data), ERR_IO, "signal 31");
         ASSERT_ERR(call(start_child, 100, &data), ERR_IO, "signal 31");
@@ -147,6 +148,7 @@ TEST(what_speaks_to_the_network_starts_nothing_and_listens_nowhere)
         char *data;
 
         root_begin();
+        test_need_sandbox();
         ASSERT_ERR(worker_call(WORKER_DELIVER, NOBODY, NOBODY, try_all, NULL, in_with(""), 100,
                                &data, NULL, &err),
                    ERR_REFUSED, "no program: Operation not permitted");
@@ -192,6 +194,7 @@ TEST(a_function_has_bounded_memory)
 #if defined(__SANITIZE_ADDRESS__)
         test_skip("the sanitizer needs unbounded address space");
 #endif
+        test_need_sandbox();
         ASSERT_ERR(call(take_memory, 100, &data), ERR_IO, "out of memory");
 }
 
