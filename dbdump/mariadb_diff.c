@@ -93,8 +93,9 @@ static void add_compared(const struct mariadb_column *column, struct mariadb_sql
 static void add_join(const struct diffing *diffing, struct mariadb_sql *sql, const char *left,
                      const char *left_alias, const char *right, const char *right_alias)
 {
-        mariadb_sql_add(sql, " FROM %I.%I %s LEFT JOIN %I.%I %s ON ", left, diffing->table,
-                        left_alias, right, diffing->table, right_alias);
+        mariadb_sql_add(
+                sql, " FROM %I.%I %s" MARIADB_NO_VIEW " LEFT JOIN %I.%I %s" MARIADB_NO_VIEW " ON ",
+                left, diffing->table, left_alias, right, diffing->table, right_alias);
         for (size_t i = 0; i < diffing->n_key; i++)
                 mariadb_sql_add(sql, "%sf.%I=t.%I", i == 0 ? "" : " AND ", diffing->names[i],
                                 diffing->names[i]);
@@ -207,7 +208,7 @@ static void add_counted(const struct diffing *diffing, struct mariadb_sql *sql, 
         /* A name that no column is going to have. */
         for (size_t i = 0; i < 64; i++)
                 mariadb_sql_add(sql, "n");
-        mariadb_sql_add(sql, "` FROM %I.%I", schema, diffing->table);
+        mariadb_sql_add(sql, "` FROM %I.%I" MARIADB_NO_VIEW, schema, diffing->table);
 }
 
 /* Equal rows fall into one group by a digest of each value: a GROUP BY of long values would look at

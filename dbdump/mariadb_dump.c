@@ -267,11 +267,11 @@ static int put_value(struct dumping *dumping, size_t column, const char *conditi
                 if (mariadb_each(
                             dump->hold->views[0], take_piece, &piece, err,
                             c->long_  ? "SELECT SUBSTRING(CAST(%I AS BINARY), %U, %U), %I IS "
-                                        "NOT NULL OR NULL FROM %I.%I%s%s"
+                                        "NOT NULL OR NULL FROM %I.%I%s" MARIADB_NO_VIEW "%s"
                             : c->real ? "SELECT %I*1e0, NULL AND %U AND %U AND %I IS NULL FROM "
-                                        "%I.%I%s%s"
+                                        "%I.%I%s" MARIADB_NO_VIEW "%s"
                                       : "SELECT %I, NULL AND %U AND %U AND %I IS NULL FROM "
-                                        "%I.%I%s%s",
+                                        "%I.%I%s" MARIADB_NO_VIEW "%s",
                             c->name, at, (uint64_t)PIECE_BYTES, c->name, dump->hold->schema,
                             dumping->table->name,
                             dumping->table->kind == MARIADB_VERSIONED ? " FOR SYSTEM_TIME ALL" : "",

@@ -539,7 +539,8 @@ int mariadb_files_count(const struct mariadb_hold *hold, struct mariadb_table *t
                 return 0;
         witness->limit_msec = MARIADB_NO_LIMIT;
         if ((!hold->in_hold && mariadb_run(witness, err, "SAVEPOINT sitesnap") < 0) ||
-            mariadb_number(witness, &table->copied, err, "SELECT COUNT(*) FROM %I.%I", hold->schema,
+            mariadb_number(witness, &table->copied, err,
+                           "SELECT COUNT(*) FROM %I.%I" MARIADB_NO_VIEW, hold->schema,
                            table->name) < 0)
                 return err_wrap(err, "counting '%s'", table->name);
         /* Lets go of the table, so that nobody's ALTER waits for us. */

@@ -427,7 +427,7 @@ static int copy_large(struct streams *streams, const struct large_row *row, stru
                 mariadb_sql_add(&take, "%s@v%u", i == 0 ? " INTO " : ",", i);
                 mariadb_sql_add(&put, "%s@v%u", i == 0 ? "(" : ",", i);
         }
-        mariadb_sql_add(&take, " FROM %I.%I%s%s", schema, table->name,
+        mariadb_sql_add(&take, " FROM %I.%I%s" MARIADB_NO_VIEW "%s", schema, table->name,
                         table->kind == MARIADB_VERSIONED ? " FOR SYSTEM_TIME ALL" : "",
                         row->condition);
         mariadb_sql_add(&put, ")");

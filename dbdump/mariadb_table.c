@@ -303,7 +303,7 @@ void mariadb_layout_select(const struct mariadb_layout *layout, struct mariadb_s
         } else {
                 mariadb_sql_add(sql, "0");
         }
-        mariadb_sql_add(sql, " FROM %I.%I%s", schema, table->name,
+        mariadb_sql_add(sql, " FROM %I.%I%s" MARIADB_NO_VIEW, schema, table->name,
                         table->kind == MARIADB_VERSIONED ? " FOR SYSTEM_TIME ALL" : "");
 }
 
