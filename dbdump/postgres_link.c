@@ -85,6 +85,7 @@ static const struct {
         { "3F000", ERR_NOT_FOUND },
         { "42P01", ERR_NOT_FOUND },
         { "53100", ERR_NO_SPACE },
+        { "54", ERR_UNSUPPORTED },
         { "55P03", ERR_BUSY },
         { "40P01", ERR_BUSY },
         { "55006", ERR_BUSY },

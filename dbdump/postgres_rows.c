@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -366,6 +367,18 @@ static int begin_rest(struct postgres_rows *rows, struct worker *worker, unsigne
                                 : begin_indexes(rows, worker, number, err);
 }
 
+/* Is it in the text, and not as a part of another word? */
+static bool is_named(const char *text, const char *name)
+{
+        size_t n = strlen(name);
+
+        for (const char *at = text; (at = strstr(at, name)) != NULL; at++)
+                if ((at == text || isalnum((unsigned char)at[-1]) == 0) &&
+                    isalnum((unsigned char)at[n]) == 0)
+                        return true;
+        return false;
+}
+
 /* Whatever of a worker's task can be done without waiting. */
 static int step(struct postgres_rows *rows, struct worker *worker, unsigned number, struct err *err)
 {
@@ -375,7 +388,7 @@ static int step(struct postgres_rows *rows, struct worker *worker, unsigned numb
         if (worker->task == TASK_STREAM)
                 return pump(worker, err);
         if (collect(worker, &ended, err) < 0)
-                return strstr(err->msg, worker->table->name) != NULL
+                return is_named(err->msg, worker->table->name)
                                ? -1
                                : err_wrap(err, "the table '%s'", worker->table->name);
         if (!ended)

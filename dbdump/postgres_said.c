@@ -5,6 +5,10 @@
 
 #include "dbdump/postgres_said.h"
 
+#define ROW_TOO_LARGE                                                                              \
+        "a row is larger than the 1 GB that the server can write as text and send; nothing was "   \
+        "changed; a copy within one database has no such limit, nor has 'way files'"
+
 /* The classes of SQL that are about the server, names and rights, and not about rows. */
 static const char plain_classes[] = "08 0A 0L 0P 25 26 28 2B 2D 34 3B 3D 3F 40 42 53 54 55 57 58 "
                                     "72 F0 XX";
@@ -31,6 +35,25 @@ static const struct {
         { "", "a function raised an error of its own" },
 };
 
+/* What only the source of a server explains; a part of its message or detail. */
+static const struct {
+        const char *state, *part, *cause;
+} riddles[] = {
+        /* enlargeStringInfo() before and since version 18, and palloc() */
+        { "54000", "string buffer", ROW_TOO_LARGE },
+        { "XX000", "invalid memory alloc request size", ROW_TOO_LARGE },
+};
+
+static const char *cause_of(const char *state, const char *message, const char *detail)
+{
+        for (size_t i = 0; i < sizeof(riddles) / sizeof(riddles[0]); i++)
+                if (strcmp(riddles[i].state, state) == 0 &&
+                    ((message != NULL && strstr(message, riddles[i].part) != NULL) ||
+                     (detail != NULL && strstr(detail, riddles[i].part) != NULL)))
+                        return riddles[i].cause;
+        return NULL;
+}
+
 static bool is_plain(const char *state)
 {
         for (const char *class = plain_classes; *class != '\0'; class += class[2] == ' ' ? 3 : 2)
@@ -52,12 +75,19 @@ void postgres_said(const PGresult *result, char said[static POSTGRES_SAID_MAX])
 {
         const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
         const char *table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+        const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+        const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+        const char *cause = cause_of(state, message, detail);
         size_t i = 0;
 
         said[0] = '\0';
+        if (cause != NULL) {
+                add(said, "", cause, "");
+                return;
+        }
         if (is_plain(state)) {
-                add(said, "", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), "");
-                add(said, " (", PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), ")");
+                add(said, "", message, "");
+                add(said, " (", detail, ")");
                 add(said, " (", PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), ")");
                 return;
         }

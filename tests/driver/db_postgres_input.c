@@ -399,10 +399,34 @@ static void is_large(const char *database, bool fits)
         } else {
                 ASSERT(driver->copy(db, "shop", COPY, NULL, NULL, &err) < 0);
                 printf("# %s\n", err.msg);
-                ASSERT(strstr(err.msg, "'large'") != NULL);
+                ASSERT_EQ(err.code, ERR_UNSUPPORTED);
+                ASSERT(strstr(err.msg, "'large'") != NULL &&
+                       strstr(err.msg, "larger than the 1 GB") != NULL);
         }
         postgres_case_is_left();
         pg_do("shop", "shop", "DROP TABLE shop.large");
+        postgres_case_end(db);
+}
+
+/* In the words that the server has for it, which are none about rows. */
+TEST(a_row_that_no_server_sends_is_told_as_that)
+{
+        struct db *db = postgres_case_begin("sitesnap", "shop", DB_WAY_AUTO);
+
+        pg_do("shop", "shop",
+              "CREATE FUNCTION shop.sent(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS "
+              "'BEGIN RETURN $1; END'; CREATE TABLE shop.large AS SELECT 1 AS id; "
+              "CREATE INDEX ON shop.large (shop.sent(id)); "
+              "CREATE OR REPLACE FUNCTION shop.sent(integer) RETURNS integer IMMUTABLE LANGUAGE "
+              "plpgsql AS $$BEGIN RAISE EXCEPTION USING ERRCODE = '54000', MESSAGE = 'out of "
+              "memory', DETAIL = 'Cannot enlarge string buffer containing 1 bytes by 2 more "
+              "bytes.'; END$$");
+        ASSERT_ERR(driver->copy(db, "shop", COPY, NULL, NULL, &err), ERR_UNSUPPORTED,
+                   "the table 'large': a row is larger than the 1 GB");
+        printf("# %s\n", err.msg);
+        ASSERT(strstr(err.msg, "nothing was changed") != NULL);
+        postgres_case_is_left();
+        pg_do("shop", "shop", "DROP TABLE shop.large; DROP FUNCTION shop.sent");
         postgres_case_end(db);
 }
 
