@@ -203,7 +203,7 @@ static enum transfer_end exchange(struct transfer *transfer, struct sending *sen
         transfer->parser.data = transfer;
         transfer->n = 0;
         transfer->why = NULL;
-        transfer->begun = transfer->complete = transfer->too_long = transfer->no_memory = false;
+        transfer->begun = transfer->complete = transfer->too_long = false;
         sending->sent = 0;
         while (!transfer->complete) {
                 struct pollfd polled[] = {
@@ -290,6 +290,7 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
 
         if (compose(&sending, err) < 0)
                 return -1;
+        transfer->no_memory = false;
         *ret_end = run(transfer, &sending);
         free(sending.text);
         if (transfer->no_memory) {
