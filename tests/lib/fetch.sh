@@ -6,9 +6,36 @@
 # mediawiki_fetch VERSION unpacks MediaWiki 1.35, 1.39 or 1.43 below $CACHE and prints the tree's
 # path.  The packages come from the archive this machine's own apt already uses, under another
 # suite's name and with an apt state of our own, so nothing is installed and the machine's lists
-# stay as they are.  What is below $CACHE is whole: a tree appears there by a rename.
+# stay as they are.
+#
+# cached NAME MARK FUNCTION ARG... prints $CACHE/NAME, in which there is a file MARK.  If it is not
+# there, FUNCTION makes it as `tree` in an empty directory of its own; it ends at its first command
+# that fails, and what it made is thrown away then.  Tests that run side by side, on a machine that
+# has nothing yet, wait for each other: one of them fetches, the others find it there.
 
+FETCHING=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/fetching.sh
 CACHE=${SITESNAP_CACHE:-/var/cache/sitesnap-test}
+
+cached() (
+        name=$1 mark=$2
+        shift 2
+        mkdir -p "$CACHE"
+        exec 9>"$CACHE/$name.lock"
+        flock 9
+        if [ ! -e "$CACHE/$name/$mark" ]; then
+                work=$CACHE/$name.work
+                rm -rf "$work"
+                mkdir "$work" || exit 1
+                # A shell of its own: one that somebody asks whether it succeeds does not end at
+                # what fails.
+                (cd "$work" && exec bash -e "$FETCHING" "$@") >&2 && [ -e "$work/tree/$mark" ] &&
+                        rm -rf "${CACHE:?}/$name" && mv "$work/tree" "$CACHE/$name"
+                status=$?
+                rm -rf "$work"
+                [ $status -eq 0 ] || { echo "'$name' cannot be fetched" >&2; exit 1; }
+        fi
+        echo "$CACHE/$name"
+)
 
 # The suite of Debian that has this release of MediaWiki.
 mediawiki_suite() {
@@ -55,18 +82,22 @@ private_apt_setup() {
 }
 
 # packages_unpack ROOT SUITE PACKAGE...: What is in these packages of that suite lies below ROOT.
-packages_unpack() (
-        set -e
-        root=$1 suite=$2
+packages_unpack() {
+        local root=$1 suite=$2 deb
         shift 2
-        private_apt_setup
-        mkdir -p "$root.debs" "$root"
-        cd "$root.debs"
-        private_apt download "${@/%//$suite}" >&2
-        for deb in ./*.deb; do
+
+        mkdir -p "$CACHE" "$root.debs" "$root"
+        (
+                # There is one state of apt for all that is fetched.
+                flock 8
+                private_apt_setup
+                cd "$root.debs" || exit
+                private_apt download "${@/%//$suite}" >&2
+        ) 8>"$CACHE/apt.lock"
+        for deb in "$root.debs"/*.deb; do
                 dpkg-deb -x "$deb" "$root"
         done
-)
+}
 
 # links_inward ROOT: Debian spreads an application over /var/lib, /usr/share and /etc and joins the
 # parts by absolute links.  Point them into the unpacked root; those that lead to packages we do not
@@ -81,21 +112,17 @@ links_inward() {
 }
 
 # mediawiki_fetch VERSION: Print the path of that release's tree, after fetching it if needed.
-mediawiki_fetch() (
-        set -e
-        tree=$CACHE/mediawiki-$1
-        if [ ! -e "$tree/includes/Defines.php" ]; then
-                suite=$(mediawiki_suite "$1")
-                work=$CACHE/work.$$
-                trap 'rm -rf "$work"' EXIT
-                mkdir -p "$work"
-                packages_unpack "$work/root" "$suite" mediawiki mediawiki-classes
-                mediawiki_flatten "$work/root" "$work/tree"
-                rm -rf "$tree"
-                mv "$work/tree" "$tree"
-        fi
-        echo "$tree"
-)
+mediawiki_fetch() {
+        cached "mediawiki-$1" includes/Defines.php mediawiki_make "$1"
+}
+
+mediawiki_make() {
+        local suite
+
+        suite=$(mediawiki_suite "$1")
+        packages_unpack "$PWD/root" "$suite" mediawiki mediawiki-classes
+        mediawiki_flatten "$PWD/root" "$PWD/tree"
+}
 
 # mediawiki_flatten ROOT TREE: Make one plain tree of what is spread over ROOT.
 mediawiki_flatten() {

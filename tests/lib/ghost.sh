@@ -21,36 +21,32 @@ ghost_can() {
         esac
 }
 
-ghost_fetch() (
-        set -e
-        tree=$CACHE/ghost-$1
-        if [ ! -e "$tree/stub/libnode.so.108" ]; then
-                work=$CACHE/work.$$
-                trap 'rm -rf "$work"' EXIT
-                mkdir -p "$work/tree"
-                cd "$work"
-                npm pack --silent "ghost@$1" >&2
-                tar -xzf ./ghost-*.tgz -C tree --strip-components 1
-                cd tree
-                python3 -c '
+ghost_fetch() {
+        cached "ghost-$1" stub/libnode.so.108 ghost_make "$1"
+}
+
+ghost_make() {
+        local debian=$PWD/debian
+
+        npm pack --silent "ghost@$1"
+        mkdir tree
+        tar -xzf ./ghost-*.tgz -C tree --strip-components 1
+        packages_unpack "$debian" bookworm node-sqlite3
+        cd tree || return
+        python3 -c '
 import json
 package = json.load(open("package.json"))
 package.pop("devDependencies", None)
 json.dump(package, open("package.json", "w"))'
-                npm install --silent --no-audit --no-fund --omit=dev --legacy-peer-deps --ignore-scripts >&2
-                packages_unpack "$work/debian" bookworm node-sqlite3
-                mkdir -p node_modules/sqlite3/build/Release stub
-                cp "$work"/debian/usr/lib/*/nodejs/sqlite3/lib/binding/napi-v6-*/node_sqlite3.node \
-                        node_modules/sqlite3/build/Release/
-                # It asks for Debian's library of node; what it needs of that is in any node.
-                echo 'int libnode_is_in_the_program;' | gcc -shared -x c - -o stub/libnode.so.108 \
-                        -Wl,-soname,libnode.so.108
-                chmod -R u+rwX,go+rX .
-                rm -rf "$tree"
-                mv "$work/tree" "$tree"
-        fi
-        echo "$tree"
-)
+        npm install --silent --no-audit --no-fund --omit=dev --legacy-peer-deps --ignore-scripts
+        mkdir -p node_modules/sqlite3/build/Release stub
+        cp "$debian"/usr/lib/*/nodejs/sqlite3/lib/binding/napi-v6-*/node_sqlite3.node \
+                node_modules/sqlite3/build/Release/
+        # It asks for Debian's library of node; what it needs of that is in any node.
+        echo 'int libnode_is_in_the_program;' | gcc -shared -x c - -o stub/libnode.so.108 \
+                -Wl,-soname,libnode.so.108
+        chmod -R u+rwX,go+rX .
+}
 
 ghost_install() {
         local tree docroot=$2 data=$3 port=$4 user=$5 backend=$6

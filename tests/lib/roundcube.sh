@@ -8,37 +8,31 @@
 #   roundcube_install VERSION DOCROOT DATA USER
 #   roundcube_verify PORT VERSION
 
-roundcube_fetch() (
-        set -e
-        tree=$CACHE/roundcube-$1
-        if [ ! -e "$tree/program/include/iniset.php" ]; then
-                case $1 in
-                1.6.5) suite=bookworm ;;
-                1.6.18) suite=trixie ;;
-                *) echo "Roundcube $1 is in no known suite (1.6.5, 1.6.18)" >&2; exit 1 ;;
-                esac
-                work=$CACHE/work.$$
-                trap 'rm -rf "$work"' EXIT
-                mkdir -p "$work"
-                packages_unpack "$work/root" "$suite" roundcube-core php-pear php-net-smtp \
-                        php-net-socket php-net-sieve php-auth-sasl php-mail-mime php-masterminds-html5
-                links_inward "$work/root"
-                cp -rL --preserve=mode,timestamps "$work/root/usr/share/roundcube" "$work/tree"
-                cp -r "$work/root/usr/share/php/." "$work/tree/program/lib/"
-                mkdir "$work/tree/config" "$work/tree/temp" "$work/tree/logs"
-                cp "$work/root/etc/roundcube/"*.inc.php "$work/root/etc/roundcube/mimetypes.php" \
-                        "$work/tree/config/"
-                # Debian's is in one place; as it is published, it is where it lies.
-                sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__, 2) . '/'#" \
-                        "$work/tree/program/include/iniset.php"
-                sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__) . '/'#" "$work/tree"/bin/*.sh
-                rm -rf "$work/tree/installer"
-                chmod -R u+rwX,go+rX "$work/tree"
-                rm -rf "$tree"
-                mv "$work/tree" "$tree"
-        fi
-        echo "$tree"
-)
+roundcube_fetch() {
+        cached "roundcube-$1" program/include/iniset.php roundcube_make "$1"
+}
+
+roundcube_make() {
+        local suite root=$PWD/root
+
+        case $1 in
+        1.6.5) suite=bookworm ;;
+        1.6.18) suite=trixie ;;
+        *) echo "Roundcube $1 is in no known suite (1.6.5, 1.6.18)" >&2; return 1 ;;
+        esac
+        packages_unpack "$root" "$suite" roundcube-core php-pear php-net-smtp \
+                php-net-socket php-net-sieve php-auth-sasl php-mail-mime php-masterminds-html5
+        links_inward "$root"
+        cp -rL --preserve=mode,timestamps "$root/usr/share/roundcube" tree
+        cp -r "$root/usr/share/php/." tree/program/lib/
+        mkdir tree/config tree/temp tree/logs
+        cp "$root/etc/roundcube/"*.inc.php "$root/etc/roundcube/mimetypes.php" tree/config/
+        # Debian's is in one place; as it is published, it is where it lies.
+        sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__, 2) . '/'#" tree/program/include/iniset.php
+        sed -i "s#'/var/lib/roundcube/'#dirname(__DIR__) . '/'#" tree/bin/*.sh
+        rm -rf tree/installer
+        chmod -R u+rwX,go+rX tree
+}
 
 roundcube_install() {
         local tree docroot=$2 data=$3 user=$4

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # WordPress with SQLite, as a site whose database lies inside its docroot: releases 6.2 to 6.5 and
-# the drop-in for SQLite come in one npm package.  Needs fetch.sh (for $CACHE), web.sh and wiki.sh
+# the drop-in for SQLite come in one npm package.  Needs fetch.sh, web.sh and wiki.sh
 # (for as_user).
 #
 #   wordpress_fetch VERSION                    print the tree's path
@@ -20,39 +20,37 @@
 WORDPRESS_BUILDS=@wp-playground/wordpress-builds@0.9.19
 WORDPRESS_PASSWORD=Long-enough-for-a-blog-1
 
-wordpress_fetch() (
-        set -e
-        tree=$CACHE/wordpress-$1
-        if [ ! -e "$tree/wp-includes/version.php" ]; then
-                command -v npm >/dev/null || { echo 'npm is not installed' >&2; exit 1; }
-                work=$CACHE/work.$$
-                trap 'rm -rf "$work"' EXIT
-                mkdir -p "$work/tree"
-                cd "$work"
-                [ -e "$CACHE/wordpress.tgz" ] || {
-                        npm pack --silent "$WORDPRESS_BUILDS" >&2
-                        mv ./*.tgz "$CACHE/wordpress.tgz"
-                }
-                tar -xzf "$CACHE/wordpress.tgz" package/src "package/public/wp-$1"
-                python3 -m zipfile -e "package/src/wordpress/wp-$1.zip" tree
-                # Styles and pictures were taken out of the archive and lie beside it.
-                cp -a "package/public/wp-$1/." tree/
-                python3 -m zipfile -e package/src/sqlite-database-integration/*.zip drop-in
-                cd tree
-                rm -rf wp-content/database wp-content/plugins/sqlite* wp-content/mu-plugins \
-                        wp-content/db.php wp-config.php wordpress-remote-asset-paths
-                mkdir -p wp-content/mu-plugins
-                mv ../drop-in/* wp-content/mu-plugins/sqlite-database-integration
-                sed "s#'{SQLITE_IMPLEMENTATION_FOLDER_PATH}'#__DIR__ . '/mu-plugins/sqlite-database-integration'#;
-                        s#{SQLITE_PLUGIN}#sqlite-database-integration/load.php#" \
-                        wp-content/mu-plugins/sqlite-database-integration/db.copy >wp-content/db.php
-                cd ..
-                chmod -R u+rwX,go+rX tree
-                rm -rf "$CACHE/wordpress-$1"
-                mv tree "$CACHE/wordpress-$1"
-        fi
-        echo "$tree"
-)
+wordpress_fetch() {
+        cached "wordpress-$1" wp-includes/version.php wordpress_make "$1"
+}
+
+wordpress_builds_make() {
+        mkdir tree
+        npm pack --silent "$WORDPRESS_BUILDS"
+        mv ./*.tgz tree/wordpress.tgz
+}
+
+wordpress_make() {
+        local archive
+
+        command -v npm >/dev/null || { echo 'npm is not installed' >&2; return 1; }
+        archive=$(cached wordpress-builds wordpress.tgz wordpress_builds_make)/wordpress.tgz
+        tar -xzf "$archive" package/src "package/public/wp-$1"
+        mkdir tree
+        python3 -m zipfile -e "package/src/wordpress/wp-$1.zip" tree
+        # Styles and pictures were taken out of the archive and lie beside it.
+        cp -a "package/public/wp-$1/." tree/
+        python3 -m zipfile -e package/src/sqlite-database-integration/*.zip drop-in
+        cd tree || return
+        rm -rf wp-content/database wp-content/plugins/sqlite* wp-content/mu-plugins \
+                wp-content/db.php wp-config.php wordpress-remote-asset-paths
+        mkdir -p wp-content/mu-plugins
+        mv ../drop-in/* wp-content/mu-plugins/sqlite-database-integration
+        sed "s#'{SQLITE_IMPLEMENTATION_FOLDER_PATH}'#__DIR__ . '/mu-plugins/sqlite-database-integration'#;
+                s#{SQLITE_PLUGIN}#sqlite-database-integration/load.php#" \
+                wp-content/mu-plugins/sqlite-database-integration/db.copy >wp-content/db.php
+        chmod -R u+rwX,go+rX .
+}
 
 # wordpress_php DOCROOT USER CODE: Run code inside the application, as its user.
 wordpress_php() {
