@@ -11,12 +11,15 @@ static bool too_deep(const json_t *value, unsigned depth)
 
         if (depth > DEPTH_MAX)
                 return true;
-        json_object_foreach((json_t *)value, key, child)
-                if (too_deep(child, depth + 1))
-                        return true;
-        json_array_foreach(value, i, child)
-                if (too_deep(child, depth + 1))
-                        return true;
+        /* Most are neither, and what the loops would ask of them takes time. */
+        if (json_is_object(value))
+                json_object_foreach ((json_t *)value, key, child)
+                        if (too_deep(child, depth + 1))
+                                return true;
+        if (json_is_array(value))
+                json_array_foreach (value, i, child)
+                        if (too_deep(child, depth + 1))
+                                return true;
         return false;
 }
 
