@@ -40,6 +40,7 @@ struct sending {
         const struct transfer_request *request;
         char *text;
         size_t n, sent;
+        bool deaf;
         int64_t until_usec;
 };
 
@@ -164,7 +165,7 @@ static void send_more(struct transfer *transfer, struct sending *sending)
         if (n >= 0)
                 sending->sent += (size_t)n;
         else if (errno != EAGAIN && errno != EINTR)
-                sending->sent = sending->n; /* who does not listen may have said why */
+                sending->deaf = true; /* who does not listen may have said why */
 }
 
 /* Waiting */
@@ -205,13 +206,14 @@ static enum transfer_end exchange(struct transfer *transfer, struct sending *sen
         transfer->why = NULL;
         transfer->begun = transfer->complete = transfer->too_long = false;
         sending->sent = 0;
+        sending->deaf = false;
         while (!transfer->complete) {
                 struct pollfd polled[] = {
                         { .fd = transfer->fd, .events = POLLIN },
                         { .fd = sending->request->wake_fd, .events = POLLIN },
                 };
 
-                if (sending->sent < sending->n)
+                if (sending->sent < sending->n && !sending->deaf)
                         polled[0].events |= POLLOUT;
                 if (poll(polled, 2, msec_left(sending)) < 0 && errno != EINTR) {
                         transfer->why = strerror(errno);
@@ -222,11 +224,10 @@ static enum transfer_end exchange(struct transfer *transfer, struct sending *sen
                 if ((polled[0].revents & (POLLIN | POLLHUP | POLLERR)) && !receive(transfer) &&
                     !transfer->complete)
                         return transfer->too_long ? TRANSFER_TOO_LONG : TRANSFER_BROKEN;
-                if (polled[0].revents != 0)
-                        continue;
-                if (polled[1].revents != 0)
+                /* Also when more has come: it need not end. */
+                if (!transfer->complete && polled[1].revents != 0)
                         return TRANSFER_WOKEN;
-                if (msec_left(sending) == 0)
+                if (!transfer->complete && msec_left(sending) == 0)
                         return TRANSFER_LATE;
         }
         return TRANSFER_DONE;
@@ -297,7 +298,9 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
                 disconnect(transfer);
                 return err_oom(err);
         }
-        if (*ret_end != TRANSFER_DONE || !http_should_keep_alive(&transfer->parser))
+        /* What was not sent of this request would be taken for the rest of it later. */
+        if (*ret_end != TRANSFER_DONE || sending.sent < sending.n ||
+            !http_should_keep_alive(&transfer->parser))
                 disconnect(transfer);
         *ret_answer =
                 (struct transfer_answer){ transfer->parser.status_code,
