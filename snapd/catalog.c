@@ -91,11 +91,15 @@ int catalog_begin_lazily(struct catalog *catalog, struct err *err)
 
 int catalog_commit(struct catalog *catalog, struct err *err)
 {
+        struct err ignored;
+
         if (sql_script(catalog->db, "COMMIT", err) < 0) {
                 catalog_rollback(catalog);
                 return -1;
         }
         wake_send();
+        /* What is no transaction is synced again, too; catalog_begin() tries again. */
+        (void)set_lazy(catalog, false, &ignored);
         return 0;
 }
 
